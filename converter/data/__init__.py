@@ -1,0 +1,1 @@
+"""Data that the converter carries with it, and the scripts that made it."""

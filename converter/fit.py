@@ -1,0 +1,175 @@
+"""Fits the heads on cached features: the last exit on captions and class names, the early exits on the last.
+
+`recipes/demo.yaml` gives the settings and what they were chosen on; `make figures` measures the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from converter.console import Console
+from converter.heads import ExitHead, FullHead, QueryHead, unit
+from converter.recipe import ExitHeadRecipe, FullHeadRecipe, Recipe, Training
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What the frozen towers make of the training photos; P photos, V views of them, V >= P, the plain views first.
+
+    pooled:   (V, 1280) at the end of the image tower
+    exits:    depth -> (V, 7 C) statistics at each early exit
+    captions: (P, K, 384) text tower outputs, K captions a photo; None without captions
+    classes:  (1000, 4, 384) text tower outputs of the class texts
+    """
+
+    pooled: Tensor
+    exits: dict[int, Tensor]
+    captions: Tensor | None
+    classes: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """One head for each early exit, shallow to deep, the last exit's and the query's."""
+
+    exits: tuple[ExitHead, ...]
+    full: FullHead
+    query: QueryHead
+
+
+def fit_heads(features: Features, classifier: nn.Linear, recipe: Recipe, console: Console) -> Heads:
+    """All heads of the two towers: the last exit and the query first, then the early exits after their example."""
+    centre = class_centre(features)
+    class_texts = unit(unit(features.classes.mean(1)) - centre)
+    full, query = FullHead(classifier, class_texts, recipe.full_head.temperature), QueryHead(centre)
+    with console.bar(recipe.full_head.training.epochs, "epochs of the last exit") as tick:
+        fit_full_head(full, query, features, recipe.full_head, recipe.seed, tick)
+    with torch.no_grad():
+        teacher = full.embed(features.pooled)
+        captions = query(features.captions) if features.captions is not None else None
+    exits = []
+    for depth, inputs in features.exits.items():
+        with console.bar(recipe.exit_head.training.epochs, f"epochs of the exit at depth {depth}") as tick:
+            exits.append(fit_exit_head(inputs, teacher, captions, recipe.exit_head, recipe.seed + depth, tick))
+    return Heads(tuple(exits), full, query)
+
+
+def class_centre(features: Features) -> Tensor:
+    """(384,) mean of the mean caption and the mean class text: what every sentence shares and no query is about."""
+    classes = unit(features.classes.mean(1))
+    if features.captions is None:
+        return classes.mean(0)
+    return (features.captions.flatten(0, 1).mean(0) + classes.mean(0)) / 2
+
+
+def contrast(rows: Tensor, columns: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
+    """Symmetric InfoNCE of (B, D) against (B, D); pairs of `same` (B, B) are no negatives."""
+    scores = scale * rows @ columns.T
+    if same is not None:
+        scores = scores.masked_fill(same, -1e4)
+    target = torch.arange(len(rows))
+    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
+
+
+def fit_full_head(
+    head: FullHead, query: QueryHead, features: Features, recipe: FullHeadRecipe, seed: int, progress: Progress
+) -> None:
+    """Train `head` and `query` in place on captions (InfoNCE) and on the classifier's own class guesses.
+
+    The class term keeps names that no caption uses: its target is the classifier's softmax over the same photo.
+    """
+    captions = features.captions
+    if captions is None:
+        return  # the residual alone: class names, untrained
+    generator = torch.Generator().manual_seed(seed)
+    photos, per_photo = captions.shape[:2]
+    inputs, logits = head.features(features.pooled[:photos])
+    target, names = torch.softmax(logits, -1), features.classes[:, 0]
+    log_scale = nn.Parameter(torch.tensor(3.0))
+    trained = [*(p for p in (*head.parameters(), *query.parameters()) if p.requires_grad), log_scale]
+    steps = _Steps(trained, photos, recipe.training, generator, progress)
+    for rows in steps:
+        pick = torch.randint(per_photo, (len(rows),), generator=generator)
+        dropped = _drop(inputs[rows], recipe.training.dropout, generator)
+        pictures = head.combine(dropped, logits[rows])
+        loss = contrast(pictures, query(captions[rows, pick]), log_scale.exp())
+        guesses = log_scale.exp() * pictures @ query(names).T
+        loss = loss + recipe.class_weight * nn.functional.cross_entropy(guesses, target[rows])
+        steps.descend(loss)
+
+
+def fit_exit_head(
+    features: Tensor,
+    teacher: Tensor,
+    captions: Tensor | None,
+    recipe: ExitHeadRecipe,
+    seed: int,
+    progress: Progress,
+) -> ExitHead:
+    """A head for one exit, distilled from the last: statistics (V, 7 C) -> `teacher` (V, D), captions (P, K, D) if any."""
+    generator = torch.Generator().manual_seed(seed)
+    head = ExitHead(features.mean(0), features.std(0) + 1e-3)
+    bound = features.shape[1] ** -0.5
+    head.linear.weight.data.uniform_(-bound, bound, generator=generator)
+    nn.init.zeros_(head.linear.bias)
+    photos = len(captions) if captions is not None else len(features)
+    standardised = head.standardised(features)
+    log_scale = nn.Parameter(torch.tensor(3.0))
+    trained = [*head.parameters(), log_scale]
+    steps = _Steps(trained, len(features), recipe.training, generator, progress)
+    for rows in steps:
+        dropped = _drop(standardised[rows], recipe.training.dropout, generator)
+        student, wanted = unit(head.linear(dropped)), teacher[rows]
+        photo = rows % photos
+        same = (photo[:, None] == photo[None, :]) & ~torch.eye(len(rows), dtype=torch.bool)
+        loss = recipe.cosine_weight * (1 - (student * wanted).sum(1)).mean()
+        loss = loss + contrast(student, wanted, log_scale.exp(), same)
+        if captions is not None:
+            pick = torch.randint(captions.shape[1], (len(rows),), generator=generator)
+            texts = captions[photo, pick]
+            loss = loss + recipe.caption_weight * contrast(student, texts, log_scale.exp(), same)
+        steps.descend(loss)
+    return head
+
+
+def _drop(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Dropout from a generator of its own, so that a build does not depend on what ran before it."""
+    keep = torch.rand(x.shape, generator=generator) >= share
+    return x * keep / (1 - share)
+
+
+class _Steps:
+    """Shuffled batches of row numbers, and AdamW under a cosine schedule to go with them."""
+
+    def __init__(
+        self,
+        parameters: list[nn.Parameter],
+        rows: int,
+        training: Training,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> None:
+        self._rows, self._epochs, self._batch = rows, training.epochs, min(training.batch, rows)
+        self._generator, self._progress = generator, progress
+        self._optimiser = torch.optim.AdamW(parameters, lr=training.rate, weight_decay=training.decay)
+        total = training.epochs * (rows // self._batch)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, total)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for _ in range(self._epochs):
+            order = torch.randperm(self._rows, generator=self._generator)
+            for start in range(0, self._rows - self._batch + 1, self._batch):
+                yield order[start : start + self._batch]
+            self._progress(1)
+
+    def descend(self, loss: Tensor) -> None:
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        self._schedule.step()

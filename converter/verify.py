@@ -1,0 +1,122 @@
+"""Refuses to ship drift: every file is run on every runtime that it is for, and compared with torch.
+
+Files run in chains, each on what the file before it gave on the same runtime, at batch 1 and 8: what is compared is what
+the device computes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import ReminisceError
+from edge.items import Floats
+
+BATCHES = (1, 8)
+LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "weight-int8": 0.99, "dynamic-int8": 0.99, "int8": 0.99}
+
+
+class DriftError(ReminisceError, ValueError):
+    """An exported file does not compute what torch computes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One file to run. Values are named: inputs and outputs of all calls share one namespace.
+
+    path:      inside the bundle
+    format:    decides how close it must be
+    runtimes:  where it is run
+    reads:     input name of the file -> value
+    writes:    the value that it makes
+    reference: the same value by torch, (N, ...)
+    """
+
+    path: str
+    format: str
+    runtimes: tuple[str, ...]
+    reads: Mapping[str, str]
+    writes: str
+    reference: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How close one file came to torch: the smallest cosine and the largest difference over all items."""
+
+    path: str
+    runtime: str
+    batch: int
+    cosine: float
+    difference: float
+
+
+def verify(
+    folder: Path,
+    calls: Sequence[Call],
+    inputs: Mapping[str, Floats],
+    interpreters: Mapping[str, Path],
+    report: Callable[[Parity], object],
+) -> None:
+    """Run `calls` in order on each runtime, given a Python that has it. Raises DriftError at the first that falls short.
+
+    inputs: (N, ...) named values to start from
+    """
+    for runtime, python in interpreters.items():
+        for batch in BATCHES:
+            here = [call for call in calls if runtime in call.runtimes]
+            for call, output in zip(here, _run(folder, here, inputs, python, runtime, batch), strict=True):
+                parity = compare(call, output, runtime, batch)
+                report(parity)
+                least = LEAST_COSINE[call.format]
+                if not parity.cosine >= least:
+                    raise DriftError(
+                        f"{call.path} on {runtime}, batch {batch}: cosine with torch is {parity.cosine:.5f},"
+                        f" {call.format} must reach {least}: nothing was packed"
+                    )
+
+
+def compare(call: Call, output: Floats, runtime: str, batch: int) -> Parity:
+    """Activations are compared by their mean over positions, as heads read them; embeddings as they are."""
+    wanted, got = _pooled(call.reference), _pooled(output)
+    cosine = (wanted * got).sum(1) / np.maximum(np.linalg.norm(wanted, axis=1) * np.linalg.norm(got, axis=1), 1e-12)
+    difference = float(np.abs(call.reference - output).max())
+    # A NaN must not pass as "not below".
+    worst = float(cosine.min()) if np.isfinite(cosine).all() else -1.0
+    return Parity(path=call.path, runtime=runtime, batch=batch, cosine=worst, difference=difference)
+
+
+def _pooled(x: Floats) -> Floats:
+    return x.reshape(len(x), -1, x.shape[-1]).mean(1)
+
+
+def _run(
+    folder: Path, calls: Sequence[Call], inputs: Mapping[str, Floats], python: Path, runtime: str, batch: int
+) -> list[Floats]:
+    """Outputs in the order of `calls`. In a process of its own.
+
+    The two runtimes want different numpy, and a file that one of them cannot run may take the process with it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        job, values, outputs = (Path(scratch) / name for name in ("job.json", "in.npz", "out.npz"))
+        np.savez(values, **inputs)
+        steps = [{"path": str(folder / c.path), "reads": dict(c.reads), "writes": c.writes} for c in calls]
+        job.write_text(json.dumps({"runtime": runtime, "batch": batch, "calls": steps}))
+        command = [str(python), "-m", "converter.run_files", str(job), str(values), str(outputs)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_home())  # noqa: S603 - our own
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise DriftError(f"{runtime} cannot run the exported files (exit code {done.returncode}): {last}")
+        with np.load(outputs) as made:
+            return [made[call.writes] for call in calls]
+
+
+def _home() -> Path:
+    """The folder that holds both packages, so that a Python without them installed can import them."""
+    return Path(__file__).resolve().parent.parent

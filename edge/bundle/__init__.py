@@ -1,0 +1,33 @@
+"""The contract between converter and device: a folder that one writes and the other only reads. See FORMAT.md."""
+
+from edge.bundle.manifest import (
+    RUNTIMES,
+    SCHEMA,
+    Exit,
+    FileRecord,
+    ImagePreprocess,
+    Manifest,
+    Model,
+    Segment,
+    TextPreprocess,
+    Tower,
+    Variant,
+)
+from edge.bundle.reader import MANIFEST, Bundle, checksum
+
+__all__ = [
+    "MANIFEST",
+    "RUNTIMES",
+    "SCHEMA",
+    "Bundle",
+    "Exit",
+    "FileRecord",
+    "ImagePreprocess",
+    "Manifest",
+    "Model",
+    "Segment",
+    "TextPreprocess",
+    "Tower",
+    "Variant",
+    "checksum",
+]

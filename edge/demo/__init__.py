@@ -1,0 +1,8 @@
+"""The shipped bundle and pictures, and the two-minute tour."""
+
+from pathlib import Path
+
+DEMO_BUNDLE = Path(__file__).parent / "bundle"
+DEMO_PICTURES = Path(__file__).parent / "pictures"
+
+__all__ = ["DEMO_BUNDLE", "DEMO_PICTURES"]

@@ -1,0 +1,64 @@
+"""Nearest embeddings of one exit: exact for thousands of items, an Annoy forest beyond."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.items import Floats
+
+Rows = npt.NDArray[np.int64]
+TREES = 20  # 100,000 x 384: recall@10 .989 at 0.9 ms; fewer trees lose recall, more double the memory
+SEED = 20251125
+_RESCORED = 10  # candidates rescored exactly for each answer wanted; annoy's own order is by angle in float32 splits
+
+
+class Index(Protocol):
+    """The rows of one matrix of embeddings that lie nearest to a query."""
+
+    def search(self, query: Floats, count: int) -> tuple[Rows, Floats]:
+        """(D,) -> at most `count` row numbers and their cosines, best first; equal cosines in row order."""
+
+
+class ExactIndex:
+    """One matrix product over (N, D) embeddings of unit L2 norm."""
+
+    def __init__(self, embeddings: Floats) -> None:
+        self._embeddings = embeddings
+
+    def search(self, query: Floats, count: int) -> tuple[Rows, Floats]:
+        """See `Index.search`."""
+        return _best(np.arange(len(self._embeddings)), self._embeddings @ query, count)
+
+
+class AnnoyIndex:
+    """A forest over (N, D) embeddings, its candidates rescored exactly. Built in memory from a fixed seed."""
+
+    def __init__(self, embeddings: Floats) -> None:
+        from annoy import AnnoyIndex as Forest  # noqa: PLC0415 - optional: it needs a compiler where there is no wheel
+
+        self._embeddings = embeddings
+        self._forest = Forest(embeddings.shape[1], "dot")
+        self._forest.set_seed(SEED)
+        for row, embedding in enumerate(embeddings):
+            self._forest.add_item(row, embedding)
+        self._forest.build(TREES, n_jobs=1)
+
+    def search(self, query: Floats, count: int) -> tuple[Rows, Floats]:
+        """See `Index.search`; approximate."""
+        rows = np.array(self._forest.get_nns_by_vector(query, count * _RESCORED), dtype=np.int64)
+        rows.sort()
+        return _best(rows, self._embeddings[rows] @ query, count)
+
+
+def annoy_is_installed() -> bool:
+    """Whether `AnnoyIndex` can be used."""
+    return importlib.util.find_spec("annoy") is not None
+
+
+def _best(rows: Rows, scores: Floats, count: int) -> tuple[Rows, Floats]:
+    order = np.argsort(-scores, kind="stable")[:count]
+    return rows[order], scores[order]

@@ -1,0 +1,5 @@
+"""From a question to ranked answers: a coarse search over everything, then the best few finished."""
+
+from edge.recall.retriever import Retriever
+
+__all__ = ["Retriever"]

@@ -1,0 +1,67 @@
+"""Fine-grained correcting: the pool is finished to the last exit and ranked again.
+
+Source: Reminisce, round 3 of speculative fine-grained retrieval. So far the pool is encoded again from raw content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge.errors import UnreadableItemError
+from edge.items import Floats, Hit, Item
+from edge.memory import Memory
+from edge.recall.filtering import Candidate
+from edge.runtime import Activation, TowerRunner
+
+
+class Corrector:
+    """Finishes candidates in batches up to the tower's last exit."""
+
+    def __init__(self, tower: TowerRunner, memory: Memory, batch: int) -> None:
+        self._tower, self._memory, self._batch = tower, memory, batch
+        self._last = tower.spec.exits[-1]
+
+    def rank(self, query: Floats, pool: Sequence[Candidate]) -> tuple[list[Hit], int]:
+        """Hits best first, and how many were finished.
+
+        A candidate whose content is gone keeps its coarse score and stands behind the finished ones: the two scores
+        come from different exits and cannot be compared.
+        """
+        fine: list[Hit] = []
+        coarse: list[Hit] = []
+        for start in range(0, len(pool), self._batch):
+            finished, left = self._finish(query, pool[start : start + self._batch])
+            fine += finished
+            coarse += left
+        fine.sort(key=lambda hit: (-hit.score, hit.item.id))
+        return fine + coarse, len(fine)
+
+    def _finish(self, query: Floats, batch: Sequence[Candidate]) -> tuple[list[Hit], list[Hit]]:
+        starts, items = [], []
+        hits: list[Hit] = []
+        left: list[Hit] = []
+        for candidate in batch:
+            item = self._memory.item(candidate.item)
+            coarse = Hit(item, candidate.depth, candidate.score)
+            if candidate.depth == self._last.depth:
+                hits.append(coarse)  # it left at the last exit: there is nothing to finish
+            elif start := self._start(item):
+                starts.append(start.tensor)
+                items.append(item)
+            else:
+                left.append(coarse)
+        if starts:
+            batched = Activation(np.concatenate(starts), 0, {})
+            scores = self._tower.embed(self._tower.advance(batched, self._last.segment), self._last) @ query
+            hits += [Hit(item, self._last.depth, float(score)) for item, score in zip(items, scores, strict=True)]
+        return hits, left
+
+    def _start(self, item: Item) -> Activation | None:
+        """The item before the first segment; None when its content is gone or was damaged on disk since."""
+        content = self._memory.content(item)
+        try:
+            return self._tower.start_images([content]) if content is not None else None
+        except UnreadableItemError:
+            return None

@@ -1,0 +1,39 @@
+"""What both runtimes share: they are the same C++ interpreter behind two Python packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge.items import Floats
+
+
+class NativeInterpreter:
+    """Feeds a native interpreter by input name and resizes it when the batch changes."""
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        self._inputs = {_plain(detail["name"]): detail["index"] for detail in native.get_input_details()}
+        (output,) = native.get_output_details()
+        self._output = output["index"]
+        self._shapes: dict[str, tuple[int, ...]] = {}
+
+    def run(self, inputs: Mapping[str, Floats]) -> Floats:
+        """See `edge.runtime.Interpreter.run`."""
+        shapes = {name: inputs[name].shape for name in self._inputs}
+        if shapes != self._shapes:  # planning memory again costs about as much as one small segment
+            self._shapes = {}
+            for name, shape in shapes.items():
+                self._native.resize_tensor_input(self._inputs[name], shape)
+            self._native.allocate_tensors()
+            self._shapes = shapes
+        for name, index in self._inputs.items():
+            self._native.set_tensor(index, inputs[name])
+        self._native.invoke()
+        output: Floats = self._native.get_tensor(self._output)
+        return output
+
+
+def _plain(name: str) -> str:
+    """Input names as exported: some converters write "serving_default_x:0" for "x"."""
+    return name.removeprefix("serving_default_").partition(":")[0]

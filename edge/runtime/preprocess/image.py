@@ -1,0 +1,69 @@
+"""Pictures: any file that Pillow reads -> float32 pixels."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from edge.bundle import ImagePreprocess
+from edge.errors import UnreadableItemError
+from edge.items import Floats
+
+# 50 megapixels are 150 MB of RGB, as much as a 2 GB board can spare. JPEGs are decoded at a fraction of their size
+# (`draft`), so that photos of 108 megapixel phones stay far below it.
+MAX_DECODED_PIXELS = 50_000_000
+_OVERSAMPLING = 2
+# Pillow warns from 89 megapixels on and refuses from 179 on; between them the limit above is what counts.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def decode_image(content: bytes, side: int) -> Image.Image:
+    """An upright RGB picture, at least twice `side` pixels wide and high unless the file is smaller.
+
+    Transparency becomes white; of an animation the first frame counts. Raises UnreadableItemError.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.draft("RGB", (_OVERSAMPLING * side, _OVERSAMPLING * side))
+            _check_size(picture)
+            upright = ImageOps.exif_transpose(picture)
+            return _on_white(upright)
+    except Image.DecompressionBombError as error:
+        raise UnreadableItemError(f"too large to decode safely ({error}): scale it down first") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, UnreadableItemError):
+            raise
+        raise UnreadableItemError(f"not a picture that can be read ({error}): convert it to JPEG or PNG") from None
+
+
+def image_input(picture: Image.Image, spec: ImagePreprocess) -> Floats:
+    """(size, size, 3) float32 pixels of a picture from `decode_image`."""
+    if picture.size != (spec.size, spec.size):
+        picture = picture.resize((spec.size, spec.size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return (np.asarray(picture, dtype=np.float32) - np.float32(spec.mean)) / np.float32(spec.scale)
+
+
+def image_inputs(contents: Sequence[bytes], spec: ImagePreprocess) -> dict[str, Floats]:
+    """{"x": (N, size, size, 3)} of N picture files. Raises UnreadableItemError."""
+    return {"x": np.stack([image_input(decode_image(content, spec.size), spec) for content in contents])}
+
+
+def _check_size(picture: Image.Image) -> None:
+    pixels = picture.width * picture.height
+    if pixels > MAX_DECODED_PIXELS:
+        raise UnreadableItemError(
+            f"too large to decode safely ({picture.width} x {picture.height} pixels,"
+            f" {MAX_DECODED_PIXELS // 1_000_000} megapixels at most): scale it down first"
+        )
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert("RGB")
