@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    demo.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle goes; must not exist yet")
+    demo.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle goes; a new folder")
     demo.add_argument("--photos", type=Path, metavar="DIR", help="Flickr8k in its official layout, to learn heads from")
     demo.add_argument("--recipe", type=Path, metavar="FILE", help="settings, like converter/recipes/demo.yaml")
     demo.add_argument(

@@ -54,7 +54,9 @@ class Towers:
     text_spec: Tower
 
 
-def build_demo(out: Path, photos: Path | None, recipe: Recipe, runtimes: Mapping[str, Path], console: Console) -> Bundle:
+def build_demo(
+    out: Path, photos: Path | None, recipe: Recipe, runtimes: Mapping[str, Path], console: Console
+) -> Bundle:
     """Build the demo bundle at `out`; heads learn from Flickr8k at `photos`, or from open pictures alone.
 
     runtimes: for each TFLite runtime a Python that has it. Raises UsageError, DriftError, BundleError.

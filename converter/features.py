@@ -1,4 +1,4 @@
-"""What the exported trunks make of the training data, on the device's own code path: heads learn what they will be fed."""
+"""What the exported trunks make of the training data, by the device's own code: heads learn what they will be fed."""
 
 from __future__ import annotations
 

@@ -82,24 +82,27 @@ def fit_full_head(
 ) -> None:
     """Train `head` and `query` in place on captions (InfoNCE) and on the classifier's own class guesses.
 
-    The class term keeps names that no caption uses: its target is the classifier's softmax over the same photo.
+    The class term keeps names and kinds that no caption uses: its target is the classifier's softmax over the same
+    photo, and each step tells every class by another of its texts (name, synonyms, kind, gloss).
     """
     captions = features.captions
     if captions is None:
         return  # the residual alone: class names, untrained
     generator = torch.Generator().manual_seed(seed)
     photos, per_photo = captions.shape[:2]
-    inputs, logits = head.features(features.pooled[:photos])
-    target, names = torch.softmax(logits, -1), features.classes[:, 0]
+    inputs, logits = head.features(features.pooled)
+    target = torch.softmax(logits, -1)
+    classes, texts = features.classes.shape[:2]
     log_scale = nn.Parameter(torch.tensor(3.0))
     trained = [*(p for p in (*head.parameters(), *query.parameters()) if p.requires_grad), log_scale]
-    steps = _Steps(trained, photos, recipe.training, generator, progress)
+    steps = _Steps(trained, len(inputs), recipe.training, generator, progress)
     for rows in steps:
+        photo = rows % photos
         pick = torch.randint(per_photo, (len(rows),), generator=generator)
-        dropped = _drop(inputs[rows], recipe.training.dropout, generator)
-        pictures = head.combine(dropped, logits[rows])
-        loss = contrast(pictures, query(captions[rows, pick]), log_scale.exp())
-        guesses = log_scale.exp() * pictures @ query(names).T
+        pictures = head.combine(_drop(inputs[rows], recipe.training.dropout, generator), logits[rows])
+        loss = contrast(pictures, query(captions[photo, pick]), log_scale.exp(), _other_views(photo))
+        told = features.classes[torch.arange(classes), torch.randint(texts, (classes,), generator=generator)]
+        guesses = log_scale.exp() * pictures @ query(told).T
         loss = loss + recipe.class_weight * nn.functional.cross_entropy(guesses, target[rows])
         steps.descend(loss)
 
@@ -112,7 +115,10 @@ def fit_exit_head(
     seed: int,
     progress: Progress,
 ) -> ExitHead:
-    """A head for one exit, distilled from the last: statistics (V, 7 C) -> `teacher` (V, D), captions (P, K, D) if any."""
+    """A head for one exit, distilled from the last.
+
+    features: (V, 7 C) statistics; teacher: (V, D) the last exit's embeddings; captions: (P, K, D) of queries, if any
+    """
     generator = torch.Generator().manual_seed(seed)
     head = ExitHead(features.mean(0), features.std(0) + 1e-3)
     bound = features.shape[1] ** -0.5
@@ -127,7 +133,7 @@ def fit_exit_head(
         dropped = _drop(standardised[rows], recipe.training.dropout, generator)
         student, wanted = unit(head.linear(dropped)), teacher[rows]
         photo = rows % photos
-        same = (photo[:, None] == photo[None, :]) & ~torch.eye(len(rows), dtype=torch.bool)
+        same = _other_views(photo)
         loss = recipe.cosine_weight * (1 - (student * wanted).sum(1)).mean()
         loss = loss + contrast(student, wanted, log_scale.exp(), same)
         if captions is not None:
@@ -136,6 +142,11 @@ def fit_exit_head(
             loss = loss + recipe.caption_weight * contrast(student, texts, log_scale.exp(), same)
         steps.descend(loss)
     return head
+
+
+def _other_views(photo: Tensor) -> Tensor:
+    """(B, B): whether two rows of a batch show the same photo; they are no negatives of each other."""
+    return (photo[:, None] == photo[None, :]) & ~torch.eye(len(photo), dtype=torch.bool)
 
 
 def _drop(x: Tensor, share: float, generator: torch.Generator) -> Tensor:

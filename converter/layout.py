@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-from edge.bundle import RUNTIMES, Exit, ImagePreprocess, Model, Segment, TextPreprocess, Tower, Variant
-
+from converter.export import Format
 from converter.recipe import Recipe
 from converter.towers import efficientnet_lite, minilm
-
-Format = Literal["float32", "float16", "weight-int8", "dynamic-int8"]
+from edge.bundle import RUNTIMES, Exit, ImagePreprocess, Model, Segment, TextPreprocess, Tower, Variant
 
 # Per-channel dynamic INT8 is silently wrong on tflite-runtime 2.14: cosine .16 on this text tower.
 _RIGHT_ON = {"dynamic-int8": ("ai-edge-litert",)}
@@ -34,7 +31,10 @@ def image_tower(recipe: Recipe, shapes: list[tuple[int, ...]]) -> Tower:
     depths = (*recipe.image.cuts, efficientnet_lite.BLOCKS)
     segments = tuple(
         Segment(
-            depth=depth, input=shapes[number], output=shapes[number + 1], model=model(f"image/seg-{number:02}", IMAGE_SEGMENT)
+            depth=depth,
+            input=shapes[number],
+            output=shapes[number + 1],
+            model=model(f"image/seg-{number:02}", IMAGE_SEGMENT),
         )
         for number, depth in enumerate(depths)
     )
@@ -45,9 +45,7 @@ def image_tower(recipe: Recipe, shapes: list[tuple[int, ...]]) -> Tower:
     pixels = ImagePreprocess(
         kind="image", size=efficientnet_lite.SIDE, fit="squash", filter="bicubic", mean=127.0, scale=128.0
     )
-    return Tower(
-        modality="image", layers=efficientnet_lite.BLOCKS, preprocess=pixels, segments=segments, exits=exits
-    )
+    return Tower(modality="image", layers=efficientnet_lite.BLOCKS, preprocess=pixels, segments=segments, exits=exits)
 
 
 def text_tower(recipe: Recipe) -> Tower:

@@ -43,7 +43,8 @@ def records(folder: Path) -> dict[str, FileRecord]:
     """Size and checksum of every file of an unfinished bundle, by path, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return {
-        path.relative_to(folder).as_posix(): FileRecord(bytes=path.stat().st_size, sha256=checksum(path)) for path in files
+        path.relative_to(folder).as_posix(): FileRecord(bytes=path.stat().st_size, sha256=checksum(path))
+        for path in files
     }
 
 

@@ -21,11 +21,10 @@ def main(job_path: str, inputs_path: str, outputs_path: str) -> None:
         interpreter = open_interpreter(Path(call["path"]), job["runtime"], 1)
         fed = {name: values[value] for name, value in call["reads"].items()}
         count = len(next(iter(fed.values())))
-        parts = []
-        for start in range(0, count, job["batch"]):
-            parts.append(interpreter.run({name: rows[start : start + job["batch"]] for name, rows in fed.items()}))
+        batches = [slice(start, start + job["batch"]) for start in range(0, count, job["batch"])]
+        parts = [interpreter.run({name: rows[batch] for name, rows in fed.items()}) for batch in batches]
         values[call["writes"]] = outputs[call["writes"]] = np.concatenate(parts)
-    np.savez(outputs_path, **outputs)
+    np.savez(outputs_path, allow_pickle=False, **outputs)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Refuses to ship drift: every file is run on every runtime that it is for, and compared with torch.
 
-Files run in chains, each on what the file before it gave on the same runtime, at batch 1 and 8: what is compared is what
-the device computes.
+Files run in chains, each on what the file before it gave on the same runtime, at batch 1 and 8: what is compared is
+what the device computes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def verify(
     interpreters: Mapping[str, Path],
     report: Callable[[Parity], object],
 ) -> None:
-    """Run `calls` in order on each runtime, given a Python that has it. Raises DriftError at the first that falls short.
+    """Run `calls` in order on each runtime, given a Python that has it. Raises DriftError where one falls short.
 
     inputs: (N, ...) named values to start from
     """
@@ -93,7 +93,8 @@ def compare(call: Call, output: Floats, runtime: str, batch: int) -> Parity:
 
 
 def _pooled(x: Floats) -> Floats:
-    return x.reshape(len(x), -1, x.shape[-1]).mean(1)
+    pooled: Floats = x.reshape(len(x), -1, x.shape[-1]).mean(1)
+    return pooled
 
 
 def _run(
@@ -105,7 +106,7 @@ def _run(
     """
     with tempfile.TemporaryDirectory() as scratch:
         job, values, outputs = (Path(scratch) / name for name in ("job.json", "in.npz", "out.npz"))
-        np.savez(values, **inputs)
+        np.savez(values, allow_pickle=False, **inputs)
         steps = [{"path": str(folder / c.path), "reads": dict(c.reads), "writes": c.writes} for c in calls]
         job.write_text(json.dumps({"runtime": runtime, "batch": batch, "calls": steps}))
         command = [str(python), "-m", "converter.run_files", str(job), str(values), str(outputs)]

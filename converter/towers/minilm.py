@@ -71,7 +71,10 @@ class Layer(nn.Module):
 
 
 class Segment(nn.Module):
-    """The whole encoder: x (N, T, 384) summed embeddings, mask (N, T) of 0/1 -> (N, 384) mean of the real tokens, unit L2."""
+    """The whole encoder: summed embeddings -> the mean of the real tokens.
+
+    x (N, T, 384) and mask (N, T) of 0 and 1 -> (N, 384), rows of unit L2 norm
+    """
 
     def __init__(self, weights: Weights, tokens: int) -> None:
         super().__init__()

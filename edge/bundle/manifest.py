@@ -15,7 +15,7 @@ RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
 
 def check_inside(path: PurePosixPath) -> None:
-    """Refuse a path that leaves the folder: a bundle may come from anyone and must not make the daemon read elsewhere."""
+    """Refuse a path out of the folder: a bundle may come from anyone and must not make the daemon read elsewhere."""
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError(f"path {str(path)!r} must stay inside the bundle")
 
@@ -123,7 +123,9 @@ class Tower:
             raise ValueError(f"segment depths {depths} must rise to the tower's {self.layers} layers")
         for one, following in zip(self.segments, self.segments[1:], strict=False):
             if one.output != following.input:
-                raise ValueError(f"the segment at depth {one.depth} gives {one.output}, the next takes {following.input}")
+                raise ValueError(
+                    f"the segment at depth {one.depth} gives {one.output}, the next takes {following.input}"
+                )
         if [place.depth for place in self.exits] != sorted({place.depth for place in self.exits}):
             raise ValueError(f"exit depths {[place.depth for place in self.exits]} must rise")
         for place in self.exits:
@@ -178,8 +180,9 @@ class Manifest:
             raise ValueError(f"files does not list {', '.join(missing)}")
 
     def tower(self, modality: str) -> Tower:
-        """The tower of `modality`. Raises KeyError."""
-        return {tower.modality: tower for tower in self.towers}[modality]
+        """The tower of `modality`. Raises ValueError when there is none."""
+        (found,) = (tower for tower in self.towers if tower.modality == modality)
+        return found
 
 
 def _paths(tower: Tower) -> tuple[PurePosixPath, ...]:
@@ -191,4 +194,3 @@ def _paths(tower: Tower) -> tuple[PurePosixPath, ...]:
         case ImagePreprocess():
             pass
     return tuple(paths)
-

@@ -73,8 +73,7 @@ class Memory:
         with translated(self._folder):
             try:
                 for item in batch:
-                    if self._content.put(item.digest, item.content):
-                        written.append(item.digest)
+                    written += [item.digest] if self._content.put(item.digest, item.content) else []
                 with atomic(self._rows):
                     for item in batch:
                         self._insert(item)

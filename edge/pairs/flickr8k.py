@@ -1,8 +1,8 @@
 """Flickr8k: photos with five captions each, official layout and splits (Hodosh, Young, Hockenmaier 2013).
 
-    Flicker8k_Dataset/*.jpg          the photos
-    Flickr8k.token.txt               "NAME.jpg#0<tab>caption", five lines a photo
-    Flickr_8k.trainImages.txt        the names of a split, one a line; also .devImages.txt and .testImages.txt
+Flicker8k_Dataset/*.jpg          the photos
+Flickr8k.token.txt               "NAME.jpg#0<tab>caption", five lines a photo
+Flickr_8k.trainImages.txt        the names of a split, one a line; also .devImages.txt and .testImages.txt
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Pair:
 
 
 def read_flickr8k(folder: Path, split: Literal["train", "dev", "test"]) -> tuple[Pair, ...]:
-    """The photos of one split in the order of its list; names without a file are left out, as copies of the set have some.
+    """The photos of one split in the order of its list; names without a file are left out: some copies have them.
 
     Raises UsageError when the folder has not the official layout.
     """

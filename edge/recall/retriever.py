@@ -32,7 +32,11 @@ class Retriever:
         if pool:
             (hits, refined), correct_ms = _timed(lambda: self._correcting.rank(query, found))
         else:
-            hits, refined, correct_ms = [Hit(self._memory.item(one.item), one.depth, one.score) for one in found], 0, 0.0
+            hits, refined, correct_ms = (
+                [Hit(self._memory.item(one.item), one.depth, one.score) for one in found],
+                0,
+                0.0,
+            )
         return Answer(
             question=question,
             hits=tuple(hits[:limit]),

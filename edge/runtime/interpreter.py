@@ -22,7 +22,7 @@ class Interpreter(Protocol):
     runtime: str
 
     def run(self, inputs: Mapping[str, Floats]) -> Floats:
-        """Run once on float32 arrays (N, ...), by input name, and return the one output (N, ...); N may change from call to call.
+        """Run once: float32 arrays (N, ...) by input name -> the one output (N, ...); N may change from call to call.
 
         Raises RuntimeError when the file cannot run on these shapes.
         """

@@ -215,10 +215,7 @@ def test_too_few_names_are_told(sources: Sources, capsys: pytest.CaptureFixture[
 def test_a_wheel_of_another_package_is_told(sources: Sources, capsys: pytest.CaptureFixture[str]) -> None:
     sources.write_synsets([], member="other/file.txt")
     told = fails_with_one_line(sources, capsys)
-    assert (
-        told
-        == f"{sources.synsets} is neither a text file nor a wheel that holds {class_texts.SYNSETS_MEMBER}"
-    )
+    assert told == f"{sources.synsets} is neither a text file nor a wheel that holds {class_texts.SYNSETS_MEMBER}"
 
 
 def test_a_folder_without_wordnet_is_told(sources: Sources, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from edge.bundle import TextPreprocess
 from edge.errors import BundleError
-from edge.runtime import int4
 from edge.items import Floats
+from edge.runtime import int4
 
 
 class TextInput:

@@ -1,0 +1,7 @@
+"""`python -m edge`: the same as `reminisce`."""
+
+import sys
+
+from edge.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Benchmarks: accuracy and cost from one run, through the code that the device runs."""

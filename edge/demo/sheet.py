@@ -1,0 +1,59 @@
+"""The contact sheet: one HTML file, thumbnails inside it, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import UnreadableItemError
+from edge.items import Answer, Hit
+from edge.memory import Memory
+from edge.runtime import decode_image
+
+THUMBNAIL = 200  # pixels of the longer side
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Reminisce: answers</title><style>
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; color: #222; background: #fafafa }}
+h2 {{ margin: 1.6rem 0 .4rem; font-size: 1.15rem }} h2 small {{ font-weight: normal; color: #777 }}
+.row {{ display: flex; flex-wrap: wrap; gap: .8rem }} figure {{ margin: 0; width: 12.5rem }}
+figure div {{ height: 9.4rem; display: flex; align-items: center; justify-content: center; background: #eee }}
+img {{ max-width: 100%; max-height: 100% }} figcaption {{ font-size: .8rem; overflow-wrap: anywhere }}
+</style></head><body><h1>Reminisce: answers</h1>
+{answers}
+</body></html>
+"""
+
+
+def write_sheet(path: Path, answers: Sequence[Answer], memory: Memory) -> None:
+    """Write all answers to `path`. Raises OSError."""
+    path.write_text(_PAGE.format(answers="\n".join(_answer(answer, memory) for answer in answers)), encoding="utf-8")
+
+
+def _answer(answer: Answer, memory: Memory) -> str:
+    figures = "\n".join(_figure(hit, memory) for hit in answer.hits)
+    spent = f"{answer.total_ms:.0f} ms, {answer.refined} of {answer.searched} finished"
+    return f"<h2>{html.escape(answer.question)} <small>{spent}</small></h2>\n<div class=row>\n{figures}\n</div>"
+
+
+def _figure(hit: Hit, memory: Memory) -> str:
+    name = html.escape(Path(hit.item.source).name)
+    caption = f"{name}<br>score {hit.score:.2f}, exit at depth {hit.depth}"
+    picture = f'<img src="{_thumbnail(memory.content(hit.item))}" alt="{name}">'
+    return f"<figure><div>{picture}</div><figcaption>{caption}</figcaption></figure>"
+
+
+def _thumbnail(content: bytes | None) -> str:
+    """A data URL; empty when the picture cannot be shown."""
+    if content is None:
+        return ""
+    try:
+        picture = decode_image(content, THUMBNAIL)
+    except UnreadableItemError:
+        return ""
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,103 @@
+"""The two-minute tour: remember a folder of pictures, ask a few questions, take more from the keyboard."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from edge.config import Config
+from edge.demo import DEMO_PICTURES
+from edge.demo.sheet import write_sheet
+from edge.engine import Engine
+from edge.errors import ReminisceError, UsageError
+from edge.items import Answer
+from edge.memory import annoy_is_installed
+from edge.remember import Outcome
+
+QUESTIONS = ("a bird with bright feathers", "a place to swim", "someone at work", "something sweet to eat")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Picture files below `folder`, sorted. Raises UsageError when there are none."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: give one that holds pictures")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise UsageError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def run_tour(config: Config, photos: Path | None, sheet: Path) -> int:
+    """Run the tour in a temporary memory; returns the exit code, 1 when some pictures could not be remembered."""
+    pictures = find_pictures(photos or DEMO_PICTURES)
+    with tempfile.TemporaryDirectory(prefix="reminisce-") as state, Engine(config, Path(state)) as engine:
+        manifest = engine.bundle.manifest
+        _say(f"model {manifest.model} ({manifest.purpose}) on {engine.runtime}, {config.runtime.threads} threads")
+        if not annoy_is_installed():
+            _say("annoy is not installed: search is exact, which is right for thousands of items")
+        refused = _remember(engine, pictures)
+        answers = [_ask(engine, question) for question in _questions(own=photos is not None)]
+        try:
+            write_sheet(sheet, answers, engine.memory)
+        except OSError as error:
+            raise ReminisceError(f"{sheet} cannot be written ({error.strerror}): name another with --sheet") from None
+        _say(f"\nAll answers with pictures: {sheet}")
+    return 1 if refused else 0
+
+
+def _remember(engine: Engine, pictures: list[Path]) -> list[Outcome]:
+    start = time.monotonic()
+    bar = tqdm(engine.remember(pictures), "remembering", len(pictures), unit=" pictures", leave=False, disable=None)
+    outcomes = list(bar)
+    seconds = time.monotonic() - start
+    refused = [outcome for outcome in outcomes if outcome.state == "refused"]
+    for outcome in refused:
+        print(f"{outcome.source}: {outcome.reason}", file=sys.stderr)
+    kept = sum(outcome.state == "remembered" for outcome in outcomes)
+    known = sum(outcome.state == "known" for outcome in outcomes)
+    more = f", {known} of the same content" * bool(known) + f", {len(refused)} refused" * bool(refused)
+    _say(f"remembered {kept} pictures in {seconds:.1f} s, {1e3 * seconds / len(pictures):.0f} ms each{more}")
+    if not kept:
+        raise ReminisceError("none of the pictures could be remembered")
+    return refused
+
+
+def _questions(*, own: bool) -> Iterator[str]:
+    """A few of ours, unless the pictures are the caller's own; then the keyboard's, if there is one."""
+    if not own:
+        yield from QUESTIONS
+    if sys.stdin.isatty():
+        _say("\nAsk something about the pictures (an empty line ends the tour).")
+        yield from _typed()
+
+
+def _typed() -> Iterable[str]:
+    while True:
+        try:
+            question = input("? ").strip()
+        except EOFError:
+            return
+        if not question:
+            return
+        yield question
+
+
+def _ask(engine: Engine, question: str) -> Answer:
+    answer = engine.ask(question)
+    _say(
+        f"\n“{answer.question}”  {answer.total_ms:.0f} ms: text {answer.query_ms:.0f},"
+        f" search of {answer.searched} {answer.filter_ms:.1f}, {answer.refined} finished {answer.correct_ms:.0f}"
+    )
+    for rank, hit in enumerate(answer.hits, 1):
+        _say(f"  {rank}. {Path(hit.item.source).name:36} score {hit.score:.2f}  exit at depth {hit.depth}")
+    return answer
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
