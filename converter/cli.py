@@ -78,7 +78,8 @@ def _demo(options: argparse.Namespace) -> int:
     from converter.convert import build_demo  # noqa: PLC0415
 
     console = Console(quiet=not sys.stderr.isatty())
-    bundle = build_demo(options.out, options.photos, recipe, runtimes, console)
+    # Resolved: a link to an empty folder, or `--out .`, can only be replaced by its own name.
+    bundle = build_demo(options.out.resolve(), options.photos, recipe, runtimes, console)
     size = sum(record.bytes for record in bundle.manifest.files.values())
     print(f"{bundle.folder}: {len(bundle.manifest.files)} files, {size / 1e6:.1f} MB, {bundle.manifest.purpose}")
     return 0

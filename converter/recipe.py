@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.decode import load_yaml
+from edge.decode import DecodeError, load_yaml
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
+
+
+def _require(*checks: tuple[bool, str]) -> None:
+    """Raises DecodeError with the text of each check that failed; a text starts with its field."""
+    if problems := tuple(problem for holds, problem in checks if not holds):
+        raise DecodeError(problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +27,13 @@ class Training:
     dropout: float
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2:
-            raise ValueError(f"epochs is {self.epochs} and batch {self.batch}: must be at least 1 and 2")
-        if self.rate <= 0 or self.decay < 0 or not 0 <= self.dropout < 1:
-            raise ValueError("rate must be above 0, decay 0 or more, dropout from 0 to below 1")
+        _require(
+            (self.epochs >= 1, f"epochs is {self.epochs}: must be 1 or more"),
+            (self.batch >= 2, f"batch is {self.batch}: must be 2 or more"),
+            (self.rate > 0, f"rate is {self.rate}: must be above 0"),
+            (self.decay >= 0, f"decay is {self.decay}: must be 0 or more"),
+            (0 <= self.dropout < 1, f"dropout is {self.dropout}: must be from 0 to below 1"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,12 @@ class FullHeadRecipe:
     class_weight: float
     temperature: float
 
+    def __post_init__(self) -> None:
+        _require(
+            (self.class_weight >= 0, f"class_weight is {self.class_weight}: must be 0 or more"),
+            (self.temperature > 0, f"temperature is {self.temperature}: must be above 0"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitHeadRecipe:
@@ -43,6 +58,12 @@ class ExitHeadRecipe:
     training: Training
     cosine_weight: float
     caption_weight: float
+
+    def __post_init__(self) -> None:
+        _require(
+            (self.cosine_weight >= 0, f"cosine_weight is {self.cosine_weight}: must be 0 or more"),
+            (self.caption_weight >= 0, f"caption_weight is {self.caption_weight}: must be 0 or more"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +79,14 @@ class ImageRecipe:
     open_crops: int
 
     def __post_init__(self) -> None:
-        if list(self.cuts) != sorted(set(self.cuts)) or not all(1 <= cut <= 15 for cut in self.cuts):
-            raise ValueError(f"cuts {list(self.cuts)} must rise and lie within 1 to 15")
-        if stray := sorted(set(self.exits) - set(self.cuts)):
-            raise ValueError(f"exits {stray} are not among the cuts {list(self.cuts)}")
+        cuts, exits = list(self.cuts), list(self.exits)
+        within = all(1 <= cut <= 15 for cut in cuts)
+        _require(
+            (within and cuts == sorted(set(cuts)), f"cuts is {cuts}: must rise and lie within 1 to 15"),
+            (exits == sorted(set(exits) & set(cuts)), f"exits is {exits}: must rise and be some of the cuts {cuts}"),
+            (self.crops >= 0, f"crops is {self.crops}: must be 0 or more"),
+            (self.open_crops >= 0, f"open_crops is {self.open_crops}: must be 0 or more"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +97,10 @@ class TextRecipe:
     group: int
 
     def __post_init__(self) -> None:
-        if not 4 <= self.tokens <= 512:
-            raise ValueError(f"tokens is {self.tokens}: must be 4 to 512")
-        if self.group < 2 or 384 % self.group:
-            raise ValueError(f"group is {self.group}: must divide 384")
+        _require(
+            (4 <= self.tokens <= 512, f"tokens is {self.tokens}: must be 4 to 512"),
+            (self.group >= 2 and 384 % self.group == 0, f"group is {self.group}: must be 2 or more and divide 384"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +113,9 @@ class Recipe:
     text: TextRecipe
     full_head: FullHeadRecipe
     exit_head: ExitHeadRecipe
+
+    def __post_init__(self) -> None:
+        _require((self.seed >= 0, f"seed is {self.seed}: must be 0 or more"))
 
 
 def load_recipe(path: Path) -> Recipe:

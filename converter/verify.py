@@ -63,23 +63,26 @@ def verify(
     inputs: Mapping[str, Floats],
     interpreters: Mapping[str, Path],
     report: Callable[[Parity], object],
-) -> None:
+) -> list[Parity]:
     """Run `calls` in order on each runtime, given a Python that has it. Raises DriftError where one falls short.
 
     inputs: (N, ...) named values to start from
     """
+    parities: list[Parity] = []
     for runtime, python in interpreters.items():
         for batch in BATCHES:
             here = [call for call in calls if runtime in call.runtimes]
             for call, output in zip(here, _run(folder, here, inputs, python, runtime, batch), strict=True):
                 parity = compare(call, output, runtime, batch)
                 report(parity)
+                parities.append(parity)
                 least = LEAST_COSINE[call.format]
                 if not parity.cosine >= least:
                     raise DriftError(
                         f"{call.path} on {runtime}, batch {batch}: cosine with torch is {parity.cosine:.5f},"
                         f" {call.format} must reach {least}: nothing was packed"
                     )
+    return parities
 
 
 def compare(call: Call, output: Floats, runtime: str, batch: int) -> Parity:

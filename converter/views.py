@@ -24,6 +24,8 @@ def views(photos: Sequence[Path], crops: int, spec: ImagePreprocess, seed: int) 
                 picture = decode_image(photo.read_bytes(), spec.size)
             except UnreadableItemError as error:
                 raise UsageError(f"{photo}: {error}") from None
+            except OSError as error:
+                raise UsageError(f"{photo}: cannot be read: {error.strerror}") from None
             if number:
                 picture = _crop(picture, np.random.default_rng((seed, number, index)))
             yield image_input(picture, spec)

@@ -6,14 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edge.decode import load_yaml
+from edge.decode import DecodeError, load_yaml
 
 Backend = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 
 
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}: must be {low} to {high}")
+def _check_ranges(section: object, **ranges: tuple[int, int]) -> None:
+    """Raises DecodeError with every field that is out of its range."""
+    values = {name: getattr(section, name) for name in ranges}
+    problems = tuple(
+        f"{name} is {values[name]}: must be {low} to {high}"
+        for name, (low, high) in ranges.items()
+        if not low <= values[name] <= high
+    )
+    if problems:
+        raise DecodeError(problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,7 @@ class RuntimeConfig:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        _within("threads", self.threads, 1, 64)
+        _check_ranges(self, threads=(1, 64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +48,7 @@ class RememberConfig:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        _within("batch", self.batch, 1, 256)
+        _check_ranges(self, batch=(1, 256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +62,7 @@ class RecallConfig:
     limit: int = 5
 
     def __post_init__(self) -> None:
-        _within("pool", self.pool, 0, 10_000)
-        _within("limit", self.limit, 1, 1_000)
+        _check_ranges(self, pool=(0, 10_000), limit=(1, 1_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,7 @@ class IndexConfig:
     annoy_from: int = 100_000
 
     def __post_init__(self) -> None:
-        _within("annoy_from", self.annoy_from, 1, 1_000_000_000)
+        _check_ranges(self, annoy_from=(1, 1_000_000_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,8 @@ class DecodeError(ValueError):
 def decode(kind: type[T], data: object) -> T:
     """`data` as a `kind`, a dataclass of scalars, paths, tuples, mappings, optionals, unions and dataclasses.
 
-    A dataclass may raise ValueError in `__post_init__`: the text becomes a problem at its key.
-    Raises DecodeError with all problems.
+    A dataclass may raise ValueError in `__post_init__`: the text becomes a problem at its key. If it raises
+    DecodeError, each problem starts with the name of a field. Raises DecodeError with all problems.
     """
     problems: list[str] = []
     value = _value(kind, data, "", problems)
@@ -49,10 +49,10 @@ def load_yaml(kind: type[T], path: Path) -> T:
         return decode(kind, {} if data is None else data)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(path, (f"cannot be read: {error}",)) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(path, (f"is not YAML: {' '.join(str(error).split())}",)) from None
     except DecodeError as error:
         raise ConfigError(path, error.problems) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2025-13-01 looks like a date
+        raise ConfigError(path, (f"is not YAML: {' '.join(str(error).split())}",)) from None
 
 
 def _value(kind: Any, data: object, where: str, problems: list[str]) -> Any:
@@ -70,21 +70,31 @@ def _record(kind: type[Any], data: object, where: str, problems: list[str]) -> A
         return _refuse(data, "a mapping", where, problems)
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-    before = len(problems)
     problems.extend(_unknown_key(_join(where, str(key)), fields, where) for key in data if key not in fields)
     values = {}
     for name, field in fields.items():
+        before = len(problems)
         if name in data:
             values[name] = _value(hints[name], data[name], _join(where, name), problems)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif _is_required(field):
             problems.append(f"{_join(where, name)} is missing")
-    if len(problems) > before:
+        if len(problems) > before:
+            values.pop(name, None)
+    if any(_is_required(field) and name not in values for name, field in fields.items()):
         return None
     try:
+        # After a problem above, too: what the type itself finds wrong with the other fields is listed as well.
         return kind(**values)
+    except DecodeError as error:
+        problems.extend(_join(where, problem) for problem in error.problems)
+        return None
     except ValueError as error:
         problems.append(f"{where}: {error}" if where else str(error))
         return None
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _unknown_key(path: str, fields: Mapping[str, object], where: str) -> str:
@@ -122,7 +132,7 @@ def _tagged(options: tuple[type[Any], ...], data: object, where: str, problems: 
     """A union of dataclasses, told apart by their field `kind`, a Literal."""
     named = {typing.get_args(typing.get_type_hints(option)["kind"])[0]: option for option in options}
     tag = data.get("kind") if isinstance(data, Mapping) else None
-    if tag not in named:
+    if not isinstance(tag, str) or tag not in named:
         return _refuse(tag, f"one of {', '.join(sorted(named))}", _join(where, "kind"), problems)
     return _value(named[tag], data, where, problems)
 

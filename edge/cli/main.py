@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what the terminal's encoding lacks must not end a run
     try:
         config = load_config(options.config) if options.config else Config()
         return run_tour(config, options.photos, options.sheet)
@@ -45,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nreminisce: interrupted; the temporary memory of the demo is gone", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who read the output has gone, as `head` does: nobody is left to tell, nor to flush to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _UNFINISHED = ".tmp"
+_OURS = re.compile(r"[0-9a-f]{64}(\.tmp)?")  # another file in the folder is not ours to delete
 
 
 class ContentStore:
@@ -54,13 +56,18 @@ class ContentStore:
 
     def sweep(self, kept: set[bytes]) -> int:
         """Delete what a kill left: unfinished files, and whole ones that no row speaks of. Returns how many."""
-        stray = [path for path in self._files() if path.suffix == _UNFINISHED or bytes.fromhex(path.name) not in kept]
+        names = {digest.hex() for digest in kept}
+        stray = [path for path in self._files() if path.suffix == _UNFINISHED or path.name not in names]
         for path in stray:
             path.unlink()
         return len(stray)
 
+    def holds_any(self) -> bool:
+        """Whether there is a file, whole or unfinished."""
+        return any(self._files())
+
     def _files(self) -> Iterator[Path]:
-        return self._folder.glob("??/*")
+        return (path for path in self._folder.glob("??/*") if _OURS.fullmatch(path.name))
 
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from edge.errors import DiskFullError, StoreError
 
 SCHEMA = 1
 _APPLICATION = 0x524D4E53  # "RMNS"
+_SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
 CREATE TABLE items (
     id       INTEGER PRIMARY KEY,
@@ -37,14 +39,17 @@ CREATE TABLE embeddings (
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open or create the database. Raises StoreError on a foreign or newer file, DiskFullError without room."""
-    with translated(path):
+    with translated(path.parent):
+        path.touch(mode=0o600)  # the folder may have been there, and open to others
         connection = sqlite3.connect(path, isolation_level=None)
         try:
+            is_new = _check(connection, path)  # before the first write: a foreign file stays as it is
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # NORMAL forgets acknowledged rows on a power cut
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")  # forgotten means gone from the file
-            _prepare(connection, path)
+            if is_new:
+                _create(connection)
         except BaseException:
             connection.close()
             raise
@@ -70,7 +75,7 @@ def translated(where: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or "disk is full" in str(error):
+        if _means_full(error, where):
             raise _full(where) from error
         raise StoreError(f"{where} cannot be used ({error}): restore it from a backup, or move it away") from error
     except OSError as error:
@@ -78,7 +83,15 @@ def translated(where: Path) -> Iterator[None]:
             raise
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise _full(where) from error
-        raise StoreError(f"{where} cannot be used: {error.strerror}: {error.filename}") from error
+        raise StoreError(
+            f"{where} cannot be used ({error.strerror}: {error.filename}): correct this, or choose another state folder"
+        ) from error
+
+
+def _means_full(error: sqlite3.Error, where: Path) -> bool:
+    if "disk I/O error" in str(error):  # what SQLite calls it when there is no room for its shared memory
+        return shutil.disk_usage(where).free < _SHARED_MEMORY_BYTES
+    return "disk is full" in str(error)
 
 
 def _full(where: Path) -> DiskFullError:
@@ -87,16 +100,22 @@ def _full(where: Path) -> DiskFullError:
     )
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is new. Raises StoreError when it is not ours, or newer."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if version == 0 and application == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        with atomic(connection):
-            for statement in _TABLES.split(";\n"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    elif application != _APPLICATION:
+        return True
+    if application != _APPLICATION:
         raise StoreError(f"{path} is not a memory of reminisce: choose another state folder")
-    elif version != SCHEMA:
+    if version != SCHEMA:
         raise StoreError(f"{path} has schema {version}, this version reads {SCHEMA}: upgrade reminisce-edge")
+    return False
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    with atomic(connection):
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class Memory:
             lock = undo.enter_context((folder / "lock").open("w"))
             _lock(folder, lock.fileno())
             self._content = ContentStore(folder / "content")
+            _check_database_is_there(folder, self._content)
             self._rows = connect(folder / "memory.db")
             undo.callback(self._rows.close)
             self._content.sweep({digest for (digest,) in self._rows.execute("SELECT digest FROM items")})
@@ -62,7 +64,7 @@ class Memory:
     def knows(self, digest: bytes) -> bool:
         """Whether this content was remembered with this bundle."""
         query = "SELECT 1 FROM items JOIN embeddings ON item = items.id WHERE digest = ? AND model = ?"
-        return self._rows.execute(query, (digest, self._model)).fetchone() is not None
+        return bool(self._select(query, digest, self._model))
 
     def keep(self, batch: Sequence[Encoded]) -> None:
         """Make a batch durable, all or nothing: content first, then the rows that speak of it, in one commit.
@@ -77,7 +79,7 @@ class Memory:
                 with atomic(self._rows):
                     for item in batch:
                         self._insert(item)
-            except BaseException:
+            except Exception:  # not KeyboardInterrupt: it may come after the commit, when the rows need their content
                 self._content.remove(written)
                 raise
         self.version += 1
@@ -85,7 +87,7 @@ class Memory:
     def partitions(self) -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
         query = "SELECT item, max(depth), vector FROM embeddings WHERE model = ? GROUP BY item"
-        rows = self._rows.execute(query, (self._model,)).fetchall()
+        rows = self._select(query, self._model)
         by_depth: dict[int, list[tuple[int, bytes]]] = {}
         for item, depth, vector in rows:
             by_depth.setdefault(depth, []).append((item, vector))
@@ -94,14 +96,18 @@ class Memory:
     def item(self, number: int) -> Item:
         """The item with this id. Raises KeyError."""
         query = "SELECT id, digest, modality, source, bytes, added_at FROM items WHERE id = ?"
-        row = self._rows.execute(query, (number,)).fetchone()
-        if row is None:
+        found = self._select(query, number)
+        if not found:
             raise KeyError(number)
-        return Item(**dict(zip(("id", "digest", "modality", "source", "bytes", "added_at"), row, strict=True)))
+        return Item(**dict(zip(("id", "digest", "modality", "source", "bytes", "added_at"), found[0], strict=True)))
 
     def content(self, item: Item) -> bytes | None:
         """The item's raw content, or None when its file is gone."""
         return self._content.get(item.digest)
+
+    def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with translated(self._folder):
+            return self._rows.execute(query, values).fetchall()
 
     def _insert(self, item: Encoded) -> None:
         self._rows.execute(
@@ -126,6 +132,15 @@ def _lock(folder: Path, handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise StoreError(f"{folder} is in use by another process: stop it, or choose another state folder") from None
+
+
+def _check_database_is_there(folder: Path, content: ContentStore) -> None:
+    # The sweep deletes content that no row speaks of: with the rows lost, that would be all of it.
+    database = folder / "memory.db"
+    if content.holds_any() and not (database.exists() and database.stat().st_size):
+        raise StoreError(
+            f"{folder} has content but no {database.name}: restore it from a backup, or move the folder away"
+        )
 
 
 def _model_id(rows: sqlite3.Connection, fingerprint: str) -> int:

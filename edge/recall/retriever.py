@@ -29,14 +29,8 @@ class Retriever:
         query, query_ms = _timed(lambda: self._embed(question))
         searched = self._filtering.refresh()
         found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, limit)))
-        if pool:
-            (hits, refined), correct_ms = _timed(lambda: self._correcting.rank(query, found))
-        else:
-            hits, refined, correct_ms = (
-                [Hit(self._memory.item(one.item), one.depth, one.score) for one in found],
-                0,
-                0.0,
-            )
+        (hits, refined), correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool]))
+        hits += [Hit(self._memory.item(one.item), one.depth, one.score) for one in found[pool:limit]]
         return Answer(
             question=question,
             hits=tuple(hits[:limit]),

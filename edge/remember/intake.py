@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -85,12 +86,17 @@ class Intake:
                 content=arrival.content,
                 digest=arrival.digest,
                 modality=self._tower.spec.modality,
-                source=str(arrival.source),
+                source=_printable(arrival.source),
                 depth=self._elevator.depth,
                 embedding=embedding,
             )
             for arrival, embedding in zip(arrivals, embeddings, strict=True)
         ]
+
+
+def _printable(source: Path) -> str:
+    """The name for people: one that is not UTF-8 can be opened, but neither stored nor printed as it is."""
+    return os.fsencode(source).decode(errors="backslashreplace")
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from edge.items import Floats
 
 LEVELS = 15
+LARGEST = 65504  # of float16: a larger low would become infinite
 Packed = npt.NDArray[np.uint8]
 
 
@@ -29,9 +30,10 @@ def row_bytes(width: int, group: int) -> int:
 
 
 def pack(rows: Floats, group: int) -> Packed:
-    """(R, width) float32 -> (R, row_bytes) uint8. Raises ValueError on values that are not finite."""
-    if not np.isfinite(rows).all():
-        raise ValueError("INT4 rows must be finite")
+    """(R, width) float32 -> (R, row_bytes) uint8. Raises ValueError on a width or values that cannot be packed."""
+    row_bytes(rows.shape[1], group)
+    if not (np.abs(rows) <= LARGEST).all():  # false for NaN, too
+        raise ValueError(f"INT4 rows must be finite and within {LARGEST} of zero")
     grouped = rows.reshape(len(rows), -1, group)
     low = grouped.min(2).astype(np.float16)
     step = ((grouped.max(2) - low.astype(np.float32)) / LEVELS).astype(np.float16)

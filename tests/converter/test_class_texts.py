@@ -115,12 +115,13 @@ def test_classes_stand_in_the_order_of_the_outputs(output: int, wnid: str, name:
     assert (text.wnid, text.name, text.kind) == (wnid, name, kind)
 
 
-def test_a_class_is_described_by_four_texts() -> None:
-    text = ClassText("n01440764", "tench", "tench, Tinca tinca", "cyprinid", "freshwater game fish")
+def test_a_class_is_described_by_five_texts() -> None:
+    text = ClassText("n01440764", "tench", "tench, Tinca tinca", "cyprinid", "cyprinid, fish", "freshwater game fish")
     assert text.texts() == (
         "tench",
         "tench, Tinca tinca",
         "tench, a kind of cyprinid",
+        "cyprinid, fish",
         "freshwater game fish",
     )
 
@@ -132,7 +133,7 @@ def test_packaged_table_is_laid_out_as_the_script_lays_it_out() -> None:
 
 def test_a_table_of_too_few_rows_is_refused() -> None:
     with pytest.raises(ClassTextError, match=r"has 1 rows, not 1000"):
-        parse_table(f"{class_texts.HEADER}\nn01440764\ttench\ttench\tcyprinid\ta fish\n")
+        parse_table(f"{class_texts.HEADER}\nn01440764\ttench\ttench\tcyprinid\tcyprinid\ta fish\n")
 
 
 @pytest.mark.parametrize("table", ["", "wnid\tname\n", f"{class_texts.HEADER}\nn01440764\ttench\n"])
@@ -177,7 +178,18 @@ def test_parser_refuses_a_line_of_another_format(line: str) -> None:
 def test_script_joins_the_three_sources(sources: Sources) -> None:
     assert sources.make_table() == 0
     texts = parse_table(sources.out.read_text())
-    assert texts[7] == ClassText("n00000007", "thing 7", "thing 7", "any thing", "a")
+    assert texts[7] == ClassText("n00000007", "thing 7", "thing 7", "any thing", "any thing", "a")
+
+
+def test_wider_kinds_name_vehicles_but_not_artifacts() -> None:
+    warplane = load_class_texts()[895]
+    assert warplane.kinds == "heavier-than-air craft, aircraft, craft, vehicle, conveyance"
+
+
+def test_kinds_that_too_many_classes_share_are_left_out(sources: Sources) -> None:
+    """A thing is a thing, and everything is something: the nearest kind alone stays."""
+    assert sources.make_table() == 0
+    assert {text.kinds for text in parse_table(sources.out.read_text())} == {"any thing"}
 
 
 def test_script_reads_the_extracted_debian_package(sources: Sources) -> None:

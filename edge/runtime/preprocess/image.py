@@ -17,8 +17,6 @@ from edge.items import Floats
 # (`draft`), so that photos of 108 megapixel phones stay far below it.
 MAX_DECODED_PIXELS = 50_000_000
 _OVERSAMPLING = 2
-# Pillow warns from 89 megapixels on and refuses from 179 on; between them the limit above is what counts.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode_image(content: bytes, side: int) -> Image.Image:
@@ -27,16 +25,14 @@ def decode_image(content: bytes, side: int) -> Image.Image:
     Transparency becomes white; of an animation the first frame counts. Raises UnreadableItemError.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.draft("RGB", (_OVERSAMPLING * side, _OVERSAMPLING * side))
-            _check_size(picture)
-            upright = ImageOps.exif_transpose(picture)
-            return _on_white(upright)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata, and 89 megapixels or more: the limit above is what counts
+            return _decode(content, _OVERSAMPLING * side)
+    except UnreadableItemError:
+        raise
     except Image.DecompressionBombError as error:
         raise UnreadableItemError(f"too large to decode safely ({error}): scale it down first") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, UnreadableItemError):
-            raise
+    except Exception as error:  # noqa: BLE001 - on damaged files its plugins raise struct.error, TypeError, RuntimeError
         raise UnreadableItemError(f"not a picture that can be read ({error}): convert it to JPEG or PNG") from None
 
 
@@ -52,6 +48,13 @@ def image_inputs(contents: Sequence[bytes], spec: ImagePreprocess) -> dict[str, 
     return {"x": np.stack([image_input(decode_image(content, spec.size), spec) for content in contents])}
 
 
+def _decode(content: bytes, side: int) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.draft("RGB", (side, side))
+        _check_size(picture)
+        return _on_white(_eight_bits(ImageOps.exif_transpose(picture)))
+
+
 def _check_size(picture: Image.Image) -> None:
     pixels = picture.width * picture.height
     if pixels > MAX_DECODED_PIXELS:
@@ -59,6 +62,15 @@ def _check_size(picture: Image.Image) -> None:
             f"too large to decode safely ({picture.width} x {picture.height} pixels,"
             f" {MAX_DECODED_PIXELS // 1_000_000} megapixels at most): scale it down first"
         )
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """16-bit gray scaled down; Pillow's own conversion cuts it off at 255, which leaves a nearly white picture."""
+    if not picture.mode.startswith("I;16"):
+        return picture
+    values = np.asarray(picture)
+    clear = values == picture.info.get("transparency", -1)
+    return Image.fromarray(np.where(clear, 255, values >> 8).astype(np.uint8))
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -18,25 +18,35 @@ class TextInput:
     """The host side of a text tower. The token table stays on disk; a sentence reads a few rows of it."""
 
     def __init__(self, folder: Path, spec: TextPreprocess) -> None:
-        """`folder` is the bundle's. Raises BundleError when the table does not fit the spec."""
+        """`folder` is the bundle's. Raises BundleError when a file does not fit the spec."""
         self._spec = spec
-        self._tokenizer = Tokenizer.from_file(str(folder / spec.tokenizer))
+        self._tokenizer = _open_tokenizer(folder / spec.tokenizer)
         self._tokenizer.enable_truncation(spec.tokens)
         self._tokenizer.enable_padding(length=spec.tokens)
         row = int4.row_bytes(spec.width, spec.group)
-        table = np.memmap(folder / spec.table, dtype=np.uint8, mode="r")
-        if table.size != row * self._tokenizer.get_vocab_size():
-            raise BundleError(
-                f"{folder / spec.table} has {table.size} bytes, the tokenizer's"
-                f" {self._tokenizer.get_vocab_size()} tokens need {row} each: convert again"
-            )
-        self._table = table.reshape(-1, row)
+        _check_size(folder / spec.table, self._tokenizer.get_vocab_size(), row)
+        _check_size(folder / spec.positions, spec.tokens, 4 * spec.width)
+        self._table = np.memmap(folder / spec.table, dtype=np.uint8, mode="r").reshape(-1, row)
         self._positions = np.fromfile(folder / spec.positions, dtype="<f4").reshape(spec.tokens, spec.width)
 
     def inputs(self, sentences: Sequence[str]) -> dict[str, Floats]:
         """{"x": (N, tokens, width), "mask": (N, tokens)} of N sentences; longer ones are cut."""
-        encodings = self._tokenizer.encode_batch(list(sentences))
+        # Half a surrogate pair, as from a terminal or JSON, is no text to the tokenizer: it becomes a question mark.
+        encodings = self._tokenizer.encode_batch([text.encode(errors="replace").decode() for text in sentences])
         ids = np.array([encoding.ids for encoding in encodings])
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.float32)
         rows = int4.unpack(self._table[ids.ravel()], self._spec.width, self._spec.group)
         return {"x": rows.reshape(*ids.shape, self._spec.width) + self._positions, "mask": mask}
+
+
+def _open_tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 - tokenizers raises Exception itself
+        raise BundleError(f"{path} is not a tokenizer ({error}): convert again") from None
+
+
+def _check_size(path: Path, tokens: int, row: int) -> None:
+    size = path.stat().st_size
+    if size != tokens * row:
+        raise BundleError(f"{path} has {size} bytes, {tokens} tokens need {row} each: convert again")

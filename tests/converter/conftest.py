@@ -1,0 +1,56 @@
+"""The second runtime's Python, a silent console, and a recipe that builds in seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from converter.console import Console
+
+# Two segments, one early exit, where the device leaves by default; each text has as many words as a short caption.
+SMALL_RECIPE = """\
+model: small
+seed: 0
+image: {cuts: [11], exits: [11], crops: 1, open_crops: 1}
+text: {tokens: 16, group: 64}
+full_head:
+  training: {epochs: 2, batch: 8, rate: 0.001, decay: 1.0, dropout: 0.5}
+  class_weight: 1.0
+  temperature: 1.0
+exit_head:
+  training: {epochs: 2, batch: 8, rate: 0.003, decay: 0.05, dropout: 0.3}
+  cosine_weight: 4.0
+  caption_weight: 1.0
+"""
+
+
+@pytest.fixture(scope="session")
+def tflite_python() -> Path:
+    """A Python with tflite-runtime: TFLITE_PYTHON, or the one of `make convert-env`; else a skip with its reason."""
+    python = Path(os.environ.get("TFLITE_PYTHON", Path(sys.prefix).parent / ".venv-tflite" / "bin" / "python"))
+    if not python.is_file():
+        pytest.skip(f"no Python with tflite-runtime at {python}: run `make convert-env`, or set TFLITE_PYTHON")
+    return python
+
+
+@pytest.fixture(scope="session")
+def runtimes(tflite_python: Path) -> dict[str, Path]:
+    """A Python for each runtime, as `verify` and `build_demo` take them."""
+    return {"ai-edge-litert": Path(sys.executable), "tflite-runtime": tflite_python}
+
+
+@pytest.fixture(scope="session")
+def console() -> Console:
+    """A console without bars."""
+    return Console(quiet=True)
+
+
+@pytest.fixture
+def small_recipe(tmp_path: Path) -> Path:
+    """A recipe file that gives a bundle in seconds."""
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL_RECIPE, encoding="utf-8")
+    return path

@@ -1,0 +1,149 @@
+"""Files that are no picture, or none that a small board can decode: one clear error each, and nothing else escapes."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from edge.errors import UnreadableItemError
+from edge.runtime import decode_image
+
+SIDE = 224
+DO_NOW = ": convert it to JPEG or PNG"
+SCALE_DOWN = ": scale it down first"
+
+
+def refusal_of(content: bytes) -> str:
+    with pytest.raises(UnreadableItemError) as caught:
+        decode_image(content, SIDE)
+    return str(caught.value)
+
+
+def photo(kind: str) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, exif=exif)
+    return file.getvalue()
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG of some 60 bytes, whatever it claims."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"Dear diary,\n", bytes(range(256)), b"%PDF-1.7\n", b"\xff\xd8\xff"])
+def test_file_that_is_no_picture_is_refused(content: bytes) -> None:
+    said = refusal_of(content)
+    assert said.startswith("not a picture that can be read (cannot identify image file")
+    assert said.endswith(DO_NOW)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_half_copied_picture_is_refused_whichever_half_is_missing(kind: str, share: float) -> None:
+    whole = photo(kind)
+    assert decode_image(whole, SIDE).size == (60, 80)
+    said = refusal_of(whole[: int(share * len(whole))])
+    assert said.startswith("not a picture that can be read (")
+    assert said.endswith(DO_NOW)
+
+
+def test_truncated_jpeg_says_so() -> None:
+    assert refusal_of(photo("JPEG")[:-200]).startswith("not a picture that can be read (image file is truncated (")
+
+
+@pytest.mark.parametrize(("width", "height"), [(8000, 8000), (12_000, 12_000), (50_001, 1000)])
+def test_picture_over_the_limit_is_refused_with_its_size_and_the_limit(width: int, height: int) -> None:
+    said = refusal_of(png_that_claims(width, height))
+    size = f"{width} x {height} pixels, 50 megapixels at most"
+    assert said == f"too large to decode safely ({size}){SCALE_DOWN}"
+
+
+def test_decompression_bomb_is_refused_before_it_is_decoded() -> None:
+    bomb = png_that_claims(20_000, 20_000)
+    assert len(bomb) < 100
+    said = refusal_of(bomb)
+    assert said.startswith("too large to decode safely (Image size (400000000 pixels) exceeds limit")
+    assert said.endswith(SCALE_DOWN)
+
+
+def test_picture_at_the_limit_is_not_too_large() -> None:
+    # Its pixels are missing: what matters is that it was opened to read them.
+    assert refusal_of(png_that_claims(10_000, 5_000)).startswith("not a picture that can be read (")
+
+
+def test_no_warning_of_pillow_reaches_the_terminal() -> None:
+    nonsense = b"Exif\0\0II*\0\x08\0\0\0\xff\xff"  # 65,535 tags in no bytes
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", exif=nonsense)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert decode_image(file.getvalue(), SIDE).size == (8, 8)
+        refusal_of(png_that_claims(12_000, 12_000))  # Pillow warns from 89 megapixels on
+        assert not found
+        Image.open(io.BytesIO(file.getvalue())).getexif()  # with nobody to silence it
+    assert "Corrupt EXIF data" in str(found[0].message)
+
+
+def test_fault_inside_a_pillow_plugin_is_a_refusal() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "DDS")
+    content = bytearray(file.getvalue())
+    content[80:84] = struct.pack("<I", 0x4000)  # a pixel format that the plugin answers with NotImplementedError
+    assert refusal_of(bytes(content)) == f"not a picture that can be read (Unknown pixel format flags 16384){DO_NOW}"
+
+
+def flip(content: bytearray, random: np.random.Generator) -> None:
+    content[int(len(content) * random.random() ** 2)] = int(random.integers(256))  # more often in the header
+
+
+def cut(content: bytearray, random: np.random.Generator) -> None:
+    del content[int(len(content) * random.random()) :]
+
+
+def insert(content: bytearray, random: np.random.Generator) -> None:
+    at = int(len(content) * random.random())
+    content[at:at] = random.bytes(4)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("damage", [flip, cut, insert])
+def test_damaged_picture_is_read_or_refused_but_never_ends_the_run(
+    kind: str, damage: Callable[[bytearray, np.random.Generator], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    random, whole = np.random.default_rng(0), photo(kind)
+    refused = 0
+    for _ in range(100):
+        content = bytearray(whole)
+        for _ in range(random.choice([1, 2, 8])):
+            if content:
+                damage(content, random)
+        try:
+            decode_image(bytes(content), SIDE)
+        except UnreadableItemError:
+            refused += 1
+    capfd.readouterr()  # libtiff writes to the terminal by itself
+    assert refused > 0
+
+
+def test_file_of_another_name_is_read_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "picture.txt").write_bytes(photo("PNG"))
+    assert decode_image((tmp_path / "picture.txt").read_bytes(), SIDE).size == (60, 80)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge.bundle import Bundle
+from edge.config import Config, IndexConfig, RecallConfig, RememberConfig, RuntimeConfig, load_config
+from edge.errors import ConfigError, ReminisceError
+
+LISTED = Path(__file__).parents[1] / "config.yaml"
+
+
+def refusal_of(tmp_path: Path, text: str) -> ConfigError:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    return caught.value
+
+
+def test_listed_config_equals_the_defaults() -> None:
+    assert load_config(LISTED) == Config()
+
+
+def test_listed_config_names_every_key_and_no_other() -> None:
+    listed = yaml.safe_load(LISTED.read_text(encoding="utf-8"))
+    assert listed == dataclasses.asdict(Config())
+
+
+def test_listed_config_says_something_of_every_key() -> None:
+    keys = [line for line in LISTED.read_text(encoding="utf-8").splitlines() if ": " in line]
+    assert keys
+    assert not [line for line in keys if "#" not in line]
+
+
+def test_listed_config_names_the_exits_of_the_shipped_bundle(bundle: Bundle) -> None:
+    depths = [place.depth for place in bundle.manifest.tower("image").exits]
+    assert f"(demo: {', '.join(map(str, depths))})" in LISTED.read_text(encoding="utf-8")
+    assert Config().remember.exit_depth in depths
+
+
+def test_file_needs_only_the_keys_that_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("recall:\n  limit: 9\nbundle: /srv/bundle\n", encoding="utf-8")
+    assert load_config(path) == Config(bundle="/srv/bundle", recall=RecallConfig(limit=9))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("runtime: {threads: 0}", "runtime.threads is 0: must be 1 to 64"),
+        ("runtime: {threads: 65}", "runtime.threads is 65: must be 1 to 64"),
+        ("remember: {batch: 0}", "remember.batch is 0: must be 1 to 256"),
+        ("remember: {batch: 257}", "remember.batch is 257: must be 1 to 256"),
+        ("recall: {pool: -1}", "recall.pool is -1: must be 0 to 10000"),
+        ("recall: {pool: 10001}", "recall.pool is 10001: must be 0 to 10000"),
+        ("recall: {limit: 0}", "recall.limit is 0: must be 1 to 1000"),
+        ("recall: {limit: 1001}", "recall.limit is 1001: must be 1 to 1000"),
+        ("index: {annoy_from: 0}", "index.annoy_from is 0: must be 1 to 1000000000"),
+    ],
+)
+def test_value_out_of_its_range_is_refused_with_the_range(tmp_path: Path, text: str, problem: str) -> None:
+    assert refusal_of(tmp_path, text).problems == (problem,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "runtime: {threads: 1}",
+        "runtime: {threads: 64}",
+        "remember: {batch: 256}",
+        "recall: {pool: 0, limit: 1000}",
+        "index: {annoy_from: 1}",
+    ],
+)
+def test_value_at_the_end_of_its_range_is_taken(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("recall: {limits: 5}", "recall.limits is not a key. Did you mean recall.limit?"),
+        ("recal: {limit: 5}", "recal is not a key. Did you mean recall?"),
+        ("mqtt: {host: pi}", "mqtt is not a key; the keys here are bundle, index, recall, remember, runtime"),
+        (
+            "runtime: {backend: torch}",
+            "runtime.backend is 'torch': must be one of auto, ai-edge-litert, tflite-runtime",
+        ),
+        ("runtime: {threads: yes}", "runtime.threads is True: must be a whole number"),
+        ("runtime: {threads: 2.5}", "runtime.threads is 2.5: must be a whole number"),
+        ("runtime: {threads: two}", "runtime.threads is 'two': must be a whole number"),
+        ("runtime:", "runtime is None: must be a mapping"),
+        ("bundle: 3", "bundle is 3: must be a text"),
+        ("- bundle", "the file is ['bundle']: must be a mapping"),
+    ],
+)
+def test_mistake_is_named_with_its_key_and_what_to_write(tmp_path: Path, text: str, problem: str) -> None:
+    assert refusal_of(tmp_path, text).problems == (problem,)
+
+
+def test_every_problem_of_the_file_is_listed_with_the_file(tmp_path: Path) -> None:
+    text = "runtime: {threads: 0, backend: torch}\nremember: {bacth: 4}\nrecall: {pool: -1, limit: 0}\n"
+    error = refusal_of(tmp_path, text)
+    assert str(error).splitlines() == [
+        f"{tmp_path}/config.yaml: {problem}"
+        for problem in (
+            "runtime.backend is 'torch': must be one of auto, ai-edge-litert, tflite-runtime",
+            "runtime.threads is 0: must be 1 to 64",
+            "remember.bacth is not a key. Did you mean remember.batch?",
+            "recall.pool is -1: must be 0 to 10000",
+            "recall.limit is 0: must be 1 to 1000",
+        )
+    ]
+
+
+def test_config_error_ends_the_command_with_code_2(tmp_path: Path) -> None:
+    error = refusal_of(tmp_path, "recall: {limit: 0}")
+    assert error.exit_code == 2
+    assert isinstance(error, ReminisceError)
+    assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        (RuntimeConfig, {"threads": 0}, "^threads is 0: must be 1 to 64$"),
+        (RememberConfig, {"batch": 0}, "^batch is 0: must be 1 to 256$"),
+        (RecallConfig, {"pool": -1, "limit": 0}, "^pool is -1: must be 0 to 10000; limit is 0: must be 1 to 1000$"),
+        (IndexConfig, {"annoy_from": 0}, "^annoy_from is 0: must be 1 to 1000000000$"),
+    ],
+)
+def test_section_that_exists_is_valid_also_without_a_file(
+    section: type[Any], changes: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        section(**changes)
