@@ -85,8 +85,8 @@ $(DEVICE)/.ready: setup.cfg pyproject.toml
 	$(call venv,$(DEVICE),"$$python")
 	if ! $(call pip,$(DEVICE)) --editable '.[annoy,test]' 2>$(DEVICE)/annoy.log; then
 	    $(call pip,$(DEVICE)) --editable '.[test]'
-	    echo "annoy could not be built ($(DEVICE)/annoy.log): search is exact, which is right up to some 100,000 items;" \
-	        "for annoy: sudo apt install build-essential python3-dev, then make clean demo"
+	    echo "annoy could not be built ($(DEVICE)/annoy.log): search is exact without it, right up to some 100,000 items;" \
+	        "for annoy: sudo apt install build-essential python3-dev, then rm -r $(DEVICE)"
 	fi
 	touch $@
 

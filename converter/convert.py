@@ -126,6 +126,7 @@ def _features(folder: Path, towers: Towers, training: Training, recipe: Recipe, 
         sentences = text_features(text, classes + captions, tick)
     width = sentences.shape[1]
     return Features(
+        photos=len(training.photos),
         pooled=pooled,
         exits=exits,
         captions=sentences[len(classes) :].reshape(len(training.photos), -1, width) if captions else None,

@@ -22,12 +22,14 @@ Progress = Callable[[int], object]
 class Features:
     """What the frozen towers make of the training photos; P photos, V views of them, V >= P, the plain views first.
 
+    photos:   P
     pooled:   (V, 1280) at the end of the image tower
     exits:    depth -> (V, 7 C) statistics at each early exit
     captions: (P, K, 384) text tower outputs, K captions a photo; None without captions
     classes:  (1000, 4, 384) text tower outputs of the class texts
     """
 
+    photos: int
     pooled: Tensor
     exits: dict[int, Tensor]
     captions: Tensor | None
@@ -47,7 +49,10 @@ def fit_heads(features: Features, classifier: nn.Linear, recipe: Recipe, console
     """All heads of the two towers: the last exit and the query first, then the early exits after their example."""
     centre = class_centre(features)
     class_texts = unit(unit(features.classes.mean(1)) - centre)
-    full, query = FullHead(classifier, class_texts, recipe.full_head.temperature), QueryHead(centre)
+    full, query = (
+        FullHead(classifier, class_texts, recipe.full_head.temperature, recipe.full_head.residual),
+        QueryHead(centre),
+    )
     with console.bar(recipe.full_head.training.epochs, "epochs of the last exit") as tick:
         fit_full_head(full, query, features, recipe.full_head, recipe.seed, tick)
     with torch.no_grad():
@@ -56,7 +61,10 @@ def fit_heads(features: Features, classifier: nn.Linear, recipe: Recipe, console
     exits = []
     for depth, inputs in features.exits.items():
         with console.bar(recipe.exit_head.training.epochs, f"epochs of the exit at depth {depth}") as tick:
-            exits.append(fit_exit_head(inputs, teacher, captions, recipe.exit_head, recipe.seed + depth, tick))
+            head = fit_exit_head(
+                inputs, teacher, captions, features.photos, recipe.exit_head, recipe.seed + depth, tick
+            )
+            exits.append(head)
     return Heads(tuple(exits), full, query)
 
 
@@ -89,7 +97,7 @@ def fit_full_head(
     if captions is None:
         return  # the residual alone: class names, untrained
     generator = torch.Generator().manual_seed(seed)
-    photos, per_photo = captions.shape[:2]
+    per_photo = captions.shape[1]
     inputs, logits = head.features(features.pooled)
     target = torch.softmax(logits, -1)
     classes, texts = features.classes.shape[:2]
@@ -97,7 +105,7 @@ def fit_full_head(
     trained = [*(p for p in (*head.parameters(), *query.parameters()) if p.requires_grad), log_scale]
     steps = _Steps(trained, len(inputs), recipe.training, generator, progress)
     for rows in steps:
-        photo = rows % photos
+        photo = rows % features.photos
         pick = torch.randint(per_photo, (len(rows),), generator=generator)
         pictures = head.combine(_drop(inputs[rows], recipe.training.dropout, generator), logits[rows])
         loss = contrast(pictures, query(captions[photo, pick]), log_scale.exp(), _other_views(photo))
@@ -111,20 +119,21 @@ def fit_exit_head(
     features: Tensor,
     teacher: Tensor,
     captions: Tensor | None,
+    photos: int,
     recipe: ExitHeadRecipe,
     seed: int,
     progress: Progress,
 ) -> ExitHead:
     """A head for one exit, distilled from the last.
 
-    features: (V, 7 C) statistics; teacher: (V, D) the last exit's embeddings; captions: (P, K, D) of queries, if any
+    features: (V, 7 C) statistics; teacher: (V, D) the last exit's embeddings; captions: (P, K, D) of queries, if any;
+    photos: P, of which the V rows are views
     """
     generator = torch.Generator().manual_seed(seed)
     head = ExitHead(features.mean(0), features.std(0) + 1e-3)
     bound = features.shape[1] ** -0.5
     head.linear.weight.data.uniform_(-bound, bound, generator=generator)
     nn.init.zeros_(head.linear.bias)
-    photos = len(captions) if captions is not None else len(features)
     standardised = head.standardised(features)
     log_scale = nn.Parameter(torch.tensor(3.0))
     trained = [*head.parameters(), log_scale]

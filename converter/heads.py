@@ -63,12 +63,13 @@ class FullHead(nn.Module):
     """The last exit: a trained map on the pooled features, added to what the classifier's class names mean.
 
     The residual is ConSE: the class texts, weighted by softmax(logits / temperature). It knows names that no training
-    photo showed; the trained part knows scenes that no class names.
+    photo showed; the trained part knows scenes that no class names. Its weight is given, not learnt: left to the
+    captions it sinks, and names and kinds of things with it.
 
     forward: (N, 7, 7, 1280) -> (N, D); `embed` starts from the pooled features (N, 1280)
     """
 
-    def __init__(self, classifier: nn.Linear, class_texts: Tensor, temperature: float) -> None:
+    def __init__(self, classifier: nn.Linear, class_texts: Tensor, temperature: float, residual: float) -> None:
         super().__init__()
         self.classifier = nn.Linear(classifier.in_features, classifier.out_features)
         self.classifier.load_state_dict(classifier.state_dict())
@@ -80,7 +81,7 @@ class FullHead(nn.Module):
         self.linear = nn.Linear(classifier.in_features + classifier.out_features, DIMENSION)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        self.residual = nn.Parameter(torch.ones(1))
+        self.residual = residual
 
     def features(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1280) -> the trained map's input (N, 2280), and the logits (N, 1000)."""

@@ -38,15 +38,20 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullHeadRecipe:
-    """The last exit's head and the query's. temperature: where the class-name residual's softmax starts."""
+    """The last exit's head and the query's.
+
+    residual: weight of the class names beside the trained map; temperature: where their softmax starts
+    """
 
     training: Training
     class_weight: float
+    residual: float
     temperature: float
 
     def __post_init__(self) -> None:
         _require(
             (self.class_weight >= 0, f"class_weight is {self.class_weight}: must be 0 or more"),
+            (self.residual > 0, f"residual is {self.residual}: must be above 0"),
             (self.temperature > 0, f"temperature is {self.temperature}: must be above 0"),
         )
 

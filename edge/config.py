@@ -8,6 +8,7 @@ from typing import Literal
 
 from edge.decode import DecodeError, load_yaml
 
+DEMO_BUNDLE = Path(__file__).parent / "demo" / "bundle"
 Backend = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 
 

@@ -18,8 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.bundle import Bundle
-from edge.config import Config
-from edge.demo import DEMO_BUNDLE
+from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Answer
 from edge.memory import Memory

@@ -40,7 +40,13 @@ def flickr8k() -> Path:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests on published data ran: a run without the data must not look like one with it."""
     ran, skipped = (
-        len([report for report in terminalreporter.getreports(outcome) if "data" in report.keywords and report.when == phase])
+        len(
+            [
+                report
+                for report in terminalreporter.getreports(outcome)
+                if report.when == phase and "data" in report.keywords
+            ]
+        )
         for outcome, phase in (("passed", "call"), ("skipped", "setup"))
     )
     terminalreporter.write_line(f"data tests: {ran} ran, {skipped} SKIPPED (DATA={DATA})")

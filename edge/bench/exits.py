@@ -143,6 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=DEMO_BUNDLE, metavar="DIR", help="default: the demo bundle")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N dev photos, for a quick look")
     options = parser.parse_args(arguments)
+    if options.limit is not None and options.limit < 1:
+        parser.error(f"--limit is {options.limit}: must be 1 or more")
     try:
         pairs = read_flickr8k(options.photos, "dev")[: options.limit]
         bundle = Bundle.open(options.bundle)

@@ -16,6 +16,7 @@ from edge.config import Config, load_config
 from edge.demo.tour import run_tour
 from edge.errors import ReminisceError
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EXAMPLES = """\
 examples:
   reminisce demo
@@ -32,11 +33,11 @@ exit codes: 0 done, 1 failed or some pictures could not be remembered, 2 the com
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    # TFLite announces its delegate on every load; warnings and errors still come through.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as the shell's jobs in the background have SIGINT
+            signal.signal(number, _interrupt)
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what the terminal's encoding lacks must not end a run
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # an impatient second one must not stop the temporary memory's deletion
     raise KeyboardInterrupt
 
 

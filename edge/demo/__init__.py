@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-DEMO_BUNDLE = Path(__file__).parent / "bundle"
+from edge.config import DEMO_BUNDLE
+
 DEMO_PICTURES = Path(__file__).parent / "pictures"
 
 __all__ = ["DEMO_BUNDLE", "DEMO_PICTURES"]

@@ -42,7 +42,7 @@ def run_tour(config: Config, photos: Path | None, sheet: Path) -> int:
         if not annoy_is_installed():
             _say("annoy is not installed: search is exact, which is right for thousands of items")
         refused = _remember(engine, pictures)
-        answers = [_ask(engine, question) for question in _questions(own=photos is not None)]
+        answers = [_ask(engine, question) for question in _questions()]
         try:
             write_sheet(sheet, answers, engine.memory)
         except OSError as error:
@@ -68,10 +68,9 @@ def _remember(engine: Engine, pictures: list[Path]) -> list[Outcome]:
     return refused
 
 
-def _questions(*, own: bool) -> Iterator[str]:
-    """A few of ours, unless the pictures are the caller's own; then the keyboard's, if there is one."""
-    if not own:
-        yield from QUESTIONS
+def _questions() -> Iterator[str]:
+    """A few of ours, then the keyboard's, if there is one."""
+    yield from QUESTIONS
     if sys.stdin.isatty():
         _say("\nAsk something about the pictures (an empty line ends the tour).")
         yield from _typed()

@@ -10,7 +10,7 @@ import pytest
 
 from converter.console import Console
 
-# Two segments, one early exit, where the device leaves by default; each text has as many words as a short caption.
+# Two segments and one early exit, at the depth where items leave by default; short sentences, a few steps of training.
 SMALL_RECIPE = """\
 model: small
 seed: 0
@@ -19,6 +19,7 @@ text: {tokens: 16, group: 64}
 full_head:
   training: {epochs: 2, batch: 8, rate: 0.001, decay: 1.0, dropout: 0.5}
   class_weight: 1.0
+  residual: 2.0
   temperature: 1.0
 exit_head:
   training: {epochs: 2, batch: 8, rate: 0.003, decay: 0.05, dropout: 0.3}
@@ -48,9 +49,15 @@ def console() -> Console:
     return Console(quiet=True)
 
 
+@pytest.fixture(scope="session")
+def small_recipe_text() -> str:
+    """A recipe that gives a bundle in seconds."""
+    return SMALL_RECIPE
+
+
 @pytest.fixture
-def small_recipe(tmp_path: Path) -> Path:
-    """A recipe file that gives a bundle in seconds."""
+def small_recipe(tmp_path: Path, small_recipe_text: str) -> Path:
+    """The same as a file of the test's own."""
     path = tmp_path / "small.yaml"
-    path.write_text(SMALL_RECIPE, encoding="utf-8")
+    path.write_text(small_recipe_text, encoding="utf-8")
     return path

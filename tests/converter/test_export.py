@@ -135,7 +135,7 @@ def test_padding_at_stride_2_is_the_one_of_tensorflow_and_not_torchs_own() -> No
 
 @pytest.mark.parametrize("sides", [(7, 7), (7, 4), (14, 14)])
 def test_statistics_of_odd_sides_survive_the_export(tmp_path: Path, sides: tuple[int, int]) -> None:
-    # Traced as tensors, the halving of 7 came out as 3 in the file and as 4 in torch: the quarters were wrong.
+    # Traced as tensors, the halving of 7 was rounded the wrong way in the file, and every quarter was off.
     export(Statistics(), {"x": torch.zeros(2, *sides, 16)}, {"float32": tmp_path / "statistics.tflite"})
     for batch in (1, 8):
         x = noise(batch, *sides, 16).numpy()

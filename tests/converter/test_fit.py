@@ -58,6 +58,7 @@ def features() -> Features:
     told = topics[:, None] + 0.2 * noise(PHOTOS, 3, TOPICS, seed=4)
     shared = noise(DIMENSION, seed=9)  # what all sentences have in common
     return Features(
+        photos=PHOTOS,
         pooled=views @ noise(TOPICS, POOLED, seed=5),
         exits={
             depth: views @ noise(TOPICS, 56, seed=depth) + 0.5 * noise(PHOTOS * VIEWS, 56, seed=60 + depth)
@@ -81,7 +82,7 @@ def recipe(small_recipe: Path) -> Recipe:
 
 def untrained(features: Features, classifier: nn.Linear) -> tuple[FullHead, QueryHead]:
     centre = class_centre(features)
-    return FullHead(classifier, unit(unit(features.classes.mean(1)) - centre), 1.0), QueryHead(centre)
+    return FullHead(classifier, unit(unit(features.classes.mean(1)) - centre), 1.0, 2.0), QueryHead(centre)
 
 
 @torch.no_grad()
@@ -141,7 +142,7 @@ def test_fitted_exit_agrees_with_its_teacher_on_photos_that_it_never_saw(feature
     one_step = replace(recipe.exit_head.training, epochs=1, batch=HELD_OUT, rate=1e-9)
     unfitted = replace(recipe.exit_head, training=one_step)
     heads = [
-        fit_exit_head(inputs[:HELD_OUT], teacher[:HELD_OUT], None, settings, 0, silent)
+        fit_exit_head(inputs[:HELD_OUT], teacher[:HELD_OUT], None, HELD_OUT, settings, 0, silent)
         for settings in (unfitted, recipe.exit_head)
     ]
     before, after = (agreement(head, inputs[HELD_OUT:], teacher[HELD_OUT:]) for head in heads)
@@ -156,7 +157,7 @@ def test_captions_beside_distillation_pull_an_exit_towards_them(features: Featur
     losses = []
     for weight in (0.0, 4.0):
         settings: ExitHeadRecipe = replace(recipe.exit_head, caption_weight=weight)
-        head = fit_exit_head(features.exits[11], teacher, queries, settings, 0, silent)
+        head = fit_exit_head(features.exits[11], teacher, queries, PHOTOS, settings, 0, silent)
         with torch.no_grad():
             losses.append(contrast(head.embed(features.exits[11][:PHOTOS]), queries[:, 0], torch.tensor(20.0)))
     assert losses[1] < 0.7 * losses[0]
@@ -217,7 +218,8 @@ def test_progress_ticks_once_an_epoch_also_with_fewer_rows_than_a_batch(features
     ticks: list[int] = []
     training = replace(recipe.exit_head.training, epochs=3, batch=10_000)
     teacher = unit(features.pooled @ noise(POOLED, DIMENSION, seed=11))
-    fit_exit_head(features.exits[8], teacher, None, replace(recipe.exit_head, training=training), 0, ticks.append)
+    settings = replace(recipe.exit_head, training=training)
+    fit_exit_head(features.exits[8], teacher, None, PHOTOS, settings, 0, ticks.append)
     assert ticks == [1, 1, 1]
 
 

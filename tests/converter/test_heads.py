@@ -21,7 +21,8 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def plain_unit(x: Floats) -> Floats:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+    made: Floats = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    return made
 
 
 def plain_statistics(x: Floats) -> Floats:
@@ -39,7 +40,7 @@ def full_head(temperature: float = 1.0) -> tuple[FullHead, nn.Linear, Tensor]:
     classifier = nn.Linear(32, 10)
     classifier.weight.data, classifier.bias.data = noise(10, 32, seed=1), noise(10, seed=2)
     texts = unit(noise(10, DIMENSION, seed=3))
-    return FullHead(classifier, texts, temperature), classifier, texts
+    return FullHead(classifier, texts, temperature, 2.0), classifier, texts
 
 
 @pytest.mark.parametrize("sides", [(7, 7), (8, 8), (14, 14), (7, 4), (1, 1), (2, 3)])
@@ -85,7 +86,7 @@ def test_untrained_full_head_is_conse(temperature: float) -> None:
 def test_full_head_keeps_classifier_and_class_texts_out_of_training() -> None:
     head, classifier, _ = full_head()
     trained = {name for name, parameter in head.named_parameters() if parameter.requires_grad}
-    assert trained == {"linear.weight", "linear.bias", "log_temperature", "residual"}
+    assert trained == {"linear.weight", "linear.bias", "log_temperature"}
     assert head.classifier.weight.data_ptr() != classifier.weight.data_ptr()
 
 

@@ -197,7 +197,7 @@ def test_layout_gives_per_channel_dynamic_int8_to_the_runtime_alone_that_compute
 
 
 def test_layout_refuses_to_read_pixels_of_text_and_words_of_pictures(recipe: Recipe) -> None:
-    with pytest.raises(TypeError, match="^the text tower takes no pictures$"):
+    with pytest.raises(TypeError, match=r"^the text tower takes no pictures$"):
         layout.pixels_of(layout.text_tower(recipe))
-    with pytest.raises(TypeError, match="^the image tower takes no sentences$"):
+    with pytest.raises(TypeError, match=r"^the image tower takes no sentences$"):
         layout.words_of(layout.image_tower(recipe, SHAPES))

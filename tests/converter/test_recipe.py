@@ -118,6 +118,7 @@ def test_every_problem_is_listed_at_once(tmp_path: Path) -> None:
         ("text__group", 1, "text.group is 1: must be 2 or more and divide 384"),
         ("text__group", 100, "text.group is 100: must be 2 or more and divide 384"),
         ("full_head__class_weight", -0.5, "full_head.class_weight is -0.5: must be 0 or more"),
+        ("full_head__residual", 0.0, "full_head.residual is 0.0: must be above 0"),
         ("full_head__temperature", 0.0, "full_head.temperature is 0.0: must be above 0"),
         ("full_head__temperature", float("nan"), "full_head.temperature is nan: must be above 0"),
         ("exit_head__cosine_weight", -1, "exit_head.cosine_weight is -1.0: must be 0 or more"),

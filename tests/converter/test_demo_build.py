@@ -1,0 +1,285 @@
+"""`reminisce-convert demo` as a user runs it: a real process, both runtimes, and the bundle used by the device."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the host tools: make convert-env")
+
+from edge.bundle import RUNTIMES, Bundle
+from edge.config import Config
+from edge.demo import DEMO_PICTURES
+from edge.engine import Engine
+
+pytestmark = [pytest.mark.convert, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+CAPTIONS = {
+    "boats-in-nagasaki.jpg": ("boats lie in a harbour", "a harbour with ships"),
+    "cat-in-motion.jpg": ("a cat is walking", "an animal on the move"),
+    "cup-of-coffee.jpg": ("a cup of coffee on a table", "a hot drink"),
+    "dandelions.jpg": ("yellow flowers in the grass", "dandelions in spring"),
+    "golden-retriever.jpg": ("a dog looks into the camera", "a golden retriever"),
+    "honey-bee.jpg": ("a bee on a flower", "an insect collects pollen"),
+    "hot-air-balloon.jpg": ("a balloon in the sky", "people fly in a balloon"),
+    "old-coins.jpg": ("a heap of old coins", "money from long ago"),
+    "pancakes.jpg": ("pancakes on a plate", "a sweet breakfast"),
+    "rocket-on-the-pad.jpg": ("a rocket before its start", "a space rocket"),
+    "spiral-stairs.jpg": ("stairs that wind up", "a spiral staircase from above"),
+    "white-sports-car.jpg": ("a white car on the road", "a fast sports car"),
+}
+# Remembers pictures and asks one question, in whatever Python runs it.
+ASK = """\
+import json, sys
+from pathlib import Path
+from edge.config import Config, RuntimeConfig
+from edge.engine import Engine
+bundle, state, runtime, question, *pictures = sys.argv[1:]
+with Engine(Config(bundle=bundle, runtime=RuntimeConfig(backend=runtime)), Path(state)) as engine:
+    kept = [outcome.state for outcome in engine.remember(map(Path, pictures))]
+    hits = [(Path(hit.item.source).name, hit.depth, hit.score) for hit in engine.ask(question).hits]
+print(json.dumps([kept, hits]))
+"""
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished command and where its bundle should lie."""
+
+    done: subprocess.CompletedProcess[str]
+    out: Path
+
+    @property
+    def bundle(self) -> Bundle:
+        assert self.done.returncode == 0, self.done.stderr
+        return Bundle.open(self.out)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "converter.cli", "demo", *map(str, arguments)]
+
+
+def convert(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve shipped pictures in Flickr8k's official layout."""
+    folder = tmp_path_factory.mktemp("flickr8k")
+    (folder / "Flicker8k_Dataset").mkdir()
+    lines = [f"{name}#{number}\t{text}" for name, texts in CAPTIONS.items() for number, text in enumerate(texts)]
+    for name in CAPTIONS:
+        (folder / "Flicker8k_Dataset" / name).symlink_to(DEMO_PICTURES / name)
+    (folder / "Flickr8k.token.txt").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "Flickr_8k.trainImages.txt").write_text("\n".join((*CAPTIONS, "lost.jpg")), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, small_recipe_text: str) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+    path.write_text(small_recipe_text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(recipe: Path, tflite_python: Path) -> tuple[str | Path, ...]:
+    return "--recipe", recipe, "--tflite-python", tflite_python
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory: pytest.TempPathFactory, photos: Path, settings: tuple[str | Path, ...]) -> Build:
+    """Built from photos with captions."""
+    out = tmp_path_factory.mktemp("captioned") / "bundle"
+    return Build(convert("--out", out, "--photos", photos, *settings), out)
+
+
+@pytest.fixture(scope="module")
+def open_pictures(tmp_path_factory: pytest.TempPathFactory, settings: tuple[str | Path, ...]) -> Build:
+    """Built from the shipped pictures alone, at a link to an empty folder."""
+    folder = tmp_path_factory.mktemp("open")
+    (folder / "empty").mkdir()
+    (folder / "link").symlink_to(folder / "empty")
+    return Build(convert("--out", folder / "link", *settings), folder / "link")
+
+
+def ask(python: Path, bundle: Path, state: Path, runtime: str, question: str) -> tuple[list[str], list[Any]]:
+    pictures = [str(DEMO_PICTURES / name) for name in CAPTIONS]
+    made = subprocess.run(
+        [str(python), "-c", ASK, str(bundle), str(state), runtime, question, *pictures],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    kept, hits = json.loads(made.stdout)
+    return kept, hits
+
+
+def test_build_says_what_it_does_in_six_steps_and_what_it_made(captioned: Build) -> None:
+    done, bundle = captioned.done, captioned.bundle
+    assert "12 training photos, with captions\n" in done.stderr
+    steps = [line for line in done.stderr.splitlines() if line[:4] in {f"{step}/6 " for step in range(1, 7)}]
+    assert len(steps) == 12
+    assert [line.endswith(" ...") for line in steps] == [True, False] * 6
+    assert done.stdout.startswith(f"{captioned.out}: {len(bundle.manifest.files)} files, ")
+    assert done.stdout.endswith(" MB, for evaluation\n")
+
+
+def test_every_file_is_verified_on_every_runtime_that_it_is_for(captioned: Build) -> None:
+    lines = [line.split() for line in captioned.done.stderr.splitlines() if " cosine " in line]
+    verified = {(path, runtime.rstrip(","), int(batch)) for path, runtime, _, batch, *_ in lines}
+    towers = captioned.bundle.manifest.towers
+    models = [part.model for tower in towers for part in tower.segments] + [e.head for t in towers for e in t.exits]
+    variants = [variant for model in models for variant in model.variants]
+    expected = {(str(v.path), runtime, batch) for v in variants for runtime in v.runtimes for batch in (1, 8)}
+    assert verified == expected
+    assert {runtime for _, runtime, _ in verified} == set(RUNTIMES)
+
+
+def test_manifest_keeps_the_cosine_of_every_file_on_every_runtime_at_every_batch(captioned: Build) -> None:
+    build = captioned.bundle.manifest.build
+    lines = [line.split() for line in captioned.done.stderr.splitlines() if " cosine " in line]
+    names = {f"{path} on {runtime.rstrip(',')} at batch {batch}: cosine" for path, runtime, _, batch, *_ in lines}
+    assert build.keys() == names
+    assert all(0.99 <= cosine <= 1 for cosine in build.values())
+
+
+def test_open_build_learns_from_every_shipped_picture_and_follows_a_link_to_its_target(open_pictures: Build) -> None:
+    count = len(list(DEMO_PICTURES.glob("*.jpg")))
+    assert f"{count} training photos, without captions\n" in open_pictures.done.stderr
+    assert open_pictures.bundle.manifest.model == "small"
+    assert [path.name for path in sorted(open_pictures.out.parent.iterdir())] == ["empty", "link"]
+
+
+def test_bundle_learnt_from_flickr8k_is_for_evaluation_and_the_open_one_for_anything(
+    captioned: Build, open_pictures: Build
+) -> None:
+    learnt, free = captioned.bundle.manifest, open_pictures.bundle.manifest
+    assert (learnt.purpose, free.purpose) == ("for evaluation", "any")
+    assert "6,000 train photos and captions of Flickr8k" in learnt.attribution[-1]
+    assert free.attribution[-1] == "Heads learnt from the pictures of edge/demo/pictures, see CREDITS.md there"
+    assert learnt.attribution[:-1] == free.attribution[:-1]
+    assert [text.partition(":")[0] for text in free.attribution[:2]] == [
+        "EfficientNet-Lite0, ImageNet weights",
+        "all-MiniLM-L6-v2",
+    ]
+
+
+def test_heads_differ_with_what_they_learnt_from_and_trunks_do_not(captioned: Build, open_pictures: Build) -> None:
+    learnt, free = captioned.bundle.manifest.files, open_pictures.bundle.manifest.files
+    assert learnt.keys() == free.keys()
+    differing = {name for name in learnt if learnt[name] != free[name]}
+    assert differing == {name for name in learnt if "/head-" in name}
+
+
+def test_two_builds_from_the_same_photos_are_equal_byte_for_byte(
+    captioned: Build, photos: Path, settings: tuple[str | Path, ...], tmp_path: Path
+) -> None:
+    again = Build(convert("--out", tmp_path / "again", "--photos", photos, *settings), tmp_path / "again")
+    assert again.bundle.fingerprint == captioned.bundle.fingerprint
+    first, second = (
+        {path.relative_to(build.out): path.read_bytes() for path in build.out.rglob("*") if path.is_file()}
+        for build in (captioned, again)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("kind", ["captioned", "open_pictures"])
+def test_device_remembers_and_answers_with_the_bundle_alike_on_both_runtimes(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, runtimes: dict[str, Path]
+) -> None:
+    bundle = request.getfixturevalue(kind).bundle
+    scores = []
+    for runtime, python in runtimes.items():
+        kept, hits = ask(python, bundle.folder, tmp_path / runtime, runtime, "a golden retriever")
+        assert kept == ["remembered"] * 12
+        assert hits[0][:2] == ["golden-retriever.jpg", 16]
+        scores.append(hits[0][2])
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+
+
+def test_what_was_remembered_with_one_bundle_is_not_searched_with_the_other(
+    captioned: Build, open_pictures: Build, tmp_path: Path
+) -> None:
+    photo = DEMO_PICTURES / "pancakes.jpg"
+    for build in (captioned, open_pictures):
+        with Engine(Config(bundle=str(build.bundle.folder)), tmp_path) as engine:
+            assert engine.ask("breakfast").searched == 0
+            assert [outcome.state for outcome in engine.remember([photo])] == ["remembered"]
+            assert engine.ask("breakfast").searched == 1
+
+
+@pytest.mark.parametrize(
+    "step", ["2/6 export the trunks ...", "3/6 compute features ...", "6/6 verify every file on every runtime ..."]
+)
+def test_interrupted_build_leaves_no_folder_and_exits_130(
+    step: str, photos: Path, settings: tuple[str | Path, ...], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        command("--out", tmp_path / "bundle", "--photos", photos, *settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    with process:
+        assert process.stderr is not None
+        while line := process.stderr.readline():
+            if line.startswith(step):
+                break
+        assert list(tmp_path.iterdir()), "nothing was being built"
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the children, too
+        stdout, stderr = process.communicate(timeout=60)
+    # CPython ends by the signal itself where it came within a nested `exec`; a shell says 130 of both.
+    assert process.returncode in (130, -signal.SIGINT), stderr
+    assert stderr.splitlines()[-1] == "reminisce-convert: interrupted, nothing was written"
+    assert "Traceback" not in stderr
+    assert stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_target_is_refused_with_exit_code_2_and_kept(tmp_path: Path, settings: tuple[str | Path, ...]) -> None:
+    (tmp_path / "mine").write_text("kept", encoding="utf-8")
+    done = convert("--out", tmp_path, *settings)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"reminisce-convert: {tmp_path} exists and is not an empty folder: remove it, or choose another\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_photos_in_another_layout_are_refused_with_exit_code_2_and_nothing_is_left(
+    tmp_path: Path, settings: tuple[str | Path, ...]
+) -> None:
+    done = convert("--out", tmp_path / "bundle", "--photos", DEMO_PICTURES, *settings)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"reminisce-convert: {DEMO_PICTURES}/Flickr8k.token.txt cannot be read (No such file or directory):"
+        " give the folder of Flickr8k in its official layout\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_without_tflite_runtime_ends_the_build_with_exit_code_1_and_nothing_is_left(
+    tmp_path: Path, photos: Path, recipe: Path
+) -> None:
+    out = tmp_path / "bundle"
+    done = convert("--out", out, "--photos", photos, "--recipe", recipe, "--tflite-python", sys.executable)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "reminisce-convert: tflite-runtime cannot run the exported files (exit code 1):"
+        " ModuleNotFoundError: No module named 'tflite_runtime'"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,149 @@
+"""`python -m edge demo`: what it prints, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.demo.tour import QUESTIONS
+from edge.runtime import choose_runtime
+
+SHEET = "reminisce-demo.html"
+SUFFIXES = ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+HALF_COPIED = "not a picture that can be read (image file is truncated"
+
+
+@pytest.fixture(scope="module")
+def shipped(tour: Callable[..., Any]) -> Any:
+    """The tour of the shipped pictures."""
+    return tour()
+
+
+def remembered(count: int, more: str = "") -> re.Pattern[str]:
+    return re.compile(rf"^remembered {count} pictures in \d+\.\d s, \d+ ms each{more}$", re.MULTILINE)
+
+
+def test_tour_of_the_shipped_pictures_ends_with_0(shipped: Any) -> None:
+    assert shipped.code == 0
+    assert [line for line in shipped.err.splitlines() if not line.startswith("INFO: ")] == []  # TFLite's own
+
+
+def test_tour_says_which_model_runs_where(shipped: Any) -> None:
+    first = shipped.out.splitlines()[0]
+    assert re.fullmatch(rf"model demo-\S+ \(for evaluation\) on {choose_runtime('auto')}, 2 threads", first)
+
+
+def test_tour_says_how_many_pictures_it_remembered_and_how_fast(shipped: Any, pictures: list[Path]) -> None:
+    assert remembered(len(pictures)).search(shipped.out)
+
+
+def test_each_question_is_answered_with_scores_exits_and_milliseconds(shipped: Any, pictures: list[Path]) -> None:
+    names = {path.name for path in pictures}
+    answers = re.split(r"^“", shipped.out, flags=re.MULTILINE)[1:]
+    assert len(answers) == len(QUESTIONS)
+    for question, answer in zip(QUESTIONS, answers, strict=True):
+        header, *lines = answer.strip().splitlines()[:6]
+        spent = rf"\d+ ms: text \d+, search of {len(pictures)} \d+\.\d, 50 finished \d+"
+        assert re.fullmatch(rf"{re.escape(question)}”  {spent}", header)
+        assert len(lines) == 5
+        for rank, line in enumerate(lines, 1):
+            hit = re.fullmatch(rf"  {rank}\. (\S+) +score -?\d\.\d\d  exit at depth \d+", line)
+            assert hit
+            assert hit[1] in names
+
+
+def test_tour_without_a_keyboard_asks_for_nothing(shipped: Any) -> None:
+    assert "Ask something" not in shipped.out
+
+
+def test_tour_leaves_nothing_but_its_sheet(shipped: Any) -> None:
+    assert shipped.out.endswith(f"\nAll answers with pictures: {SHEET}\n")
+    assert [path.name for path in shipped.here.iterdir()] == [SHEET]
+
+
+def test_broken_picture_is_named_with_its_reason_and_the_tour_goes_on(tour: Callable[..., Any], album: Path) -> None:
+    finished = tour("--photos", album)
+    assert finished.code == 1
+    assert f"{album / 'half.jpg'}: {HALF_COPIED}" in finished.err
+    assert remembered(3, ", 1 refused").search(finished.out)
+    assert (finished.here / SHEET).is_file()
+
+
+def test_pictures_of_the_same_content_are_counted(tour: Callable[..., Any], album: Path) -> None:
+    (album / "half.jpg").unlink()
+    shutil.copy(album / "one.jpg", album / "another.jpg")
+    finished = tour("--photos", album)
+    assert finished.code == 0
+    assert remembered(3, ", 1 of the same content").search(finished.out)
+
+
+def test_only_broken_pictures_is_a_failure(tour: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("one.jpg", "two.png"):
+        (tmp_path / name).write_text("Dear diary", encoding="utf-8")
+    finished = tour("--photos", tmp_path)
+    assert finished.code == 1
+    for name in ("one.jpg", "two.png"):
+        assert f"{tmp_path / name}: not a picture of a known kind (" in finished.err
+    assert finished.err.endswith("\nreminisce: none of the pictures could be remembered\n")
+    assert list(finished.here.iterdir()) == []
+
+
+def test_folder_without_pictures_is_refused_with_what_counts_as_one(tour: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    finished = tour("--photos", tmp_path)
+    assert finished.code == 2
+    assert finished.err == f"reminisce: {tmp_path} holds no pictures ({SUFFIXES})\n"
+    assert finished.out == ""
+
+
+@pytest.mark.parametrize("name", ["missing", "notes.txt"])
+def test_photos_that_are_no_folder_are_refused(name: str, tour: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    finished = tour("--photos", tmp_path / name)
+    assert finished.code == 2
+    assert finished.err == f"reminisce: {tmp_path / name} is not a folder: give one that holds pictures\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"), [("missing/sheet.html", "No such file or directory"), ("", "Is a directory")]
+)
+def test_sheet_that_cannot_be_written_is_a_failure_that_says_what_to_do(
+    where: str, reason: str, tour: Callable[..., Any], album: Path, tmp_path: Path
+) -> None:
+    finished = tour("--photos", album, "--sheet", tmp_path / where)
+    assert finished.code == 1
+    sentence = f"reminisce: {tmp_path / where} cannot be written ({reason}): name another with --sheet\n"
+    assert finished.err.endswith(sentence)
+
+
+def test_reader_that_has_seen_enough_ends_the_tour_in_silence(
+    surroundings: Callable[[Path], Mapping[str, str]], album: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    tour = subprocess.Popen(
+        [sys.executable, "-m", "edge", "demo", "--photos", album],
+        cwd=tmp_path,
+        env=surroundings(temporary),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with tour:
+        assert tour.stdout
+        assert tour.stderr
+        assert tour.stdout.readline().startswith(b"model ")
+        tour.stdout.close()  # as `head -1` does
+        errors = tour.stderr.read().decode()
+    assert tour.returncode == 1
+    assert "Traceback" not in errors
+    assert "BrokenPipeError" not in errors
+    assert list(temporary.iterdir()) == []

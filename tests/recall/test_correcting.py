@@ -1,0 +1,160 @@
+"""Fine-grained correcting: what is finished, what cannot be, and how the two are ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.bundle import Exit
+from edge.items import Floats, Hit, Item
+from edge.memory import Memory
+from edge.recall.correcting import Corrector
+from edge.recall.filtering import Candidate, Filter
+from edge.runtime import TowerRunner
+
+NEVER = 1_000_000
+QUESTION = "a person outdoors"
+TOLERANCE = 1e-3  # float16 on disk, and sums in another order
+
+
+@pytest.fixture
+def pool(
+    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Floats]
+) -> list[Candidate]:
+    """Ten items at the first exit, in coarse order."""
+    remember(pictures[:10])
+    return Filter(memory, NEVER).best(query(QUESTION), 10)
+
+
+@pytest.fixture
+def corrector(image: TowerRunner, memory: Memory) -> Corrector:
+    return Corrector(image, memory, batch=4)
+
+
+def names(hits: list[Hit]) -> list[str]:
+    return [Path(hit.item.source).name for hit in hits]
+
+
+def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
+    image: TowerRunner,
+    corrector: Corrector,
+    pool: list[Candidate],
+    query: Callable[[str], Floats],
+    score: Callable[[str, Path, Exit], float],
+) -> None:
+    last = image.spec.exits[-1]
+    hits, finished = corrector.rank(query(QUESTION), pool)
+    assert finished == len(hits) == 10
+    assert {hit.item.id for hit in hits} == {candidate.item for candidate in pool}
+    for hit in hits:
+        assert hit.depth == last.depth
+        assert hit.score == pytest.approx(score(QUESTION, Path(hit.item.source), last), abs=TOLERANCE)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert [hit.item.id for hit in hits] != [candidate.item for candidate in pool]  # it did correct something
+
+
+def test_ranking_does_not_depend_on_the_batch(
+    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Floats]
+) -> None:
+    expected, _ = Corrector(image, memory, batch=256).rank(query(QUESTION), pool)
+    for batch in (1, 3, 10):
+        hits, finished = Corrector(image, memory, batch).rank(query(QUESTION), pool)
+        assert finished == 10
+        assert names(hits) == names(expected)
+        assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in expected], abs=1e-4)
+
+
+def delete(file: Path) -> None:
+    file.unlink()
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:3000])
+
+
+def overwrite(file: Path) -> None:
+    file.write_bytes(bytes(5000))
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [delete, truncate, overwrite, empty])
+def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
+    damage: Callable[[Path], None],
+    memory: Memory,
+    corrector: Corrector,
+    pool: list[Candidate],
+    query: Callable[[str], Floats],
+    content_file: Callable[[Item], Path],
+) -> None:
+    whole, finished = corrector.rank(query(QUESTION), pool)
+    assert finished == 10
+    lost = pool[:2]  # the two best coarse ones: by their score alone they would stand in front
+    for candidate in lost:
+        damage(content_file(memory.item(candidate.item)))
+    hits, finished = corrector.rank(query(QUESTION), pool)
+    assert finished == 8
+    assert [hit.item.id for hit in hits[8:]] == [candidate.item for candidate in lost]
+    assert [(hit.score, hit.depth) for hit in hits[8:]] == [(one.score, one.depth) for one in lost]
+    rest = [hit.item.id for hit in whole if hit.item.id not in {candidate.item for candidate in lost}]
+    assert [hit.item.id for hit in hits[:8]] == rest
+
+
+def test_pool_without_any_content_is_answered_in_coarse_order(
+    memory: Memory,
+    corrector: Corrector,
+    pool: list[Candidate],
+    query: Callable[[str], Floats],
+    content_file: Callable[[Item], Path],
+) -> None:
+    for candidate in pool:
+        content_file(memory.item(candidate.item)).unlink()
+    hits, finished = corrector.rank(query(QUESTION), pool)
+    assert finished == 0
+    assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, one.depth, one.score) for one in pool]
+
+
+def test_items_that_left_at_the_last_exit_are_not_encoded_again(
+    image: TowerRunner,
+    memory: Memory,
+    corrector: Corrector,
+    pictures: list[Path],
+    remember: Callable[..., None],
+    query: Callable[[str], Floats],
+    content_file: Callable[[Item], Path],
+) -> None:
+    last = image.spec.exits[-1]
+    remember(pictures[:5], last)
+    pool = Filter(memory, NEVER).best(query(QUESTION), 5)
+    for candidate in pool:
+        content_file(memory.item(candidate.item)).unlink()  # there is nothing left that could be encoded
+    hits, finished = corrector.rank(query(QUESTION), pool)
+    assert finished == 5
+    assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, last.depth, one.score) for one in pool]
+
+
+def test_items_of_the_first_and_the_last_exit_are_ranked_together(
+    image: TowerRunner,
+    memory: Memory,
+    corrector: Corrector,
+    pictures: list[Path],
+    remember: Callable[..., None],
+    query: Callable[[str], Floats],
+    score: Callable[[str, Path, Exit], float],
+) -> None:
+    first, last = image.spec.exits[0], image.spec.exits[-1]
+    remember(pictures[:10:2], first)
+    remember(pictures[1:10:2], last)
+    hits, finished = corrector.rank(query(QUESTION), Filter(memory, NEVER).best(query(QUESTION), 10))
+    assert finished == 10
+    expected = [score(QUESTION, Path(hit.item.source), last) for hit in hits]
+    assert [hit.score for hit in hits] == pytest.approx(expected, abs=TOLERANCE)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_empty_pool_has_no_hits(corrector: Corrector, query: Callable[[str], Floats]) -> None:
+    assert corrector.rank(query(QUESTION), []) == ([], 0)

@@ -1,0 +1,133 @@
+"""A question's whole way: text pass, coarse search, the pool finished, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.items import Floats, Item
+from edge.memory import Memory
+from edge.recall import Retriever
+from edge.recall.correcting import Corrector
+from edge.recall.filtering import Filter
+from edge.runtime import TowerRunner
+
+NEVER = 1_000_000
+SHOWN = {
+    "a dog with its tongue out": "golden-retriever.jpg",
+    "sushi": "sushi-rolls.jpg",
+    "a sunflower": "sunflower.jpg",
+    "a racing car": "white-sports-car.jpg",
+}
+
+
+@pytest.fixture
+def retriever(image: TowerRunner, text: TowerRunner, memory: Memory) -> Retriever:
+    return Retriever(text, Filter(memory, NEVER), Corrector(image, memory, batch=8), memory)
+
+
+@pytest.fixture
+def twelve(pictures: list[Path], remember: Callable[..., None]) -> list[Path]:
+    """What SHOWN names and eight others, remembered at the first exit."""
+    named = [path for path in pictures if path.name in SHOWN.values()]
+    chosen = named + [path for path in pictures if path not in named][:8]
+    remember(chosen)
+    return chosen
+
+
+def test_question_finds_what_it_describes(retriever: Retriever, twelve: list[Path]) -> None:
+    for question, name in SHOWN.items():
+        answer = retriever.ask(question, limit=3, pool=12)
+        assert answer.question == question
+        assert answer.searched == len(twelve)
+        assert Path(answer.hits[0].item.source).name == name
+
+
+@pytest.mark.parametrize("limit", [1, 5, 12, 50])
+def test_answer_has_as_many_hits_as_asked_for_or_as_there_are(
+    limit: int, retriever: Retriever, twelve: list[Path]
+) -> None:
+    answer = retriever.ask("a dog", limit, pool=50)
+    assert len(answer.hits) == min(limit, len(twelve))
+    assert len({hit.item.id for hit in answer.hits}) == len(answer.hits)
+
+
+def test_pool_of_0_answers_from_the_coarse_search(
+    retriever: Retriever, memory: Memory, image: TowerRunner, twelve: list[Path], query: Callable[[str], Floats]
+) -> None:
+    answer = retriever.ask("a dog", limit=5, pool=0)
+    coarse = Filter(memory, NEVER).best(query("a dog"), 5)
+    assert [(hit.item.id, hit.depth, hit.score) for hit in answer.hits] == [
+        (one.item, one.depth, one.score) for one in coarse
+    ]
+    assert {hit.depth for hit in answer.hits} == {image.spec.exits[0].depth}
+    assert (answer.refined, answer.searched) == (0, len(twelve))
+
+
+@pytest.mark.parametrize(("pool", "refined"), [(1, 1), (3, 3), (12, 12), (50, 12)])
+def test_pool_says_how_many_are_finished_also_when_more_are_wanted(
+    pool: int, refined: int, retriever: Retriever, image: TowerRunner, twelve: list[Path]
+) -> None:
+    answer = retriever.ask("a dog", limit=12, pool=pool)
+    assert answer.refined == refined
+    first, last = image.spec.exits[0].depth, image.spec.exits[-1].depth
+    assert [hit.depth for hit in answer.hits] == [last] * refined + [first] * (len(twelve) - refined)
+    for scores in ([hit.score for hit in answer.hits[:refined]], [hit.score for hit in answer.hits[refined:]]):
+        assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.usefixtures("twelve")
+def test_lost_content_costs_the_fine_score_but_not_the_answer(
+    retriever: Retriever, image: TowerRunner, content_file: Callable[[Item], Path]
+) -> None:
+    before = retriever.ask("a dog with its tongue out", limit=12, pool=12)
+    content_file(before.hits[0].item).unlink()
+    after = retriever.ask("a dog with its tongue out", limit=12, pool=12)
+    assert (before.refined, after.refined) == (12, 11)
+    assert after.hits[-1].item == before.hits[0].item
+    assert after.hits[-1].depth == image.spec.exits[0].depth
+
+
+def test_what_was_remembered_between_two_questions_is_found(
+    retriever: Retriever, pictures: list[Path], remember: Callable[..., None]
+) -> None:
+    dog = next(path for path in pictures if path.name == "golden-retriever.jpg")
+    remember(pictures[:3])
+    assert retriever.ask("a dog", limit=5, pool=50).searched == 3
+    remember([dog])
+    answer = retriever.ask("a dog", limit=5, pool=50)
+    assert answer.searched == 4
+    assert answer.hits[0].item.source == str(dog)
+
+
+@pytest.mark.parametrize("pool", [0, 50])
+def test_empty_memory_answers_with_nothing(pool: int, retriever: Retriever) -> None:
+    answer = retriever.ask("a dog", limit=5, pool=pool)
+    assert (list(answer.hits), answer.searched, answer.refined) == ([], 0, 0)
+
+
+@pytest.mark.usefixtures("twelve")
+@pytest.mark.parametrize("question", ["", " ", "dog " * 500, "狗", "\udcff", "'; DROP TABLE items; --"])
+def test_any_text_is_a_question(question: str, retriever: Retriever) -> None:
+    answer = retriever.ask(question, limit=5, pool=2)
+    assert answer.question == question
+    assert len(answer.hits) == 5
+
+
+@pytest.mark.usefixtures("twelve")
+def test_same_question_has_the_same_answer(retriever: Retriever) -> None:
+    first, second = (retriever.ask("someone outdoors", limit=12, pool=12) for _ in range(2))
+    assert first.hits == second.hits
+
+
+@pytest.mark.usefixtures("twelve")
+def test_answer_says_where_its_milliseconds_went(retriever: Retriever) -> None:
+    retriever.ask("a dog", limit=5, pool=12)  # interpreters are opened by the first question
+    fine, coarse = retriever.ask("a dog", limit=5, pool=12), retriever.ask("a dog", limit=5, pool=0)
+    for answer in (fine, coarse):
+        assert min(answer.query_ms, answer.filter_ms, answer.correct_ms) >= 0
+        assert answer.query_ms > 0
+        assert answer.total_ms == pytest.approx(answer.query_ms + answer.filter_ms + answer.correct_ms)
+    assert fine.correct_ms > 10 * coarse.correct_ms  # twelve pictures through the whole tower against none
