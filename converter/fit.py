@@ -88,7 +88,7 @@ def contrast(rows: Tensor, columns: Tensor, scale: Tensor, same: Tensor | None =
 def fit_full_head(
     head: FullHead, query: QueryHead, features: Features, recipe: FullHeadRecipe, seed: int, progress: Progress
 ) -> None:
-    """Train `head` and `query` in place on captions (InfoNCE) and on the classifier's own class guesses.
+    """Train `head` and `query` in place, on captions (InfoNCE) and the classifier's own guesses; plain views alone.
 
     The class term keeps names and kinds that no caption uses: its target is the classifier's softmax over the same
     photo, and each step tells every class by another of its texts (name, synonyms, kind, gloss).
@@ -98,17 +98,16 @@ def fit_full_head(
         return  # the residual alone: class names, untrained
     generator = torch.Generator().manual_seed(seed)
     per_photo = captions.shape[1]
-    inputs, logits = head.features(features.pooled)
+    inputs, logits = head.features(features.pooled[: features.photos])
     target = torch.softmax(logits, -1)
     classes, texts = features.classes.shape[:2]
     log_scale = nn.Parameter(torch.tensor(3.0))
     trained = [*(p for p in (*head.parameters(), *query.parameters()) if p.requires_grad), log_scale]
     steps = _Steps(trained, len(inputs), recipe.training, generator, progress)
     for rows in steps:
-        photo = rows % features.photos
         pick = torch.randint(per_photo, (len(rows),), generator=generator)
         pictures = head.combine(_drop(inputs[rows], recipe.training.dropout, generator), logits[rows])
-        loss = contrast(pictures, query(captions[photo, pick]), log_scale.exp(), _other_views(photo))
+        loss = contrast(pictures, query(captions[rows, pick]), log_scale.exp())
         told = features.classes[torch.arange(classes), torch.randint(texts, (classes,), generator=generator)]
         guesses = log_scale.exp() * pictures @ query(told).T
         loss = loss + recipe.class_weight * nn.functional.cross_entropy(guesses, target[rows])
