@@ -19,7 +19,7 @@ from edge.items import Answer
 from edge.memory import annoy_is_installed
 from edge.remember import Outcome
 
-QUESTIONS = ("a bird with bright feathers", "a place to swim", "someone at work", "something sweet to eat")
+QUESTIONS = ("mountains", "something sweet to eat", "an animal in the water", "someone at work")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
