@@ -72,15 +72,16 @@ convert-env: $(CONVERT)/.ready tflite-env  ## .venv-convert: the host tools (Pyt
 tflite-env: $(TFLITE)/.ready  ## .venv-tflite: the second runtime (Python 3.10 or 3.11; skipped without one)
 
 photos:
-	@[ -d "$(DATA)/flickr8k" ] || { echo "no Flickr8k at $(DATA)/flickr8k: name its folder with DATA=" >&2; exit 1; }
+	@[ -d "$(DATA)/flickr8k" ] || { echo "no Flickr8k at $(DATA)/flickr8k: DATA must name the folder that holds flickr8k/" >&2; exit 1; }
 
 clean:  ## remove the environments and all that was built or cached
-	@rm -rf $(DEVICE) $(CONVERT) $(TFLITE) .venv-arm64 build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(DEVICE) $(CONVERT) $(TFLITE) .venv-arm64 build dist reminisce-demo.html ./*.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEVICE)/.ready: setup.cfg pyproject.toml
 	@python=$$($(call find,$(PYTHON),310,399))
 	[ "$$python" ] || { echo "$(PYTHON) is not Python 3.10 or later: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	trap 'exit 130' INT TERM  # an interrupted install is no missing compiler
 	echo "making $(DEVICE): the device (about a minute)"
 	$(call venv,$(DEVICE),"$$python")
 	if ! $(call pip,$(DEVICE)) --editable '.[annoy,test]' 2>$(DEVICE)/annoy.log; then

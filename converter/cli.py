@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from edge import __version__
@@ -24,6 +26,7 @@ exit codes: 0 done, 1 failed, 2 the command line or the recipe is wrong, 130 int
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _demo(options)
     except ReminisceError as error:
@@ -32,13 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(
             f"reminisce-convert: the host tools are not installed ({error.name} is missing): run `make convert-env`,"
-            " or `pip install reminisce-edge[convert]` on Python 3.12 and later",
+            " or `pip install '.[convert]'` on Python 3.12 and later",
             file=sys.stderr,
         )
         return 2
+    except OSError as error:
+        print(
+            f"reminisce-convert: {error.filename or options.out}: {error.strerror}; nothing was written",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("reminisce-convert: interrupted, nothing was written", file=sys.stderr)
         return 130
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +86,8 @@ def _demo(options: argparse.Namespace) -> int:
     from converter.recipe import DEMO_RECIPE, load_recipe  # noqa: PLC0415 - a typo is told before torch is loaded
 
     recipe = load_recipe(options.recipe or DEMO_RECIPE)
+    if find_spec("torch") is None:  # told before the second runtime: make convert-env brings both
+        raise ModuleNotFoundError(name="torch")
     runtimes = {"ai-edge-litert": Path(sys.executable), "tflite-runtime": _tflite_python(options.tflite_python)}
     from converter.console import Console  # noqa: PLC0415
     from converter.convert import build_demo  # noqa: PLC0415

@@ -77,7 +77,7 @@ def build_demo(
             _export_heads(folder, towers, heads)
         with console.step("6/6 verify every file on every runtime"):
             parities = _verify(folder, towers, heads, training, runtimes, console)
-        pack(folder, _manifest(folder, towers, recipe, parities, learnt_from_photos=photos is not None))
+        pack(folder, _manifest(folder, towers, recipe, parities, len(training.photos) if training.captions else 0))
     return Bundle.open(out)
 
 
@@ -120,7 +120,7 @@ def _features(folder: Path, towers: Towers, training: Training, recipe: Recipe, 
     pixels = views(training.photos, training.crops, layout.pixels_of(towers.image_spec), recipe.seed)
     with console.bar(len(training.photos) * (training.crops + 1), "views") as tick:
         exits, pooled = image_features(image, recipe.image.exits, pixels, tick)
-    classes = [text for entry in load_class_texts() for text in entry.texts()]
+    classes = [told for entry in load_class_texts() for told in entry.texts()]
     captions = [caption for photo in training.captions for caption in photo]
     with console.bar(len(classes) + len(captions), "sentences") as tick:
         sentences = text_features(text, classes + captions, tick)
@@ -160,9 +160,7 @@ def _line(parity: Parity) -> str:
     return f"  {parity.path:36} {where:24} cosine {parity.cosine:.5f}  largest difference {parity.difference:.2g}"
 
 
-def _manifest(
-    folder: Path, towers: Towers, recipe: Recipe, parities: list[Parity], *, learnt_from_photos: bool
-) -> Manifest:
+def _manifest(folder: Path, towers: Towers, recipe: Recipe, parities: list[Parity], flickr8k_photos: int) -> Manifest:
     cosines: dict[str, float] = {}
     for parity in parities:  # a head behind two variants of its segment was checked twice: the worse counts
         name = f"{parity.path} on {parity.runtime} at batch {parity.batch}: cosine"
@@ -170,9 +168,9 @@ def _manifest(
     return Manifest(
         schema=SCHEMA,
         model=recipe.model,
-        purpose=purpose(learnt_from_photos=learnt_from_photos),
+        purpose=purpose(flickr8k_photos),
         licence="Apache-2.0",
-        attribution=attribution(learnt_from_photos=learnt_from_photos),
+        attribution=attribution(flickr8k_photos),
         dimension=minilm.WIDTH,
         towers=(towers.image_spec, towers.text_spec),
         files=records(folder),

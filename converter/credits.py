@@ -8,17 +8,17 @@ _WEIGHTS = (
     "Class texts: WordNet 3.0 (WordNet licence) and torchvision 0.28.0 (BSD-3-Clause), see converter/data/CREDITS.md",
 )
 _FLICKR8K = (
-    "Heads learnt from the 6,000 train photos and captions of Flickr8k (M. Hodosh, P. Young, J. Hockenmaier: Framing"
-    " Image Description as a Ranking Task, JAIR 47, 2013); the photos belong to their Flickr users; research use"
+    "Heads learnt from {photos:,} train photos of Flickr8k and their captions (M. Hodosh, P. Young, J. Hockenmaier,"
+    " JAIR 47, 2013: Framing Image Description as a Ranking Task); photos belong to their Flickr users; research use"
 )
 _PICTURES = "Heads learnt from the pictures of edge/demo/pictures, see CREDITS.md there"
 
 
-def attribution(*, learnt_from_photos: bool) -> tuple[str, ...]:
-    """Weights and data that went into the bundle, with their licences."""
-    return (*_WEIGHTS, _FLICKR8K if learnt_from_photos else _PICTURES)
+def attribution(flickr8k_photos: int) -> tuple[str, ...]:
+    """Weights and data that went into the bundle, with their licences; 0 photos means the open pictures alone."""
+    return (*_WEIGHTS, _FLICKR8K.format(photos=flickr8k_photos) if flickr8k_photos else _PICTURES)
 
 
-def purpose(*, learnt_from_photos: bool) -> str:
+def purpose(flickr8k_photos: int) -> str:
     """What the licences of weights and data allow."""
-    return "for evaluation" if learnt_from_photos else "any"
+    return "for evaluation" if flickr8k_photos else "any"

@@ -26,7 +26,7 @@ class Features:
     pooled:   (V, 1280) at the end of the image tower
     exits:    depth -> (V, 7 C) statistics at each early exit
     captions: (P, K, 384) text tower outputs, K captions a photo; None without captions
-    classes:  (1000, 4, 384) text tower outputs of the class texts
+    classes:  (1000, 5, 384) text tower outputs of the class texts
     """
 
     photos: int
@@ -91,7 +91,7 @@ def fit_full_head(
     """Train `head` and `query` in place, on captions (InfoNCE) and the classifier's own guesses; plain views alone.
 
     The class term keeps names and kinds that no caption uses: its target is the classifier's softmax over the same
-    photo, and each step tells every class by another of its texts (name, synonyms, kind, gloss).
+    photo, and each step tells every class by another of its five texts.
     """
     captions = features.captions
     if captions is None:

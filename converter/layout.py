@@ -72,7 +72,7 @@ def text_tower(recipe: Recipe) -> Tower:
 
 def targets(folder: Path, entry: Model) -> dict[Format, Path]:
     """Where to write a model, by format."""
-    return {variant.format: folder / variant.path for variant in entry.variants if variant.format != "int8"}
+    return {variant.format: folder / variant.path for variant in entry.variants}
 
 
 def pixels_of(tower: Tower) -> ImagePreprocess:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,9 +32,12 @@ def staged(out: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)  # mkdtemp makes it private; a bundle holds nothing secret
+        for path in (*folder.rglob("*"), folder):
+            _sync(path)
         if out.exists():
             out.rmdir()
         folder.rename(out)
+        _sync(out.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -53,6 +57,15 @@ def pack(folder: Path, manifest: Manifest) -> Bundle:
     text = json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True, default=_plain)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return Bundle.open(folder)
+
+
+def _sync(path: Path) -> None:
+    """A bundle that was reported as written survives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _plain(value: Any) -> str:

@@ -22,9 +22,7 @@ from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Answer
 from edge.memory import Memory
-from edge.recall import Retriever
-from edge.recall.correcting import Corrector
-from edge.recall.filtering import Filter
+from edge.recall import Corrector, Filter, Retriever
 from edge.remember import Elevator, Intake, Outcome
 from edge.runtime import TowerRunner, choose_runtime
 
@@ -35,7 +33,10 @@ class Engine:
     def __init__(self, config: Config, state: Path) -> None:
         """Raises BundleError, RuntimeMissingError, UsageError, StoreError; leaves nothing open then."""
         self._config = config
-        self.bundle = Bundle.open(Path(config.bundle) if config.bundle else DEMO_BUNDLE)
+        folder = Path(config.bundle) if config.bundle else DEMO_BUNDLE
+        if not folder.is_dir():
+            raise UsageError(f"bundle: {folder} is not a folder")
+        self.bundle = Bundle.open(folder)
         self.runtime = choose_runtime(config.runtime.backend)
         manifest, threads = self.bundle.manifest, config.runtime.threads
         image = TowerRunner(self.bundle.folder, manifest.tower("image"), self.runtime, threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.pairs import read_flickr8k
 
+# Started in the background, a shell ignores SIGINT, and so would every program under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # What `DATA` falls back to: a folder beside the checkout, which a clone alone does not have.
 DATA = Path(os.environ.get("DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 
 import pytest
 
+import converter.cli
 from edge.bench.exits import ExitFigures, table
 from edge.bundle import Bundle
 
@@ -28,9 +30,7 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 def test_every_folder_of_the_module_map_exists_and_none_is_left_out() -> None:
     named = set(re.findall(r"`((?:edge|converter)/[a-z]*/?)`", README))
-    packages = {
-        f"{path.parent.relative_to(ROOT)}/" for path in ROOT.glob("edge/*/__init__.py") if path.parent.name != "pairs"
-    }
+    packages = {f"{path.parent.relative_to(ROOT)}/" for path in ROOT.glob("edge/*/__init__.py")}
     assert packages <= named
     assert [name for name in named if not (ROOT / name).exists()] == []
 
@@ -44,9 +44,23 @@ def test_figures_have_the_columns_and_exits_that_the_benchmark_prints(bundle: Bu
         assert f"\n{row.split(' |')[0]} |" in README
 
 
+def test_extras_that_the_documents_name_exist() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    sources = [
+        README,
+        *(path.read_text() for folder in ("edge", "converter") for path in (ROOT / folder).rglob("*.py")),
+    ]
+    named = {name for source in sources for name in re.findall(r"(?:reminisce-edge|'\.)\[([a-z]+)\]", source)}
+    assert {"annoy", "convert"} <= named <= set(parser["options.extras_require"])
+
+
 @pytest.mark.parametrize("option", ["--photos", "--out"])
-def test_options_that_the_readme_names_are_those_of_the_help(option: str) -> None:
+def test_options_that_the_readme_names_are_those_of_the_help(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        converter.cli.main(["demo", "--help"])
     assert option in README
+    assert option in capsys.readouterr().out
 
 
 def test_figures_name_data_machine_and_date() -> None:

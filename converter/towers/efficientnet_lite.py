@@ -19,8 +19,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 SIDE = 224
 BLOCKS = 16
-FEATURES = 1280
-CLASSES = 1000
 
 
 class Convolution(nn.Module):

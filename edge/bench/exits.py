@@ -2,15 +2,18 @@
 
     python -m edge.bench.exits --photos FLICKR8K [--limit N]
 
-Coarse embeddings go through the memory as the device keeps them (float16). Milliseconds are of one photo at batch 1,
-decoding apart, all exits interleaved photo by photo; each exit's include its head.
+Each exit's embeddings are kept in a memory and searched there, as the device does it; the pool's fine scores come from
+embeddings that were not stored, as when the pool is encoded again. Milliseconds are of one photo at batch 1, decoding
+apart, all exits interleaved photo by photo; each exit's include its head.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +27,16 @@ from edge.bundle import Bundle, Exit
 from edge.config import Config
 from edge.demo import DEMO_BUNDLE
 from edge.errors import ReminisceError
-from edge.items import Floats
+from edge.items import Encoded, Floats
+from edge.memory import Memory, Rows
 from edge.pairs import Pair, read_flickr8k
+from edge.recall import Filter
 from edge.runtime import TowerRunner, choose_runtime
 
 POOL = 50
 CUTS = (1, 5, 10)
+GROUP = 32  # photos a commit
+RECALL_IS_EXACT = sys.maxsize  # items before an approximate index is used: never
 Ranks = npt.NDArray[np.int64]
 MISSED = np.iinfo(np.int64).max
 
@@ -55,12 +62,12 @@ def measure(bundle: Bundle, pairs: Sequence[Pair], threads: int) -> list[ExitFig
     fine = queries @ embeddings[image.spec.exits[-1].depth].T
     figures = []
     for place in image.spec.exits:
-        coarse = queries @ embeddings[place.depth].T
+        coarse, pool = _search(bundle, place.depth, embeddings[place.depth], queries)
         figures.append(
             ExitFigures(
                 depth=place.depth,
                 alone=recall(rank_of_own(coarse, owners)),
-                finished=recall(rank_of_own(_finish(coarse, fine), owners)),
+                finished=recall(rank_of_own(finish(fine, pool), owners)),
                 milliseconds=milliseconds[place.depth],
             )
         )
@@ -79,12 +86,36 @@ def recall(ranks: Ranks) -> tuple[float, ...]:
     return tuple(float((ranks < cut).mean()) for cut in CUTS)
 
 
-def _finish(coarse: Floats, fine: Floats) -> Floats:
-    """Fine scores of each query's best POOL by coarse score; all others can no longer be found."""
+def finish(fine: Floats, pool: Ranks) -> Floats:
+    """Fine scores (Q, P) of each query's pool (Q, POOL); all other photos can no longer be found."""
     finished = np.full_like(fine, -np.inf)
-    pool = np.argsort(-coarse, axis=1, kind="stable")[:, :POOL]
     np.put_along_axis(finished, pool, np.take_along_axis(fine, pool, axis=1), axis=1)
     return finished
+
+
+def _search(bundle: Bundle, depth: int, embeddings: Floats, queries: Floats) -> tuple[Floats, Rows]:
+    """(Q, P) scores of every photo at one exit, and (Q, POOL) numbers of each query's best, out of a real memory."""
+    with tempfile.TemporaryDirectory() as folder, Memory(Path(folder), bundle.fingerprint) as memory:
+        for start in range(0, len(embeddings), GROUP):
+            memory.keep([_kept(start + row, depth, one) for row, one in enumerate(embeddings[start : start + GROUP])])
+        (stored,) = memory.partitions()
+        filtering = Filter(memory, RECALL_IS_EXACT)
+        size = min(POOL, len(embeddings))
+        pool = [[candidate.item - 1 for candidate in filtering.best(query, size)] for query in queries]
+        return queries @ stored.embeddings[np.argsort(stored.ids)].T, np.array(pool)
+
+
+def _kept(number: int, depth: int, embedding: Floats) -> Encoded:
+    """A photo by its number alone: ids count from 1, in the order of keeping."""
+    name = str(number).encode()
+    return Encoded(
+        content=name,
+        digest=hashlib.sha256(name).digest(),
+        modality="image",
+        source="",
+        depth=depth,
+        embedding=embedding,
+    )
 
 
 def _embed_captions(text: TowerRunner, pairs: Sequence[Pair]) -> tuple[Floats, Ranks]:
@@ -111,7 +142,7 @@ def _embed_photos(image: TowerRunner, pairs: Sequence[Pair]) -> tuple[dict[int, 
             embeddings[place.depth].append(image.embed(activation, place))
             spent[place.depth].append(climbing + time.perf_counter() - start)
     return (
-        {depth: np.concatenate(parts).astype(np.float16).astype(np.float32) for depth, parts in embeddings.items()},
+        {depth: np.concatenate(parts) for depth, parts in embeddings.items()},
         {depth: 1e3 * statistics.median(times) for depth, times in spent.items()},
     )
 

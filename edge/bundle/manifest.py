@@ -29,7 +29,7 @@ class Variant:
     """One TFLite file of a model; `runtimes` are those that it was run on and found right."""
 
     path: PurePosixPath
-    format: Literal["float32", "float16", "weight-int8", "dynamic-int8", "int8"]
+    format: Literal["float32", "float16", "weight-int8", "dynamic-int8"]
     runtimes: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -90,6 +90,12 @@ class ImagePreprocess:
     mean: float
     scale: float
 
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size is {self.size}: must be 1 or more")
+        if not self.scale > 0:
+            raise ValueError(f"scale is {self.scale}: must be above 0")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPreprocess:
@@ -109,6 +115,11 @@ class TextPreprocess:
     def __post_init__(self) -> None:
         for path in (self.tokenizer, self.table, self.positions):
             check_inside(path)
+        if self.tokens < 1 or self.group < 1 or self.width < 1 or self.width % self.group or self.width % 2:
+            raise ValueError(
+                f"tokens is {self.tokens}, width {self.width}, group {self.group}: must be 1 or more,"
+                " width even and a multiple of group"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from edge.config import Config, load_config
 from edge.demo.tour import run_tour
 from edge.errors import ReminisceError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 _EXAMPLES = """\
 examples:
   reminisce demo

@@ -15,8 +15,10 @@ from edge.runtime import decode_image
 
 THUMBNAIL = 200  # pixels of the longer side
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Reminisce: answers</title><style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; color: #222; background: #fafafa }}
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Reminisce: answers</title><style>
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 70rem;
+       color: #222; background: #fafafa }}
 h2 {{ margin: 1.6rem 0 .4rem; font-size: 1.15rem }} h2 small {{ font-weight: normal; color: #777 }}
 .row {{ display: flex; flex-wrap: wrap; gap: .8rem }} figure {{ margin: 0; width: 12.5rem }}
 figure div {{ height: 9.4rem; display: flex; align-items: center; justify-content: center; background: #eee }}
@@ -29,7 +31,14 @@ img {{ max-width: 100%; max-height: 100% }} figcaption {{ font-size: .8rem; over
 
 def write_sheet(path: Path, answers: Sequence[Answer], memory: Memory) -> None:
     """Write all answers to `path`. Raises OSError."""
-    path.write_text(_PAGE.format(answers="\n".join(_answer(answer, memory) for answer in answers)), encoding="utf-8")
+    page = _PAGE.format(answers="\n".join(_answer(answer, memory) for answer in answers))
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)  # a full disk leaves the old sheet as it was
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _answer(answer: Answer, memory: Memory) -> str:

@@ -23,6 +23,7 @@ class ContentStore:
         """Make `content` durable under its digest; False if it was there. Raises OSError and leaves nothing behind."""
         path = self._path(digest)
         if path.exists():
+            _sync_folder(path.parent)  # an earlier put may have failed between the rename and this
             return False
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700)
@@ -34,10 +35,11 @@ class ContentStore:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
-            # Without this the name itself can be lost: one of 1,878 acknowledged files was, on ext4.
+            # Without this a power cut can lose the name itself, on ext4 too.
             _sync_folder(path.parent)
         except OSError:
-            unfinished.unlink(missing_ok=True)
+            for leftover in (unfinished, path):
+                leftover.unlink(missing_ok=True)
             raise
         return True
 
@@ -47,6 +49,10 @@ class ContentStore:
             return self._path(digest).read_bytes()
         except FileNotFoundError:
             return None
+
+    def holds(self, digest: bytes) -> bool:
+        """Whether the content is there."""
+        return self._path(digest).exists()
 
     def remove(self, digests: Iterable[bytes]) -> None:
         """Delete files, as far as the disk lets us: what stays is swept at the next start."""

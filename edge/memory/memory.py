@@ -62,9 +62,9 @@ class Memory:
         self._closing.close()
 
     def knows(self, digest: bytes) -> bool:
-        """Whether this content was remembered with this bundle."""
+        """Whether this content was remembered with this bundle, and is still there."""
         query = "SELECT 1 FROM items JOIN embeddings ON item = items.id WHERE digest = ? AND model = ?"
-        return bool(self._select(query, digest, self._model))
+        return bool(self._select(query, digest, self._model)) and self._content.holds(digest)
 
     def keep(self, batch: Sequence[Encoded]) -> None:
         """Make a batch durable, all or nothing: content first, then the rows that speak of it, in one commit.
@@ -103,7 +103,8 @@ class Memory:
 
     def content(self, item: Item) -> bytes | None:
         """The item's raw content, or None when its file is gone."""
-        return self._content.get(item.digest)
+        with translated(self._folder):
+            return self._content.get(item.digest)
 
     def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with translated(self._folder):

@@ -10,8 +10,7 @@ import logging
 from dataclasses import dataclass
 
 from edge.items import Floats
-from edge.memory import AnnoyIndex, ExactIndex, Index, Memory, annoy_is_installed
-from edge.memory.index import Rows
+from edge.memory import AnnoyIndex, ExactIndex, Index, Memory, Rows, annoy_is_installed
 
 _log = logging.getLogger(__name__)
 

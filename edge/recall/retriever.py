@@ -27,7 +27,7 @@ class Retriever:
     def ask(self, question: str, limit: int, pool: int) -> Answer:
         """The `limit` best items for a sentence; `pool` best coarse ones are finished first, 0 finishes none."""
         query, query_ms = _timed(lambda: self._embed(question))
-        searched = self._filtering.refresh()
+        searched, refresh_ms = _timed(self._filtering.refresh)
         found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, limit)))
         (hits, refined), correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool]))
         hits += [Hit(self._memory.item(one.item), one.depth, one.score) for one in found[pool:limit]]
@@ -37,7 +37,7 @@ class Retriever:
             searched=searched,
             refined=refined,
             query_ms=query_ms,
-            filter_ms=filter_ms,
+            filter_ms=refresh_ms + filter_ms,
             correct_ms=correct_ms,
         )
 

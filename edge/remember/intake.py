@@ -16,7 +16,7 @@ from edge.memory import Memory
 from edge.remember.elevator import Elevator
 from edge.runtime import Activation, TowerRunner
 
-GROUP = 32  # files a commit: one at a time writes 24 bytes to the card for each byte kept, 32 write 3.5
+GROUP = 32  # files a commit: one at a time writes the database pages several times over, which wears the card
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def _open_tflite(path: Path, threads: int) -> Interpreter:
     return TfliteInterpreter(path, threads)
 
 
-# The default first: it is 20-45 % faster, and right on per-channel dynamic INT8, where tflite-runtime errs silently.
+# The default first: it is faster, and right on per-channel dynamic INT8, where tflite-runtime errs silently.
 _RUNTIMES: dict[str, tuple[str, Opener]] = {
     "ai-edge-litert": ("ai_edge_litert", _open_litert),
     "tflite-runtime": ("tflite_runtime", _open_tflite),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bench.exits import MISSED, POOL, ExitFigures, _finish, main, measure, rank_of_own, recall, table
+from edge.bench.exits import MISSED, POOL, ExitFigures, finish, main, measure, rank_of_own, recall, table
 from edge.bundle import Bundle
 from edge.items import Floats
 from edge.pairs import Pair, read_flickr8k
@@ -53,9 +53,8 @@ def test_recall_is_the_share_of_queries_within_each_cut() -> None:
 
 def test_pool_is_ranked_by_its_fine_scores_and_the_rest_is_lost() -> None:
     photos = POOL + 10
-    coarse = np.linspace(1, 0, photos, dtype=np.float32)[None]  # photo 0 first, the last one last
-    fine = coarse[:, ::-1]  # and the other way round
-    finished = _finish(coarse, fine)
+    fine = np.linspace(0, 1, photos, dtype=np.float32)[None]  # the last photo best
+    finished = finish(fine, np.arange(POOL)[None])  # the first ones in the pool
     np.testing.assert_array_equal(finished[:, :POOL], fine[:, :POOL])
     assert np.isneginf(finished[:, POOL:]).all()
 
@@ -65,11 +64,6 @@ def test_pool_is_ranked_by_its_fine_scores_and_the_rest_is_lost() -> None:
     assert rank(POOL - 1) == 0  # the last one in had the best fine score
     assert rank(0) == POOL - 1
     assert rank(POOL) == MISSED  # the best fine score of all, but never looked at
-
-
-def test_pool_of_equal_coarse_scores_is_filled_in_order() -> None:
-    finished = _finish(np.zeros((1, POOL + 2), dtype=np.float32), np.ones((1, POOL + 2), dtype=np.float32))
-    assert np.isneginf(finished[0]).tolist() == [False] * POOL + [True] * 2
 
 
 def test_each_exit_has_its_figures_shallow_to_deep(bundle: Bundle, pairs: list[Pair]) -> None:

@@ -94,6 +94,6 @@ def test_missing_host_tools_are_named_with_how_to_get_them(tmp_path: Path) -> No
     assert done.returncode == 2
     assert done.stderr == (
         "reminisce-convert: the host tools are not installed (torch is missing): run `make convert-env`,"
-        " or `pip install reminisce-edge[convert]` on Python 3.12 and later\n"
+        " or `pip install '.[convert]'` on Python 3.12 and later\n"
     )
     assert not (tmp_path / "out").exists()

@@ -167,7 +167,7 @@ def test_bundle_learnt_from_flickr8k_is_for_evaluation_and_the_open_one_for_anyt
 ) -> None:
     learnt, free = captioned.bundle.manifest, open_pictures.bundle.manifest
     assert (learnt.purpose, free.purpose) == ("for evaluation", "any")
-    assert "6,000 train photos and captions of Flickr8k" in learnt.attribution[-1]
+    assert " train photos of Flickr8k and their captions" in learnt.attribution[-1]
     assert free.attribution[-1] == "Heads learnt from the pictures of edge/demo/pictures, see CREDITS.md there"
     assert learnt.attribution[:-1] == free.attribution[:-1]
     assert [text.partition(":")[0] for text in free.attribution[:2]] == [

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.demo.tour import QUESTIONS
+
 SECONDS = 240  # for a slow and busy board
 PROMPT = "? "
 HELLO = "Ask something about the pictures (an empty line ends the tour)."
@@ -91,7 +93,7 @@ def test_typed_questions_are_answered_until_an_empty_line(
     assert "All answers with pictures: reminisce-demo.html" in end
     assert terminal.end() == 1  # one of the album's pictures is broken
     sheet = (tmp_path / "reminisce-demo.html").read_text(encoding="utf-8")
-    assert sheet.count("<h2>") == 2
+    assert sheet.count("<h2>") == len(QUESTIONS) + 2
     assert list(temporary.iterdir()) == []
 
 
