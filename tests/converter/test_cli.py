@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,16 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def convert(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+WITH_TORCH = """\
+import sys
+from converter.cli import main
+code = main(sys.argv[1:])
+sys.exit(99 if "torch" in sys.modules else code)
+"""
+
+
+def convert(*arguments: str | Path, program: str = WITHOUT_TORCH) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
@@ -80,8 +89,10 @@ def test_recipe_that_does_not_exist_is_told_with_exit_code_2(tmp_path: Path) -> 
     assert done.stderr.startswith(f"reminisce-convert: {tmp_path}/none.yaml: cannot be read:")
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="the host tools are not installed: run `make convert-env`")
 def test_missing_tflite_python_is_told_before_torch_is_imported(tmp_path: Path) -> None:
-    done = convert("demo", "--out", tmp_path / "out", "--tflite-python", tmp_path / "python")
+    missing = ("--tflite-python", tmp_path / "python")
+    done = convert("demo", "--out", tmp_path / "out", *missing, program=WITH_TORCH)
     assert done.returncode == 2
     assert done.stderr == (
         f"reminisce-convert: {tmp_path}/python does not exist: run `make convert-env`,"
