@@ -13,7 +13,9 @@ class NativeInterpreter:
 
     def __init__(self, native: Any) -> None:
         self._native = native
-        self._inputs = {_plain(detail["name"]): detail["index"] for detail in native.get_input_details()}
+        details = {_plain(detail["name"]): detail for detail in native.get_input_details()}
+        self._inputs = {name: detail["index"] for name, detail in details.items()}
+        self._takes = {name: tuple(map(int, detail["shape_signature"])) for name, detail in details.items()}
         (output,) = native.get_output_details()
         self._output = output["index"]
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -21,6 +23,10 @@ class NativeInterpreter:
     def run(self, inputs: Mapping[str, Floats]) -> Floats:
         """See `edge.runtime.Interpreter.run`."""
         shapes = {name: inputs[name].shape for name in self._inputs}
+        for name, shape in shapes.items():
+            # Refused here: tflite-runtime 2.14 can crash in the run after one whose shape it refused itself.
+            if shape[1:] != self._takes[name][1:]:
+                raise RuntimeError(f"input {name} has shape {shape}, the file takes {self._takes[name]}, -1 being free")
         if shapes != self._shapes:  # planning memory again costs about as much as one small segment
             self._shapes = {}
             for name, shape in shapes.items():

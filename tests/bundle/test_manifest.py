@@ -179,3 +179,22 @@ def test_tower_that_a_bundle_does_not_have_is_a_bundle_error(manifest: Data) -> 
     expected = "bundle 'small' has no audio tower: choose a bundle that has one"
     with pytest.raises(BundleError, match=re.escape(expected)):
         decode(Manifest, manifest).tower("audio")
+
+
+@pytest.mark.parametrize(
+    ("tower", "key", "value", "problem"),
+    [
+        (0, "size", 0, "size is 0: must be 1 or more"),
+        (0, "scale", 0.0, "scale is 0.0: must be above 0"),
+        (0, "scale", float("nan"), "scale is nan: must be above 0"),
+        (1, "group", 0, "group 0: must be 1 or more, width even and a multiple of group"),
+        (1, "group", 7, "group 7: must be 1 or more, width even and a multiple of group"),
+        (1, "tokens", 0, "tokens is 0, width"),
+    ],
+)
+def test_numbers_that_preprocessing_cannot_work_with_are_refused(
+    manifest: Data, tower: int, key: str, value: float, problem: str
+) -> None:
+    manifest["towers"][tower]["preprocess"][key] = value
+    (found,) = problems_of(manifest)
+    assert problem in found

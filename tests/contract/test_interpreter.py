@@ -128,6 +128,7 @@ def test_last_axis_of_a_wrong_length_is_an_error(file: File, interpreter: Interp
     wrong = np.zeros((*inputs["x"].shape[:-1], inputs["x"].shape[-1] + 1), np.float32)
     with pytest.raises(RuntimeError):
         interpreter.run({**inputs, "x": wrong})
+    assert interpreter.run(inputs).shape[0] == 1  # and it goes on
 
 
 def test_file_that_is_no_model_is_refused(runtime: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
 
 import pytest
 
@@ -35,7 +35,14 @@ def remembered(temporary: Path) -> int:
 # A second signal used to interrupt the deletion of the temporary memory; it comes at several moments of it.
 @pytest.mark.parametrize(
     ("signals", "gap_s"),
-    [((SIGINT,), 0), ((SIGTERM,), 0), ((SIGINT, SIGINT), 0.005), ((SIGINT, SIGTERM), 0.015), ((SIGINT, SIGINT), 0.03)],
+    [
+        ((SIGINT,), 0),
+        ((SIGTERM,), 0),
+        ((SIGHUP,), 0),
+        ((SIGINT, SIGINT), 0.005),
+        ((SIGINT, SIGTERM), 0.015),
+        ((SIGINT, SIGINT), 0.03),
+    ],
 )
 def test_signal_during_remembering_ends_with_130_and_leaves_no_picture_behind(
     signals: tuple[Signals, ...],

@@ -126,6 +126,8 @@ def test_signal_at_the_prompt_ends_the_tour_and_its_memory(
     terminal.read_to_prompt()
     assert len(list(temporary.iterdir())) == 1
     terminal.process.send_signal(number)
+    time.sleep(0.5)
+    terminal.process.send_signal(number)  # one that comes between the prompt and the waiting for keys wakes nobody
     shown = terminal.read_to_prompt()
     assert shown.endswith("\nreminisce: interrupted; the temporary memory of the demo is gone\n")
     assert "Traceback" not in shown

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import resource
 import stat
@@ -152,3 +153,20 @@ def test_store_says_whether_it_holds_a_file(store: ContentStore) -> None:
     assert not store.holds_any()
     store.put(DIGEST, CAT)
     assert store.holds_any()
+
+
+def test_content_whose_name_could_not_be_made_durable_is_not_kept(
+    store: ContentStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    store.put(OTHER, b"a dog")  # the folder of the first two digits may be there, or not
+    (folder / DIGEST.hex()[:2]).mkdir(exist_ok=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.memory.content._sync_folder", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            store.put(DIGEST, CAT)
+    assert not store.holds(DIGEST)
+    assert store.put(DIGEST, CAT)
+    assert store.get(DIGEST) == CAT

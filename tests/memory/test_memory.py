@@ -232,3 +232,18 @@ def test_what_a_kill_left_is_swept_at_the_next_start(state: Path, encoded: Build
     with Memory(state, "bundle one") as memory:
         assert content_files(state) == kept
         assert found_in(memory) == {11: ["cat"]}
+
+
+def test_item_whose_content_was_lost_is_known_no_more_and_can_be_remembered_again(
+    memory: Memory, state: Path, encoded: Callable[..., Encoded]
+) -> None:
+    cat = encoded("a cat")
+    memory.keep([cat])
+    assert memory.knows(cat.digest)
+    for path in content_files(state):
+        path.unlink()
+    assert not memory.knows(cat.digest)
+    memory.keep([cat])
+    assert memory.knows(cat.digest)
+    (partition,) = memory.partitions()
+    assert memory.content(memory.item(int(partition.ids[0]))) == b"a cat"
