@@ -12,8 +12,9 @@ from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.pairs import read_flickr8k
 
-# Started in the background, a shell ignores SIGINT, and so would every program under test.
+# A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # What `DATA` falls back to: a folder beside the checkout, which a clone alone does not have.
 DATA = Path(os.environ.get("DATA", Path(__file__).parents[2] / "shared" / "data"))
 
