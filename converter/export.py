@@ -104,7 +104,9 @@ def _quantise(source: Path, kind: Format, target: Path) -> None:
         ),
         algorithm_key=algorithm,
     )
-    job.quantize().export_model(str(target), overwrite=True)
+    made = source.with_name(f"{kind}.tflite")
+    job.quantize().export_model(str(made), overwrite=True)
+    target.write_bytes(made.read_bytes())
 
 
 @contextlib.contextmanager

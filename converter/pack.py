@@ -13,20 +13,26 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge.bundle import MANIFEST, Bundle, FileRecord, Manifest, checksum
-from edge.errors import UsageError
+from edge.errors import DiskFullError, UsageError
+
+ROOM_BYTES = 100_000_000  # a demo bundle takes 40 MB, what it is made through as much again
 
 
 @contextlib.contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A folder to build in, beside `out`; becomes `out` when the block ends well, and is removed when it does not.
 
-    Raises UsageError when `out` is already something, or its parent cannot be written.
+    Raises UsageError when `out` is already something, or its parent cannot be written, DiskFullError without room.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder: remove it, or choose another")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(out.parent)
+        _check_room(Path(tempfile.gettempdir()))
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except DiskFullError:
+        raise
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}") from None
     try:
@@ -57,6 +63,15 @@ def pack(folder: Path, manifest: Manifest) -> Bundle:
     text = json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True, default=_plain)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return Bundle.open(folder)
+
+
+def _check_room(folder: Path) -> None:
+    # Before the work: the export tools map the files they write, and on a full disk that ends the process.
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_BYTES:
+        raise DiskFullError(
+            f"the disk of {folder} has {free / 1e6:.0f} MB free, a build needs {ROOM_BYTES / 1e6:.0f}: free some space"
+        )
 
 
 def _sync(path: Path) -> None:

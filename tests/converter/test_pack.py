@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from converter import layout
 from converter.pack import pack, records, staged
 from converter.recipe import DEMO_RECIPE, Recipe, load_recipe
 from edge.bundle import MANIFEST, SCHEMA, Bundle, Manifest, checksum
-from edge.errors import BundleError, UsageError
+from edge.errors import BundleError, DiskFullError, UsageError
 
 pytestmark = pytest.mark.convert
 
@@ -201,3 +202,20 @@ def test_layout_refuses_to_read_pixels_of_text_and_words_of_pictures(recipe: Rec
         layout.pixels_of(layout.text_tower(recipe))
     with pytest.raises(TypeError, match=r"^the image tower takes no sentences$"):
         layout.words_of(layout.image_tower(recipe, SHAPES))
+
+
+def test_disk_without_room_for_a_bundle_is_told_before_the_work_and_left_as_it_was(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no disk of our own to fill: {done.stderr.strip()}")
+    try:
+        with pytest.raises(DiskFullError) as caught, staged(disk / "bundle"):
+            pytest.fail("the work began")
+        assert str(caught.value) == f"the disk of {disk} has 21 MB free, a build needs 100: free some space"
+        assert caught.value.exit_code == 1
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S607 - umount of the system
