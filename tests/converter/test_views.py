@@ -103,7 +103,7 @@ def test_unreadable_photo_is_named_with_what_to_do_and_exit_code_2(tmp_path: Pat
     next(made)
     with pytest.raises(UsageError) as caught:
         next(made)
-    assert str(caught.value).startswith(f"{broken}: not a picture that can be read (")
+    assert str(caught.value).startswith(f"{broken}: not a picture of a known kind (")
     assert str(caught.value).endswith("): convert it to JPEG or PNG")
     assert caught.value.exit_code == 2
 
