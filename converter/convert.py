@@ -30,7 +30,7 @@ from edge.bundle import SCHEMA, Bundle, Manifest, Tower
 from edge.demo import DEMO_PICTURES
 from edge.items import Floats
 from edge.pairs import read_flickr8k
-from edge.runtime import TowerRunner, int4
+from edge.runtime import Interpreters, TextInput, TowerRunner, int4
 
 VERIFIED = 16  # photos and sentences on which every file is compared with torch: two batches of 8
 
@@ -116,7 +116,8 @@ def _export_trunks(folder: Path, towers: Towers) -> None:
 
 
 def _features(folder: Path, towers: Towers, training: Training, recipe: Recipe, console: Console) -> Features:
-    image, text = (TowerRunner(folder, spec, "ai-edge-litert", 2) for spec in (towers.image_spec, towers.text_spec))
+    invoke = Interpreters(folder, "ai-edge-litert", 2).invoke
+    image, text = (TowerRunner(folder, spec, invoke) for spec in (towers.image_spec, towers.text_spec))
     pixels = views(training.photos, training.crops, layout.pixels_of(towers.image_spec), recipe.seed)
     with console.bar(len(training.photos) * (training.crops + 1), "views") as tick:
         exits, pooled = image_features(image, recipe.image.exits, pixels, tick)
@@ -147,8 +148,8 @@ def _verify(
 ) -> list[Parity]:
     pictures = list(views(training.photos[:VERIFIED], 0, layout.pixels_of(towers.image_spec), 0))
     sentences = [entry.gloss for entry in load_class_texts()[:: 1000 // VERIFIED][:VERIFIED]]
-    words = TowerRunner(folder, towers.text_spec, "ai-edge-litert", 1).start_texts(sentences)
-    inputs: dict[str, Floats] = {"pixels": np.stack(pictures), "words": words.tensor, **words.extra}
+    words = TextInput(folder, layout.words_of(towers.text_spec)).inputs(sentences)
+    inputs: dict[str, Floats] = {"pixels": np.stack(pictures), "words": words.pop("x"), **words}
     with torch.no_grad():
         calls = image_calls(towers.image_spec, towers.image.segments, (*heads.exits, heads.full), inputs["pixels"])
         calls += text_calls(towers.text_spec, towers.text.segment, heads.query, inputs["words"], inputs["mask"])

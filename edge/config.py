@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from edge.decode import DecodeError, load_yaml
 
 DEMO_BUNDLE = Path(__file__).parent / "demo" / "bundle"
-Backend = Literal["auto", "ai-edge-litert", "tflite-runtime"]
+PAYLOAD_BYTES = 8 << 20  # the largest payload that is sent or taken inline; brokers are set up for a little more
+MAX_LIMIT = 1_000  # answers to one question: some 200 kB of reply
+Protocol: TypeAlias = Literal[5, "3.1.1"]
+Backend: TypeAlias = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 
 
 def _check_ranges(section: object, **ranges: tuple[int, int]) -> None:
@@ -42,28 +46,42 @@ class RuntimeConfig:
 class RememberConfig:
     """exit_depth: layers after which items leave the tower; more costs more and finds more.
 
-    batch: items that ride up the tower together; more needs more memory
+    batch:       items that ride up the tower together; more needs more memory
+    inbox_items: accepted items that may wait for their embedding; past it nothing new is accepted
+    inbox_mb:    the same in megabytes of raw content
+    min_free_mb: nothing new is accepted when the disk has less room than this
+    roots:       folders that `path` in an ingest message may name files of; none refuses every path
     """
 
     exit_depth: int = 11
     batch: int = 8
+    inbox_items: int = 10_000
+    inbox_mb: int = 1_000
+    min_free_mb: int = 200
+    roots: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_ranges(self, batch=(1, 256))
+        _check_ranges(
+            self, batch=(1, 256), inbox_items=(1, 1_000_000), inbox_mb=(1, 1_000_000), min_free_mb=(0, 1_000_000)
+        )
+        if wrong := [root for root in self.roots if not Path(root).is_absolute()]:
+            raise DecodeError((f"roots has {', '.join(wrong)}: must be absolute paths",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallConfig:
     """pool: best coarse answers that are finished to the last exit for each question; 0 answers from the coarse search.
 
-    limit: answers to a question
+    limit: answers to a question that does not say how many
+    waiting: questions that may wait for their turn; past it a question is answered with `busy`
     """
 
     pool: int = 50
     limit: int = 5
+    waiting: int = 64
 
     def __post_init__(self) -> None:
-        _check_ranges(self, pool=(0, 10_000), limit=(1, 1_000))
+        _check_ranges(self, pool=(0, 10_000), limit=(1, MAX_LIMIT), waiting=(1, 10_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +98,63 @@ class IndexConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Everything that can be set. bundle: folder of the model; null is the demo bundle that ships with the package."""
+class MqttConfig:
+    """Where the broker is, and who we are to it. The device's client and the command line's read the same section.
 
+    host, port:    of a broker over TCP
+    socket:        path of the broker's Unix socket; replaces host and port
+    protocol:      5, or "3.1.1" for brokers that know nothing newer
+    username:      null connects without a name
+    password_file: file with the password in its first line; $CREDENTIALS_DIRECTORY/mqtt.password goes before it
+    tls_ca:        certificate file of the authority that signed the broker's; switches TLS on
+    keepalive_s:   seconds of silence after which a dead connection is noticed
+    session_s:     seconds that the broker keeps what was sent to a device that is away
+    """
+
+    host: str = "localhost"
+    port: int = 1883
+    socket: str | None = None
+    protocol: Protocol = 5
+    username: str | None = None
+    password_file: str | None = None
+    tls_ca: str | None = None
+    keepalive_s: int = 30
+    session_s: int = 604_800
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, port=(1, 65_535), keepalive_s=(5, 3_600), session_s=(0, 31_536_000))
+        problems = []
+        if not self.host:
+            problems.append("host is empty: must be a name or an address")
+        if self.socket is not None and self.tls_ca is not None:
+            problems.append("tls_ca cannot be used together with socket: a Unix socket never leaves the device")
+        if self.password_file is not None and self.username is None:
+            problems.append("password_file needs username")
+        if problems:
+            raise DecodeError(tuple(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set.
+
+    device: its name in every topic, `reminisce/<device>/...`; lower-case letters, digits and hyphens, at most 32
+    state:  folder of the memory; null is $STATE_DIRECTORY (set by systemd), else ~/.local/share/reminisce
+    bundle: folder of the model; null is the demo bundle that ships with the package
+    """
+
+    device: str = "local"
+    state: str | None = None
     bundle: str | None = None
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     remember: RememberConfig = field(default_factory=RememberConfig)
     recall: RecallConfig = field(default_factory=RecallConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9-]{1,32}", self.device):
+            raise DecodeError((f"device is {self.device!r}: must be 1 to 32 lower-case letters, digits and hyphens",))
 
 
 def load_config(path: Path) -> Config:

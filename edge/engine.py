@@ -1,57 +1,90 @@
-"""READ FIRST. The composition root: a bundle, its towers and a memory, put together into remember and recall.
+"""The memory without its network: a bundle, its towers and a state folder, put together into remember and recall.
 
-The way of a photo from file to answer:
+The way of a photo from bytes to answer:
 
-    remember/intake.py     reads the file, skips what is known              runtime/preprocess/image.py
-    remember/elevator.py   a batch rides up to its exit                     runtime/tower.py
-    memory/memory.py       content and embedding, durable in one commit     memory/content.py, database.py
-    recall/retriever.py    question -> one text pass                        runtime/preprocess/text.py
-    recall/filtering.py    the coarse search over everything                memory/index.py
+    remember/inbox.py      accepts it: content and row, durable in one commit   memory/content.py, database.py
+    remember/intake.py     decodes what waits, a group a commit                 runtime/preprocess/image.py
+    remember/elevator.py   a batch rides up to its exit                         runtime/tower.py
+    recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
+    recall/filtering.py    the coarse search over everything                    memory/index.py
     recall/correcting.py   the best 50 finished to the last exit, and ranked again
+
+Every `invoke` on that way happens in one thread: runtime/compute.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from edge.bundle import Bundle
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
-from edge.items import Answer
+from edge.items import Outcome
 from edge.memory import Memory
-from edge.recall import Corrector, Filter, Retriever
-from edge.remember import Elevator, Intake, Outcome
-from edge.runtime import TowerRunner, choose_runtime
+from edge.recall import Corrector, Filter, Questions, Retriever
+from edge.remember import Elevator, Gate, Inbox, Intake
+from edge.runtime import Compute, Interpreters, TowerRunner, check_image, choose_runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the engine tells whoever runs it, each in the thread that the news comes from.
+
+    progress:   the compute thread lives, see Compute; at least every `tick_s` seconds
+    on_outcome: an accepted item can be found, or turned out to be unreadable
+    on_gate:    the inbox opened or closed; on_drained: it refused an offer, and has room again
+    failed:     a thread ended with this
+    """
+
+    progress: Callable[[], None] = lambda: None
+    tick_s: float = 1.0
+    on_outcome: Callable[[Outcome], None] = lambda _: None
+    on_gate: Callable[[Gate], None] = lambda _: None
+    on_drained: Callable[[], None] = lambda: None
+    failed: Callable[[BaseException], None] = lambda _: None
 
 
 class Engine:
-    """A memory that can be added to and asked. A context manager: on leaving, the memory is closed."""
+    """A context manager: on leaving, its threads have ended and the memory is closed.
 
-    def __init__(self, config: Config, state: Path) -> None:
+    The attributes are the parts; `start` runs the threads of inbox, intake and questions, without it they can be
+    driven by hand.
+    """
+
+    def __init__(self, config: Config, state: Path, hooks: Hooks = Hooks()) -> None:
         """Raises BundleError, RuntimeMissingError, UsageError, StoreError; leaves nothing open then."""
-        self._config = config
-        folder = Path(config.bundle) if config.bundle else DEMO_BUNDLE
-        if not folder.is_dir():
-            raise UsageError(f"bundle: {folder} is not a folder")
-        self.bundle = Bundle.open(folder)
-        self.runtime = choose_runtime(config.runtime.backend)
-        manifest, threads = self.bundle.manifest, config.runtime.threads
-        image = TowerRunner(self.bundle.folder, manifest.tower("image"), self.runtime, threads)
-        text = TowerRunner(self.bundle.folder, manifest.tower("text"), self.runtime, threads)
-        try:
-            place = image.spec.exit_at(config.remember.exit_depth)
-        except ValueError as error:
-            raise UsageError(f"remember.exit_depth: {error}") from None
+        self.bundle, self.runtime = open_bundle(config), choose_runtime(config.runtime.backend)
+        manifest, folder = self.bundle.manifest, self.bundle.folder
+        interpreters = Interpreters(folder, self.runtime, config.runtime.threads)
         with ExitStack() as stack:
             self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint))
-            batch = config.remember.batch
-            self._intake = Intake(image, Elevator(image, place, batch), self.memory)
-            filtering = Filter(self.memory, config.index.annoy_from)
-            self._retriever = Retriever(text, filtering, Corrector(image, self.memory, batch), self.memory)
-            self._closing = stack.pop_all()
+            self.compute = stack.enter_context(Compute(interpreters, hooks.progress, hooks.tick_s, hooks.failed))
+            background = TowerRunner(folder, manifest.tower("image"), self.compute.background)
+            urgent = TowerRunner(folder, manifest.tower("image"), self.compute.urgent)
+            text = TowerRunner(folder, manifest.tower("text"), self.compute.urgent)
+            place, batch = background.spec.exit_at(config.remember.exit_depth), config.remember.batch
+            side = background.picture_side
+            corrector = Corrector(urgent, self.memory, batch)
+            self.retriever = Retriever(
+                text, Filter(self.memory, config.index.annoy_from), corrector, self.memory, config.recall.pool
+            )
+            self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
+            elevator = Elevator(background, place, batch)
+            self.intake = Intake(background, elevator, self.memory, on_outcome=hooks.on_outcome, failed=hooks.failed)
+            self.inbox = Inbox(
+                self.memory,
+                config.remember,
+                lambda content: check_image(content, side),
+                on_accept=self.intake.wake,
+                on_gate=hooks.on_gate,
+                on_drained=hooks.on_drained,
+                failed=hooks.failed,
+            )
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Engine:
         return self
@@ -59,12 +92,22 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.close()
+        self._stack.close()
 
-    def remember(self, files: Iterable[Path]) -> Iterator[Outcome]:
-        """Remember picture files; see `Intake.remember`."""
-        return self._intake.remember(files)
+    def start(self) -> None:
+        """Run the threads; they end in reverse order on leaving."""
+        for part in (self.intake, self.inbox, self.questions):
+            self._stack.enter_context(part)
 
-    def ask(self, question: str) -> Answer:
-        """The best answers to a sentence, as many as `recall.limit`."""
-        return self._retriever.ask(question, self._config.recall.limit, self._config.recall.pool)
+
+def open_bundle(config: Config) -> Bundle:
+    """The bundle that the config names, checked. Raises BundleError, UsageError."""
+    folder = Path(config.bundle) if config.bundle else DEMO_BUNDLE
+    if not folder.is_dir():
+        raise UsageError(f"bundle: {folder} is not a folder")
+    bundle = Bundle.open(folder)
+    try:
+        bundle.manifest.tower("image").exit_at(config.remember.exit_depth)
+    except ValueError as error:
+        raise UsageError(f"remember.exit_depth: {error}") from None
+    return bundle

@@ -6,8 +6,10 @@
     ├── BundleError                a bundle that must not be run
     ├── RuntimeMissingError        no TFLite runtime is installed that can run a file
     ├── UnreadableItemError        an item whose content cannot be decoded
+    ├── BrokerError                the broker cannot be reached, or refuses us
+    ├── RefusedError               the daemon answered with an error; carries its code
     └── StoreError                 the memory on disk
-        └── DiskFullError          no room; what was reported as remembered is safe
+        └── DiskFullError          no room; what was reported as accepted is safe
 
 Libraries raise; only the two `cli` packages print and exit.
 """
@@ -51,6 +53,19 @@ class RuntimeMissingError(ReminisceError, ImportError):
 
 class UnreadableItemError(ReminisceError, ValueError):
     """An item's content is damaged, of an unknown kind, or too large to decode."""
+
+
+class BrokerError(ReminisceError, ConnectionError):
+    """No connection to the broker, or none that is allowed to do what was asked; or nobody answers behind it."""
+
+
+class RefusedError(ReminisceError, RuntimeError):
+    """The daemon said no. code: one of the error codes of edge/mqtt/PROTOCOL.md."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
 
 
 class StoreError(ReminisceError, OSError):

@@ -1,9 +1,10 @@
-"""What travels between remembering, memory and recall."""
+"""What travels between the borders, remembering, memory and recall."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,27 +13,60 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """A new item with its embedding, not yet durable.
+class Offer:
+    """Something to remember, as it was sent: exactly one of `content`, `path` and `digest`.
 
-    content:   raw bytes as they arrived
-    digest:    SHA-256 of `content`, its identity: the same bytes are one item
-    source:    where it came from, for people
-    depth:     where it left its tower
-    embedding: (D,) float32, unit L2 norm
+    path:     of a file on the device
+    digest:   SHA-256 of bytes that the sender would like to spare
+    taken_at: seconds of Unix time at which it came about, if the sender said so
+    """
+
+    content: bytes | None = None
+    path: str | None = None
+    digest: bytes | None = None
+    modality: Literal["image"] = "image"
+    source: str = ""
+    taken_at: float | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes of memory while it waits."""
+        return len(self.content or b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """An offer with its content at hand, not yet durable.
+
+    content: raw bytes as they arrived
+    digest:  SHA-256 of `content`, its identity: the same bytes are one item
+    source:  where it came from, for people
     """
 
     content: bytes
     digest: bytes
     modality: str
     source: str
-    depth: int
-    embedding: Floats
+    taken_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an offer; "accepted" and "duplicate" are said only once the item is on disk.
+
+    state:  "unknown" answers a digest alone: send the bytes
+    reason: why it was rejected, else empty
+    digest: of the content; None when it could not be read
+    """
+
+    state: Literal["accepted", "duplicate", "rejected", "unknown"]
+    digest: bytes | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A durable item; `added_at` is in seconds of Unix time."""
+    """A durable item; `added_at` and `taken_at` are in seconds of Unix time."""
 
     id: int
     digest: bytes
@@ -40,6 +74,69 @@ class Item:
     source: str
     bytes: int
     added_at: float
+    taken_at: float | None
+
+
+def happened_at(item: Item) -> float:
+    """Seconds of Unix time by which items are ordered: when it was taken, else when it came."""
+    return item.added_at if item.taken_at is None else item.taken_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """An item's embedding at the exit where it left, not yet durable: (D,) float32, unit L2 norm."""
+
+    item: int
+    depth: int
+    embedding: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an accepted item: it can be found now, or its content turned out to be unreadable.
+
+    depth: layers done where it left its tower; ms: its share of the batch's time, decoding included
+    """
+
+    item: Item
+    state: Literal["indexed", "rejected"]
+    depth: int = 0
+    ms: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the memory holds, counted.
+
+    items:         accepted and not rejected
+    waiting:       of these, without an embedding so far; `waiting_bytes` of raw content
+    exits:         items by the depth where they left
+    content_bytes: raw content of all items
+    """
+
+    items: int
+    waiting: int
+    waiting_bytes: int
+    rejected: int
+    exits: Mapping[int, int]
+    content_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, and how much of an answer is wanted.
+
+    refine:   finish the pool to the last exit; False answers from the coarse search alone
+    sort:     order of the hits that are returned; which ones are is always decided by relevance
+    deadline: monotonic seconds at which refining stops, or None
+    """
+
+    text: str
+    limit: int
+    refine: bool = True
+    sort: Literal["relevance", "time"] = "relevance"
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +155,7 @@ class Answer:
     hits:      best first; refined ones before those that could only be scored coarsely
     searched:  items that the question was compared with
     refined:   items finished to the last exit for it
+    cut:       whether the deadline ended the refining
     query_ms:  the text tower; filter_ms: search over coarse embeddings; correct_ms: finishing and re-ranking the pool
     """
 
@@ -65,6 +163,7 @@ class Answer:
     hits: Sequence[Hit]
     searched: int
     refined: int
+    cut: bool
     query_ms: float
     filter_ms: float
     correct_ms: float

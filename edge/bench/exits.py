@@ -27,11 +27,11 @@ from edge.bundle import Bundle, Exit
 from edge.config import Config
 from edge.demo import DEMO_BUNDLE
 from edge.errors import ReminisceError
-from edge.items import Encoded, Floats
+from edge.items import Arrival, Embedded, Floats
 from edge.memory import Memory, Rows
 from edge.pairs import Pair, read_flickr8k
 from edge.recall import Filter
-from edge.runtime import TowerRunner, choose_runtime
+from edge.runtime import Interpreters, TowerRunner, choose_runtime
 
 POOL = 50
 CUTS = (1, 5, 10)
@@ -53,10 +53,8 @@ class ExitFigures:
 
 def measure(bundle: Bundle, pairs: Sequence[Pair], threads: int) -> list[ExitFigures]:
     """Figures of every exit of the image tower, shallow to deep. Raises UnreadableItemError, RuntimeMissingError."""
-    runtime = choose_runtime("auto")
-    image, text = (
-        TowerRunner(bundle.folder, bundle.manifest.tower(modality), runtime, threads) for modality in ("image", "text")
-    )
+    invoke = Interpreters(bundle.folder, choose_runtime("auto"), threads).invoke
+    image, text = (TowerRunner(bundle.folder, bundle.manifest.tower(name), invoke) for name in ("image", "text"))
     queries, owners = _embed_captions(text, pairs)
     embeddings, milliseconds = _embed_photos(image, pairs)
     fine = queries @ embeddings[image.spec.exits[-1].depth].T
@@ -97,7 +95,9 @@ def _search(bundle: Bundle, depth: int, embeddings: Floats, queries: Floats) -> 
     """(Q, P) scores of every photo at one exit, and (Q, POOL) numbers of each query's best, out of a real memory."""
     with tempfile.TemporaryDirectory() as folder, Memory(Path(folder), bundle.fingerprint) as memory:
         for start in range(0, len(embeddings), GROUP):
-            memory.keep([_kept(start + row, depth, one) for row, one in enumerate(embeddings[start : start + GROUP])])
+            group = embeddings[start : start + GROUP]
+            memory.accept([_photo(start + row) for row in range(len(group))])
+            memory.index([Embedded(item=start + row + 1, depth=depth, embedding=one) for row, one in enumerate(group)])
         (stored,) = memory.partitions()
         filtering = Filter(memory, RECALL_IS_EXACT)
         size = min(POOL, len(embeddings))
@@ -105,17 +105,10 @@ def _search(bundle: Bundle, depth: int, embeddings: Floats, queries: Floats) -> 
         return queries @ stored.embeddings[np.argsort(stored.ids)].T, np.array(pool)
 
 
-def _kept(number: int, depth: int, embedding: Floats) -> Encoded:
-    """A photo by its number alone: ids count from 1, in the order of keeping."""
+def _photo(number: int) -> Arrival:
+    """A photo by its number alone: ids count from 1, in the order of accepting."""
     name = str(number).encode()
-    return Encoded(
-        content=name,
-        digest=hashlib.sha256(name).digest(),
-        modality="image",
-        source="",
-        depth=depth,
-        embedding=embedding,
-    )
+    return Arrival(content=name, digest=hashlib.sha256(name).digest(), modality="image", source="", taken_at=None)
 
 
 def _embed_captions(text: TowerRunner, pairs: Sequence[Pair]) -> tuple[Floats, Ranks]:

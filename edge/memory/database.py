@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.errors import DiskFullError, StoreError
 
-SCHEMA = 1
+SCHEMA = 2
 _APPLICATION = 0x524D4E53  # "RMNS"
 _SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
@@ -21,7 +21,12 @@ CREATE TABLE items (
     modality TEXT NOT NULL,
     source   TEXT NOT NULL,          -- where it came from, for people
     bytes    INTEGER NOT NULL,
-    added_at REAL NOT NULL           -- seconds of Unix time
+    added_at REAL NOT NULL,          -- seconds of Unix time
+    taken_at REAL,                   -- the same, of what it shows, if the sender said so
+    rejected TEXT                    -- why its content cannot be used: it is never tried again
+) STRICT;
+CREATE TABLE waiting (
+    item     INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE -- accepted, and not embedded so far
 ) STRICT;
 CREATE TABLE models (
     id          INTEGER PRIMARY KEY,
@@ -41,7 +46,8 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open or create the database. Raises StoreError on a foreign or newer file, DiskFullError without room."""
     with translated(path.parent):
         path.touch(mode=0o600)  # the folder may have been there, and open to others
-        connection = sqlite3.connect(path, isolation_level=None)
+        # The writer's thread uses it, another opens and closes it.
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             is_new = _check(connection, path)  # before the first write: a foreign file stays as it is
             connection.execute("PRAGMA journal_mode = WAL")
@@ -54,6 +60,12 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, for one thread; the database must be open for writing elsewhere."""
+    with translated(path.parent):
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
 
 
 @contextlib.contextmanager
@@ -96,7 +108,7 @@ def _means_full(error: sqlite3.Error, where: Path) -> bool:
 
 def _full(where: Path) -> DiskFullError:
     return DiskFullError(
-        f"the disk of {where} is full: free some space and run this again; what was reported as remembered is safe"
+        f"the disk of {where} is full: free some space and run this again; what was reported as accepted is safe"
     )
 
 
@@ -109,7 +121,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     if application != _APPLICATION:
         raise StoreError(f"{path} is not a memory of reminisce: choose another state folder")
     if version != SCHEMA:
-        raise StoreError(f"{path} has schema {version}, this version reads {SCHEMA}: upgrade reminisce-edge")
+        raise StoreError(
+            f"{path} has schema {version}, this version reads {SCHEMA}:"
+            " use the version that wrote it, or choose another state folder"
+        )
     return False
 
 

@@ -1,7 +1,8 @@
 """From a question to ranked answers: a coarse search over everything, then the best few finished."""
 
-from edge.recall.correcting import Corrector
-from edge.recall.filtering import Filter
+from edge.recall.correcting import Corrector, Ranking
+from edge.recall.filtering import Candidate, Filter
+from edge.recall.questions import Questions
 from edge.recall.retriever import Retriever
 
-__all__ = ["Corrector", "Filter", "Retriever"]
+__all__ = ["Candidate", "Corrector", "Filter", "Questions", "Ranking", "Retriever"]

@@ -5,7 +5,9 @@ Source: Reminisce, round 3 of speculative fine-grained retrieval. So far the poo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +18,15 @@ from edge.recall.filtering import Candidate
 from edge.runtime import Activation, TowerRunner
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Hits best first, how many of them were finished, and whether the deadline ended that."""
+
+    hits: list[Hit]
+    refined: int
+    cut: bool
+
+
 class Corrector:
     """Finishes candidates in batches up to the tower's last exit."""
 
@@ -23,20 +34,26 @@ class Corrector:
         self._tower, self._memory, self._batch = tower, memory, batch
         self._last = tower.spec.exits[-1]
 
-    def rank(self, query: Floats, pool: Sequence[Candidate]) -> tuple[list[Hit], int]:
-        """Hits best first, and how many were finished.
+    def rank(self, query: Floats, pool: Sequence[Candidate], deadline: float | None = None) -> Ranking:
+        """Finish the pool in its order, as far as `deadline` (monotonic seconds) lets; one batch is never interrupted.
 
-        A candidate whose content is gone keeps its coarse score and stands behind the finished ones: the two scores
-        come from different exits and cannot be compared.
+        A candidate that is not finished, for lack of time or because its content is gone, keeps its coarse score and
+        stands behind the finished ones: the two scores come from different exits and cannot be compared.
         """
         fine: list[Hit] = []
         coarse: list[Hit] = []
+        cut = False
         for start in range(0, len(pool), self._batch):
-            finished, left = self._finish(query, pool[start : start + self._batch])
+            batch = pool[start : start + self._batch]
+            cut = cut or (deadline is not None and time.monotonic() >= deadline)
+            if cut:
+                coarse += [Hit(self._memory.item(one.item), one.depth, one.score) for one in batch]
+                continue
+            finished, left = self._finish(query, batch)
             fine += finished
             coarse += left
         fine.sort(key=lambda hit: (-hit.score, hit.item.id))
-        return fine + coarse, len(fine)
+        return Ranking(fine + coarse, len(fine), cut)
 
     def _finish(self, query: Floats, batch: Sequence[Candidate]) -> tuple[list[Hit], list[Hit]]:
         starts, items = [], []

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edge.items import Answer, Floats, Hit
+from edge.items import Answer, Floats, Hit, Question, happened_at
 from edge.memory import Memory
 from edge.recall.correcting import Corrector
 from edge.recall.filtering import Filter
@@ -18,24 +18,31 @@ T = TypeVar("T")
 
 
 class Retriever:
-    """Answers questions about what the memory holds."""
+    """Answers questions about what the memory holds. One question at a time."""
 
-    def __init__(self, text: TowerRunner, filtering: Filter, correcting: Corrector, memory: Memory) -> None:
+    def __init__(self, text: TowerRunner, filtering: Filter, correcting: Corrector, memory: Memory, pool: int) -> None:
+        """`pool` best coarse answers are finished to the last exit for each question; 0 finishes none."""
         self._text, self._filtering, self._correcting, self._memory = text, filtering, correcting, memory
+        self._pool = pool
         self._exit = text.spec.exits[-1]
 
-    def ask(self, question: str, limit: int, pool: int) -> Answer:
-        """The `limit` best items for a sentence; `pool` best coarse ones are finished first, 0 finishes none."""
-        query, query_ms = _timed(lambda: self._embed(question))
+    def ask(self, question: Question) -> Answer:
+        """The best items for a sentence. Raises StoreError."""
+        pool = self._pool if question.refine else 0
+        query, query_ms = _timed(lambda: self._embed(question.text))
         searched, refresh_ms = _timed(self._filtering.refresh)
-        found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, limit)))
-        (hits, refined), correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool]))
-        hits += [Hit(self._memory.item(one.item), one.depth, one.score) for one in found[pool:limit]]
+        found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, question.limit)))
+        ranking, correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool], question.deadline))
+        rest = [Hit(self._memory.item(one.item), one.depth, one.score) for one in found[pool : question.limit]]
+        hits = [*ranking.hits, *rest][: question.limit]
+        if question.sort == "time":
+            hits.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))
         return Answer(
-            question=question,
-            hits=tuple(hits[:limit]),
+            question=question.text,
+            hits=tuple(hits),
             searched=searched,
-            refined=refined,
+            refined=ranking.refined,
+            cut=ranking.cut,
             query_ms=query_ms,
             filter_ms=refresh_ms + filter_ms,
             correct_ms=correct_ms,

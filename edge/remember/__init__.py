@@ -1,6 +1,7 @@
-"""From files to durable items: what arrives rides up its tower once, to the exit where it leaves."""
+"""From what arrives to durable items that can be found: accepted at once, embedded when there is time."""
 
 from edge.remember.elevator import Elevator
-from edge.remember.intake import Intake, Outcome
+from edge.remember.inbox import Gate, Inbox, Settle
+from edge.remember.intake import Intake
 
-__all__ = ["Elevator", "Intake", "Outcome"]
+__all__ = ["Elevator", "Gate", "Inbox", "Intake", "Settle"]

@@ -18,7 +18,8 @@ class Elevator:
     """Takes batches of pictures up to one exit of the image tower."""
 
     def __init__(self, tower: TowerRunner, place: Exit, batch: int) -> None:
-        self._tower, self._place, self._batch = tower, place, batch
+        self.batch = batch
+        self._tower, self._place = tower, place
 
     @property
     def depth(self) -> int:
@@ -27,7 +28,7 @@ class Elevator:
 
     def ride(self, arrived: Sequence[Activation]) -> Floats:
         """N items before the first segment, one each -> (N, D) embeddings at the exit."""
-        rides = [arrived[start : start + self._batch] for start in range(0, len(arrived), self._batch)]
+        rides = [arrived[start : start + self.batch] for start in range(0, len(arrived), self.batch)]
         return np.concatenate([self._once(ride) for ride in rides])
 
     def _once(self, ride: Sequence[Activation]) -> Floats:

@@ -1,103 +1,154 @@
-"""Files in, durable items out, in groups that share one commit."""
+"""The background half: what waits in the memory is decoded, rides up its tower, and can be found from then on."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Literal
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
 
-from edge.errors import UnreadableItemError
-from edge.items import Encoded
+from edge.errors import DiskFullError, UnreadableItemError
+from edge.items import Embedded, Item, Outcome
 from edge.memory import Memory
 from edge.remember.elevator import Elevator
 from edge.runtime import Activation, TowerRunner
+from edge.threads import Worker
 
-GROUP = 32  # files a commit: one at a time writes the database pages several times over, which wears the card
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one file; "remembered" and "known" are said only once the item is on disk.
-
-    reason: why it was refused, else empty
-    """
-
-    source: Path
-    state: Literal["remembered", "known", "refused"]
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    source: Path
-    content: bytes
-    digest: bytes
-    start: Activation
+GROUP = 32  # items a commit, see edge.remember.inbox
+_RATE_S = 60  # the window that the rate is counted over
+_FULL_S = 5  # how long it waits when the disk has no room for an embedding
+_log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Reads picture files, skips what is known, and has the rest embedded and kept."""
+    """A context manager: its thread runs in between. Work that was not committed on leaving is done again later.
 
-    def __init__(self, tower: TowerRunner, elevator: Elevator, memory: Memory) -> None:
-        self._tower, self._elevator, self._memory = tower, elevator, memory
+    on_outcome: called in the thread, after the commit, for each item
+    """
 
-    def remember(self, files: Iterable[Path]) -> Iterator[Outcome]:
-        """Remember each file; yields outcomes as they become true. A file that cannot be read is refused, not fatal.
+    def __init__(
+        self,
+        tower: TowerRunner,
+        elevator: Elevator,
+        memory: Memory,
+        *,
+        on_outcome: Callable[[Outcome], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._tower, self._elevator, self._memory, self._on_outcome = tower, elevator, memory, on_outcome
+        self._changed = threading.Condition()
+        self._stopping = self._paused = False
+        self._news = True  # what waited when the process started
+        self._done: deque[tuple[float, int]] = deque()
+        self._worker = Worker("remember", self._run, self._stop, failed)
 
-        Raises DiskFullError or StoreError; what was yielded before is safe, and nothing of the group at hand is kept.
+    def __enter__(self) -> Intake:
+        self._worker.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)
+
+    def wake(self) -> None:
+        """Something new waits."""
+        with self._changed:
+            self._news = True
+            self._changed.notify_all()
+
+    def pause(self, *, paused: bool) -> None:
+        """Stop after the batch at hand, or go on. What arrives is accepted all the same."""
+        with self._changed:
+            self._paused = paused
+            self._changed.notify_all()
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def items_per_s(self) -> float:
+        """Items that could be found at last, over the last minute."""
+        since = time.monotonic() - _RATE_S
+        return sum(count for at, count in list(self._done) if at >= since) / _RATE_S
+
+    def remember_group(self) -> int:
+        """Embed up to GROUP of the items that have waited longest, in one commit; returns how many there were.
+
+        Raises DiskFullError or StoreError; they wait on then.
         """
-        rest = iter(files)
-        while group := list(islice(rest, GROUP)):
-            yield from self._remember_group(group)
+        waiting = self._memory.waiting(GROUP)
+        outcomes: list[Outcome] = []
+        embedded: list[Embedded] = []
+        for start in range(0, len(waiting), self._elevator.batch):
+            if self._stopping:
+                break
+            self._ride(waiting[start : start + self._elevator.batch], embedded, outcomes)
+        if embedded:
+            self._memory.index(embedded)
+        self._count(len(embedded))
+        for outcome in outcomes:
+            self._on_outcome(outcome)
+        return len(waiting)
 
-    def _remember_group(self, group: list[Path]) -> Iterator[Outcome]:
-        arrivals: dict[bytes, _Arrival] = {}
-        outcomes = []
-        for source in group:
+    def _ride(self, items: Sequence[Item], embedded: list[Embedded], outcomes: list[Outcome]) -> None:
+        """One batch up the tower; adds to `embedded` and `outcomes`."""
+        began = time.monotonic()
+        starts: list[Activation] = []
+        riding: list[Item] = []
+        for item in items:
+            start = self._start(item)
+            if isinstance(start, Activation):
+                starts.append(start)
+                riding.append(item)
+            else:
+                outcomes.append(start)
+        if not riding:
+            return
+        vectors, depth = self._elevator.ride(starts), self._elevator.depth
+        each_ms = (time.monotonic() - began) * 1e3 / len(items)
+        for item, vector in zip(riding, vectors, strict=True):
+            embedded.append(Embedded(item=item.id, depth=depth, embedding=vector))
+            outcomes.append(Outcome(item=item, state="indexed", depth=depth, ms=each_ms))
+
+    def _start(self, item: Item) -> Activation | Outcome:
+        """The item before the first segment; what became of it, once that is on disk, when it cannot be read."""
+        content = self._memory.content(item)
+        try:
+            return self._tower.start_images([content or b""])
+        except UnreadableItemError as error:
+            reason = "its content is gone from the state folder" if content is None else str(error)
+        self._memory.reject(item, reason)
+        return Outcome(item=item, state="rejected", reason=reason)
+
+    def _count(self, done: int) -> None:
+        now = time.monotonic()
+        self._done.append((now, done))
+        while self._done and self._done[0][0] < now - _RATE_S:
+            self._done.popleft()
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping or (self._news and not self._paused))
+                if self._stopping:
+                    return
+                self._news = False
             try:
-                arrival = self._arrive(source)
-            except (UnreadableItemError, OSError) as error:
-                outcomes.append(Outcome(source, "refused", _reason(error)))
-                continue
-            known = arrival is None or arrival.digest in arrivals  # twice in one group is one item, too
-            if arrival is not None:
-                arrivals.setdefault(arrival.digest, arrival)
-            outcomes.append(Outcome(source, "known" if known else "remembered"))
-        if arrivals:
-            self._memory.keep(self._encode(list(arrivals.values())))
-        yield from outcomes
+                if self.remember_group():
+                    self.wake()  # there may be more
+            except DiskFullError as error:
+                _log.error("%s", error)
+                self._rest()
 
-    def _arrive(self, source: Path) -> _Arrival | None:
-        """The file before the first segment, or None when it is known. Raises UnreadableItemError, OSError."""
-        content = source.read_bytes()
-        digest = hashlib.sha256(content).digest()
-        if self._memory.knows(digest):
-            return None
-        return _Arrival(source, content, digest, self._tower.start_images([content]))
-
-    def _encode(self, arrivals: list[_Arrival]) -> list[Encoded]:
-        embeddings = self._elevator.ride([arrival.start for arrival in arrivals])
-        return [
-            Encoded(
-                content=arrival.content,
-                digest=arrival.digest,
-                modality=self._tower.spec.modality,
-                source=_printable(arrival.source),
-                depth=self._elevator.depth,
-                embedding=embedding,
-            )
-            for arrival, embedding in zip(arrivals, embeddings, strict=True)
-        ]
-
-
-def _printable(source: Path) -> str:
-    """The name for people: one that is not UTF-8 can be opened, but neither stored nor printed as it is."""
-    return os.fsencode(source).decode(errors="backslashreplace")
-
-
-def _reason(error: Exception) -> str:
-    return f"cannot be read: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+    def _rest(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, _FULL_S)
+        self.wake()

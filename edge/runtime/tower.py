@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.bundle import Exit, ImagePreprocess, Model, TextPreprocess, Tower
+from edge.bundle import Exit, ImagePreprocess, TextPreprocess, Tower
 from edge.items import Floats
-from edge.runtime.interpreter import Interpreter, choose_variant, open_interpreter
+from edge.runtime.compute import Invoke
 from edge.runtime.preprocess import TextInput, image_inputs
 
 
@@ -27,14 +27,20 @@ class Activation:
 
 
 class TowerRunner:
-    """Runs one tower of a bundle. Interpreters are opened on first use and kept. One thread at a time."""
+    """Runs one tower of a bundle. Holds no state of its own: as many threads at a time as `invoke` may be called by."""
 
-    def __init__(self, folder: Path, tower: Tower, runtime: str, threads: int) -> None:
-        """`folder` is the bundle's; `runtime` one of `installed_runtimes()`; `threads` those of one segment call."""
+    def __init__(self, folder: Path, tower: Tower, invoke: Invoke) -> None:
+        """`folder` is the bundle's; `invoke` runs a file: `Interpreters.invoke`, `Compute.urgent` or `.background`."""
         self.spec = tower
-        self._folder, self._runtime, self._threads = folder, runtime, threads
-        self._interpreters: dict[Model, Interpreter] = {}
+        self._invoke = invoke
         self._text = TextInput(folder, tower.preprocess) if isinstance(tower.preprocess, TextPreprocess) else None
+
+    @property
+    def picture_side(self) -> int:
+        """Pixels of the square that pictures become. Raises TypeError for a tower that takes none."""
+        if not isinstance(self.spec.preprocess, ImagePreprocess):
+            raise TypeError(f"the {self.spec.modality} tower takes no pictures")
+        return self.spec.preprocess.size
 
     def start_images(self, contents: Sequence[bytes]) -> Activation:
         """N picture files before the first segment. Raises UnreadableItemError."""
@@ -56,18 +62,11 @@ class TowerRunner:
         for number in range(activation.segment, segment + 1):
             spec = self.spec.segments[number]
             extra = {name: activation.extra[name] for name in spec.extra}
-            tensor = self._open(spec.model).run({"x": tensor, **extra})
+            tensor = self._invoke(spec.model, {"x": tensor, **extra})
         return Activation(tensor, max(activation.segment, segment + 1), activation.extra)
 
     def embed(self, activation: Activation, place: Exit) -> Floats:
         """(N, D) embeddings, rows of unit L2 norm, of a batch that has just done the exit's segment."""
         if activation.segment != place.segment + 1:
             raise ValueError(f"the batch is before segment {activation.segment}, the exit lies after {place.segment}")
-        return self._open(place.head).run({"x": activation.tensor})
-
-    def _open(self, model: Model) -> Interpreter:
-        if model not in self._interpreters:
-            variant = choose_variant(model, self._runtime)
-            path = self._folder / variant.path
-            self._interpreters[model] = open_interpreter(path, self._runtime, self._threads)
-        return self._interpreters[model]
+        return self._invoke(place.head, {"x": activation.tensor})

@@ -16,7 +16,7 @@ import numpy as np
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.items import Floats
-from edge.runtime import TowerRunner, choose_runtime
+from edge.runtime import Interpreters, TowerRunner, choose_runtime
 
 PICTURES = 5
 DEPTHS = (11, 16)  # the default exit and the end
@@ -28,7 +28,8 @@ LEAST_COSINE = {"image": 0.999, "text": 0.99}
 def embed(out: Path) -> None:
     """Save (N, D) embeddings by "modality, depth"."""
     bundle, runtime, start = Bundle.open(DEMO_BUNDLE), choose_runtime("auto"), time.monotonic()
-    image, text = (TowerRunner(bundle.folder, bundle.manifest.tower(name), runtime, 1) for name in ("image", "text"))
+    invoke = Interpreters(bundle.folder, runtime, 1).invoke
+    image, text = (TowerRunner(bundle.folder, bundle.manifest.tower(name), invoke) for name in ("image", "text"))
     made: dict[str, Floats] = {}
     activation = image.start_images([path.read_bytes() for path in sorted(DEMO_PICTURES.glob("*.jpg"))[:PICTURES]])
     for place in (image.spec.exit_at(depth) for depth in DEPTHS):

@@ -1,6 +1,6 @@
 """From an item's content to a tower's first input, exactly as the manifest says; host and device share this code."""
 
-from edge.runtime.preprocess.image import decode_image, image_input, image_inputs
+from edge.runtime.preprocess.image import check_image, decode_image, image_input, image_inputs
 from edge.runtime.preprocess.text import TextInput
 
-__all__ = ["TextInput", "decode_image", "image_input", "image_inputs"]
+__all__ = ["TextInput", "check_image", "decode_image", "image_input", "image_inputs"]

@@ -1,0 +1,58 @@
+"""How much the memory holds, counted once when it is opened and kept up by the one thread that writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+
+from edge.items import Embedded, Tally
+
+_CONTENT = "SELECT count(*), coalesce(sum(bytes), 0) FROM items WHERE rejected IS NULL"
+_WAITING = "SELECT item, bytes FROM waiting JOIN items ON items.id = item"
+_EXITS = (
+    "SELECT depth, count(*) FROM (SELECT max(depth) AS depth FROM embeddings WHERE model = ? GROUP BY item) GROUP BY 1"
+)
+
+
+class Counts:
+    """Counters that follow the commits."""
+
+    def __init__(self, rows: sqlite3.Connection, model: int) -> None:
+        self._items, self._content_bytes = rows.execute(_CONTENT).fetchone()
+        (self._rejected,) = rows.execute("SELECT count(*) FROM items WHERE rejected IS NOT NULL").fetchone()
+        self._waiting: dict[int, int] = dict(rows.execute(_WAITING))
+        self._waiting_bytes = sum(self._waiting.values())
+        self._exits: Counter[int] = Counter(dict(rows.execute(_EXITS, (model,))))
+
+    def accepted(self, batch: Iterable[tuple[int, int]]) -> None:
+        """New items wait: their ids and bytes."""
+        for item, size in batch:
+            self._items += 1
+            self._content_bytes += size
+            self._waiting[item] = size
+            self._waiting_bytes += size
+
+    def indexed(self, batch: Iterable[Embedded]) -> None:
+        """Items have an embedding now."""
+        for one in batch:
+            self._waiting_bytes -= self._waiting.pop(one.item, 0)
+            self._exits[one.depth] += 1
+
+    def rejected(self, item: int, size: int) -> None:
+        """An accepted item of `size` bytes turned out to be unreadable."""
+        self._waiting_bytes -= self._waiting.pop(item, 0)
+        self._items -= 1
+        self._content_bytes -= size
+        self._rejected += 1
+
+    def tally(self) -> Tally:
+        """A snapshot that other threads may read."""
+        return Tally(
+            items=self._items,
+            waiting=len(self._waiting),
+            waiting_bytes=self._waiting_bytes,
+            rejected=self._rejected,
+            exits=dict(sorted(self._exits.items())),
+            content_bytes=self._content_bytes,
+        )

@@ -1,0 +1,20 @@
+"""The device's only door: two clients of a broker, and the payloads that go through them. The contract: PROTOCOL.md."""
+
+from edge.mqtt.desk import Desk
+from edge.mqtt.ingest import Ingest
+from edge.mqtt.link import Outgoing, read_password
+from edge.mqtt.replies import encode, gate_event, outcome_event
+from edge.mqtt.requester import Requester
+from edge.mqtt.topics import Topics
+
+__all__ = [
+    "Desk",
+    "Ingest",
+    "Outgoing",
+    "Requester",
+    "Topics",
+    "encode",
+    "gate_event",
+    "outcome_event",
+    "read_password",
+]

@@ -1,0 +1,121 @@
+"""The front desk, the first client: says what the daemon is and does, takes questions and orders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from edge.config import MqttConfig
+from edge.errors import RefusedError
+from edge.items import Answer, Question
+from edge.mqtt import replies
+from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
+from edge.mqtt.messages import UnanswerableError, parse_control, parse_query, question, reply_to
+from edge.mqtt.topics import Topics
+
+Ask: TypeAlias = Callable[[Question, Callable[["Answer | RefusedError"], None]], bool]
+Order: TypeAlias = Callable[[str, Callable[[dict[str, Any]], None]], bool]
+_log = logging.getLogger(__name__)
+_BUSY = RefusedError("busy", "too many are waiting: ask again later")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Whom a reply goes to."""
+
+    topic: str
+    qos: int
+    correlation: bytes | None
+
+
+class Desk:
+    """Status, info, state and events out; queries and control in, each answered exactly once.
+
+    ask, order: queue a question or an order; False when there is no room. Set by `start`.
+    """
+
+    def __init__(self, config: MqttConfig, topics: Topics, password: str | None, limit: int) -> None:
+        """`limit` is for questions that do not say how many answers they want."""
+        self._topics, self._limit = topics, limit
+        self._info = b""
+        self._ask: Ask = lambda _question, _reply: False
+        self._order: Order = lambda _op, _reply: False
+        session = Session(
+            client_id=f"reminisce-{topics.device}",
+            subscriptions=(topics.query, topics.control),
+            will=Outgoing(topics.status, replies.OFFLINE, is_retained=True),
+        )
+        self._link = Link(config, password, session, Handlers(on_message=self._came, on_up=self._introduce))
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self._link.is_up
+
+    def start(self, info: bytes, ask: Ask, order: Order) -> None:
+        """Connect, introduce the device with `info` on each connection; returns at once."""
+        self._info, self._ask, self._order = info, ask, order
+        self._link.start()
+
+    def stop(self, *, says_offline: bool) -> None:
+        """Leave; a device that will be back at once need not say so."""
+        self._link.stop(Outgoing(self._topics.status, replies.OFFLINE, is_retained=True) if says_offline else None)
+
+    def tell_event(self, payload: bytes) -> None:
+        """Publish an event; kept while the broker is away, up to a bound."""
+        self._link.publish(Outgoing(self._topics.event, payload))
+
+    def tell_state(self, payload: bytes) -> None:
+        """Publish the state; lost while the broker is away."""
+        self._link.publish(Outgoing(self._topics.state, payload, qos=0, is_retained=True))
+
+    def _introduce(self) -> None:
+        self._link.publish(Outgoing(self._topics.info, self._info, is_retained=True))
+        self._link.publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
+
+    def _came(self, message: Incoming) -> None:
+        if message.is_retained:  # nobody waits for its answer any more
+            return
+        sender = self._sender(message)
+        if sender is None:
+            _log.info("a message to %s has no valid reply topic: not answered", message.topic)
+            return
+        try:
+            if message.topic == self._topics.query:
+                self._take_query(message.payload, sender)
+            else:
+                self._take_control(message.payload, sender)
+        except UnanswerableError as error:
+            self._reply(sender, replies.error(error, error.id))
+
+    def _take_query(self, payload: bytes, sender: _Sender) -> None:
+        parsed = parse_query(payload)
+
+        def reply(found: Answer | RefusedError) -> None:
+            if isinstance(found, Answer):
+                self._reply(sender, replies.answer(found, parsed.id, parsed.warning))
+            else:
+                self._reply(sender, replies.error(found, parsed.id))
+
+        if not self._ask(question(parsed.body, self._limit), reply):
+            self._reply(sender, replies.error(_BUSY, parsed.id))
+
+    def _take_control(self, payload: bytes, sender: _Sender) -> None:
+        parsed = parse_control(payload)
+
+        def reply(fields: dict[str, Any]) -> None:
+            self._reply(sender, replies.done(fields, parsed.id, parsed.warning))
+
+        if not self._order(parsed.body.op, reply):
+            self._reply(sender, replies.error(_BUSY, parsed.id))
+
+    def _sender(self, message: Incoming) -> _Sender | None:
+        topic = message.reply_topic or reply_to(message.payload)
+        if topic is None or not self._topics.is_reply(topic):
+            return None
+        return _Sender(topic, message.qos, message.correlation)
+
+    def _reply(self, sender: _Sender, payload: bytes) -> None:
+        self._link.publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))

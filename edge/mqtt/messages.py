@@ -1,0 +1,269 @@
+"""Every payload that comes in: bytes to a frozen dataclass, or one error that says what is wrong. See PROTOCOL.md."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from edge.config import MAX_LIMIT, PAYLOAD_BYTES
+from edge.decode import DecodeError, decode
+from edge.errors import RefusedError
+from edge.items import Offer, Question
+
+VERSION = 1
+MODALITIES = ("image",)
+OPS = ("ping", "pause", "resume")
+SHORT_BYTES = 64 << 10  # of a question or an order: a parser that reads megabytes holds up everything else
+LONGEST_TEXT = 10_000  # characters of a question; the text tower reads some hundred of them
+_LONGEST_ID, _LONGEST_SOURCE = 128, 1_000
+_LATEST = 253_402_300_799  # the last second of the year 9999
+_LONGEST_DEADLINE_MS = 3_600_000
+
+# Fields and values that PROTOCOL.md names and that no version answers so far.
+NOT_YET = {
+    "ingest": ("text", "tags"),
+    "query": ("image", "like", "modality", "after", "before", "source", "min_relevance", "stream", "budget_j"),
+    "control": ("args",),
+}
+OPS_NOT_YET = ("reindex", "delete", "purge", "checkpoint", "set")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[T]):
+    """A message that is valid. id: the sender's name for it; warning: what was ignored, else empty."""
+
+    body: T
+    id: str | None
+    warning: str
+
+
+class UnanswerableError(RefusedError):
+    """A message that is not valid. id: the sender's name for it, if that much could be read."""
+
+    def __init__(self, code: str, message: str, id_: str | None = None) -> None:
+        super().__init__(code, message)
+        self.id = id_
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestMessage:
+    """One of `data` (base64), `path` and `sha256` (hex; asks whether the bytes are needed)."""
+
+    modality: str = "image"
+    data: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+    ts: float | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        problems = _time_problems(self.ts)
+        if sum(value is not None for value in (self.data, self.path, self.sha256)) != 1:
+            problems.append("the message must have exactly one of data, path and sha256")
+        if self.sha256 is not None and not _is_sha256(self.sha256):
+            problems.append("sha256 must be 64 hexadecimal digits")
+        if problems:
+            raise DecodeError(tuple(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryMessage:
+    """See edge.items.Question. deadline_ms counts from `ts`, if that is given, else from arrival."""
+
+    text: str
+    limit: int | None = None
+    deadline_ms: int | None = None
+    ts: float | None = None
+    sort: Literal["relevance", "time"] = "relevance"
+    refine: bool = True
+    reply_to: str | None = None
+
+    def __post_init__(self) -> None:
+        problems = _time_problems(self.ts)
+        if not self.text.strip() or len(self.text) > LONGEST_TEXT:
+            problems.append(f"text has {len(self.text)} characters: must be 1 to {LONGEST_TEXT}, not all blank")
+        if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
+            problems.append(f"limit is {self.limit}: must be 1 to {MAX_LIMIT}")
+        if self.deadline_ms is not None and not 1 <= self.deadline_ms <= _LONGEST_DEADLINE_MS:
+            problems.append(f"deadline_ms is {self.deadline_ms}: must be 1 to {_LONGEST_DEADLINE_MS}")
+        if problems:
+            raise DecodeError(tuple(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlMessage:
+    """An order. op: one of OPS."""
+
+    op: str
+    reply_to: str | None = None
+
+
+def parse_ingest(payload: bytes) -> Parsed[Offer]:
+    """An item as JSON. Raises UnanswerableError."""
+    parsed = _parse("ingest", IngestMessage, payload, PAYLOAD_BYTES)
+    message = parsed.body
+    _check_modality(message.modality, parsed.id)
+    offer = Offer(
+        content=_base64(message.data, parsed.id) if message.data is not None else None,
+        path=message.path,
+        digest=bytes.fromhex(message.sha256) if message.sha256 else None,
+        source=_source(message.source or message.path or ""),
+        taken_at=message.ts,
+    )
+    return Parsed(offer, parsed.id, parsed.warning)
+
+
+def parse_raw(modality: str, payload: bytes, properties: tuple[tuple[str, str], ...]) -> Parsed[Offer]:
+    """An item as bytes, what there is to say of it in user properties. Raises UnanswerableError."""
+    given = dict(properties)
+    id_ = _id(given.pop("id", None))
+    version = given.pop("v", str(VERSION))
+    if version != str(VERSION):
+        raise UnanswerableError("version", f"v is {version[:20]!r}: this daemon speaks {VERSION}", id_)
+    _check_modality(modality, id_)
+    _check_size(payload, id_)
+    if not payload:
+        raise UnanswerableError("bad_request", "the payload is empty", id_)
+    source, taken_at = given.pop("source", ""), _property_time(given.pop("ts", None), id_)
+    offer = Offer(content=payload, source=_source(source), taken_at=taken_at)
+    return Parsed(offer, id_, _ignored(given))
+
+
+def parse_query(payload: bytes) -> Parsed[QueryMessage]:
+    """A question. Raises UnanswerableError."""
+    return _parse("query", QueryMessage, payload, SHORT_BYTES)
+
+
+def parse_control(payload: bytes) -> Parsed[ControlMessage]:
+    """An order. Raises UnanswerableError."""
+    parsed = _parse("control", ControlMessage, payload, SHORT_BYTES)
+    op = parsed.body.op
+    if op in OPS_NOT_YET:
+        raise UnanswerableError("not_supported", f"op {op!r} is not supported so far", parsed.id)
+    if op not in OPS:
+        raise UnanswerableError("bad_request", f"op is {op[:40]!r}: must be one of {', '.join(OPS)}", parsed.id)
+    return parsed
+
+
+def question(message: QueryMessage, limit: int) -> Question:
+    """What the message asks; `limit` is for one that does not say how many."""
+    deadline = None
+    if message.deadline_ms is not None:
+        # A clock that is ahead of ours must not lengthen it.
+        age_s = max(0.0, time.time() - message.ts) if message.ts is not None else 0.0
+        deadline = time.monotonic() + message.deadline_ms / 1e3 - age_s
+    return Question(
+        text=message.text, limit=message.limit or limit, refine=message.refine, sort=message.sort, deadline=deadline
+    )
+
+
+def reply_to(payload: bytes) -> str | None:
+    """The reply topic inside a payload that may be anything, so that its sender can be told what is wrong with it."""
+    try:
+        topic = json.loads(payload)["reply_to"] if len(payload) <= SHORT_BYTES else None
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return None
+    return topic if isinstance(topic, str) else None
+
+
+def _parse(name: str, kind: type[T], payload: bytes, largest: int) -> Parsed[T]:
+    _check_size(payload, None, largest)
+    data = _mapping(payload)
+    id_ = _id(data.pop("id", None))
+    version = data.pop("v", VERSION)
+    if version != VERSION or isinstance(version, bool):
+        raise UnanswerableError("version", f"v is {str(version)[:20]}: this daemon speaks {VERSION}", id_)
+    for field in NOT_YET[name]:
+        value = data.pop(field, None)
+        if value is not None and value is not False:
+            raise UnanswerableError("not_supported", f"{field} is not supported so far", id_)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    ignored = {key: data.pop(key) for key in list(data) if key not in known}
+    try:
+        return Parsed(decode(kind, data), id_, _ignored(ignored))
+    except (DecodeError, OverflowError) as error:  # OverflowError: a whole number too large for a float
+        raise UnanswerableError("bad_request", str(error)[:1_000], id_) from None
+
+
+def _mapping(payload: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(payload, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UnanswerableError("bad_request", f"the payload is not JSON: {error}"[:200]) from None
+    if not isinstance(data, Mapping):
+        raise UnanswerableError("bad_request", "the payload must be a JSON object")
+    return dict(data)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_size(payload: bytes, id_: str | None, largest: int = PAYLOAD_BYTES) -> None:
+    if len(payload) > largest:
+        raise UnanswerableError("too_large", f"the payload has {len(payload)} bytes, {largest} at most", id_)
+
+
+def _check_modality(modality: str, id_: str | None) -> None:
+    if modality not in MODALITIES:
+        known = ", ".join(MODALITIES)
+        raise UnanswerableError(
+            "not_supported", f"modality {modality[:40]!r} is not supported so far, only {known}", id_
+        )
+
+
+def _id(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > _LONGEST_ID:
+        raise UnanswerableError("bad_request", f"id must be a text of at most {_LONGEST_ID} characters")
+    return value
+
+
+def _ignored(fields: Mapping[str, object]) -> str:
+    names = ", ".join(sorted(str(name)[:40] for name in fields))[:500]
+    return f"ignored: {names}" if names else ""
+
+
+def _base64(text: str, id_: str | None) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UnanswerableError("bad_request", f"data is not base64: {error}", id_) from None
+
+
+def _source(text: str) -> str:
+    """For people: half a surrogate pair cannot be stored, and control characters would reach their terminal."""
+    printable = "".join(char if char.isprintable() else "?" for char in text[:_LONGEST_SOURCE])
+    return printable.encode(errors="replace").decode()
+
+
+def _property_time(text: str | None, id_: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if problems := _time_problems(value):
+        raise UnanswerableError("bad_request", problems[0], id_)
+    return value
+
+
+def _time_problems(value: float | None) -> list[str]:
+    if value is None or 0 <= value <= _LATEST:  # false for NaN, too
+        return []
+    return [f"ts is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")

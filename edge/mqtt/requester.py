@@ -1,0 +1,139 @@
+"""The other side: what the command line, a test or a benchmark talks to the daemon with."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from edge.config import MqttConfig
+from edge.errors import BrokerError, RefusedError
+from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
+from edge.mqtt.replies import OFFLINE, encode
+from edge.mqtt.topics import Topics
+
+CONNECT_S = 10  # how long the broker may take
+_BROKEN_OFF = 3  # connections lost at one message before it is taken for the reason
+
+
+class Requester:
+    """A context manager: connected in between. Any thread may ask; answers are told apart by their correlation.
+
+    listen: further topics; what comes there goes to `on_message`, in the client's thread
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        topics: Topics,
+        password: str | None,
+        *,
+        listen: tuple[str, ...] = (),
+        on_message: Callable[[str, bytes], None] = lambda _topic, _payload: None,
+    ) -> None:
+        self.topics = topics
+        self._config, self._on_message = config, on_message
+        name = f"reminisce-cli-{os.getpid()}-{os.urandom(4).hex()}"
+        self._mine = topics.reply(name, "answer")
+        self._waiting: dict[str, queue.SimpleQueue[dict[str, Any]]] = {}
+        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._is_up = threading.Event()
+        self._lost = 0
+        session = Session(client_id=name, subscriptions=(self._mine, topics.status, *listen))
+        handlers = Handlers(on_message=self._came, on_up=self._is_up.set, on_down=self._down)
+        self._link = Link(config, password, session, handlers)
+        self.status = ""
+
+    def __enter__(self) -> Requester:
+        """Raises BrokerError when there is no connection within CONNECT_S."""
+        self._link.start()
+        try:
+            self._wait_for_connection()
+        except BaseException:
+            self._link.stop(timeout_s=0)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._link.stop(timeout_s=0)
+
+    @property
+    def is_v5(self) -> bool:
+        return self._link.is_v5
+
+    @property
+    def largest_payload(self) -> int:
+        """Bytes of a payload that the broker and the daemon take."""
+        return self._link.largest_payload
+
+    def send(self, message: Outgoing) -> None:
+        """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
+        if self._lost >= _BROKEN_OFF:
+            raise BrokerError(
+                f"the broker at {self._address} closed the connection {self._lost} times: its log says why"
+                " (for mosquitto, max_packet_size must be at least 8650752)"
+            )
+        self._link.publish(message)
+
+    def heard(self) -> None:
+        """Something was achieved: connections lost before do not count any more."""
+        self._lost = 0
+
+    def request(self, topic: str, fields: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+        """Send a question or an order, wait for its reply. Raises RefusedError with the daemon's error, BrokerError."""
+        name = os.urandom(8).hex()
+        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._waiting[name] = answers
+        try:
+            # `reply_to` and `id` inside the payload are for 3.1.1; with MQTT 5 they are right as well.
+            payload = encode({"id": name, "reply_to": self._mine, **fields})
+            self.send(Outgoing(topic, payload, reply_topic=self._mine, correlation=name.encode()))
+            reply = answers.get(timeout=timeout_s)
+        except queue.Empty:
+            why = "is offline" if self.status == OFFLINE.decode() else f"did not answer within {timeout_s:.0f} s"
+            raise BrokerError(
+                f"the device {self.topics.device!r} {why}: is `reminisce run` up, and may we use its topics?"
+            ) from None
+        finally:
+            del self._waiting[name]
+        if error := reply.get("error"):
+            raise RefusedError(error["code"], error["message"])
+        return reply
+
+    @property
+    def _address(self) -> str:
+        return self._config.socket or f"{self._config.host}:{self._config.port}"
+
+    def _wait_for_connection(self) -> None:
+        end = time.monotonic() + CONNECT_S
+        while not self._is_up.is_set():
+            try:
+                reason = self._news.get(timeout=0.02)
+            except queue.Empty:
+                if time.monotonic() < end:
+                    continue
+                reason = "it does not answer (one that knows only MQTT 3.1.1 needs `mqtt.protocol: 3.1.1`)"
+            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}")
+
+    def _down(self, reason: str) -> None:
+        if not self._is_up.is_set():
+            self._news.put(reason)
+        self._lost += 1
+
+    def _came(self, message: Incoming) -> None:
+        if message.topic == self.topics.status:
+            self.status = message.payload.decode(errors="replace")
+        if message.topic != self._mine:
+            self._on_message(message.topic, message.payload)
+            return
+        reply = json.loads(message.payload)
+        waiting = self._waiting.get(reply.get("id"))
+        if waiting is not None:
+            waiting.put(reply)

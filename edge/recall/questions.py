@@ -1,0 +1,71 @@
+"""The queue of questions: answered one after another, in the order in which they came; past its bound refused."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeAlias
+
+from edge.errors import RefusedError, ReminisceError
+from edge.items import Answer, Question
+from edge.recall.retriever import Retriever
+from edge.threads import Worker
+
+Reply: TypeAlias = Callable[["Answer | RefusedError"], None]
+_log = logging.getLogger(__name__)
+
+
+class Questions:
+    """A context manager: its thread runs in between. Each question that was taken gets exactly one reply.
+
+    Those still waiting on leaving are answered with `stopping`.
+    """
+
+    def __init__(self, retriever: Retriever, waiting: int, failed: Callable[[BaseException], None]) -> None:
+        """At most `waiting` questions wait."""
+        self._retriever = retriever
+        self._queue: queue.Queue[tuple[Question, Reply] | None] = queue.Queue(waiting)
+        self._stopping = False
+        self.answered = 0
+        self._worker = Worker("recall", self._run, self._stop, failed)
+
+    def __enter__(self) -> Questions:
+        self._worker.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)
+
+    def ask(self, question: Question, reply: Reply) -> bool:
+        """Queue a question; False when there is no room. `reply` is called in the recall thread."""
+        try:
+            self._queue.put_nowait((question, reply))
+        except queue.Full:
+            return False
+        return True
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._queue.put(None)
+
+    def _run(self) -> None:
+        while (entry := self._queue.get()) is not None:
+            question, reply = entry
+            reply(self._answer(question))
+            self.answered += 1
+
+    def _answer(self, question: Question) -> Answer | RefusedError:
+        if self._stopping:
+            return RefusedError("stopping", "the daemon is stopping: ask again in a moment")
+        if question.deadline is not None and time.monotonic() >= question.deadline:
+            return RefusedError("expired", "the deadline passed before the question's turn came")
+        try:
+            return self._retriever.ask(question)
+        except ReminisceError as error:
+            _log.error("a question could not be answered: %s", error)
+            return RefusedError("internal", str(error))

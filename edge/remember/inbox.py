@@ -1,0 +1,182 @@
+"""The inbox: offers in, durable items out, in groups that share one commit. Full, it says so and loses nothing.
+
+A sender is told "accepted" after the commit, never before. What comes faster than the disk or the towers follow waits
+with the broker, unacknowledged: here are only a bounded number of offers in memory and of accepted items on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+from edge.config import RememberConfig
+from edge.errors import DiskFullError, UnreadableItemError
+from edge.items import Arrival, Offer, Verdict
+from edge.memory import Memory
+from edge.remember.files import read_below
+from edge.threads import Worker
+
+Gate: TypeAlias = Literal["open", "full", "disk_full"]
+Settle: TypeAlias = Callable[[Verdict], None]
+
+GROUP = 32  # items a commit: one at a time writes the database pages several times over, which wears the card
+GATHER_S = 0.05  # how long a commit waits for company
+QUEUED_OFFERS, QUEUED_BYTES = 64, 32 << 20  # in memory, before they are durable
+_RETRY_S = 0.5  # while it is full: how often it looks again
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    offer: Offer
+    settle: Settle
+
+
+class Inbox:
+    """A context manager: its thread runs in between. What was not settled on leaving was not accepted.
+
+    check:      raises UnreadableItemError on content that no tower takes; a quick look
+    on_accept:  called after each commit that brought something new
+    on_gate:    called when the gate changes; "open" takes everything, "full" and "disk_full" nothing new
+    on_drained: called when an offer was refused and at least half of the queue is free again
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        config: RememberConfig,
+        check: Callable[[bytes], None],
+        *,
+        on_accept: Callable[[], None],
+        on_gate: Callable[[Gate], None],
+        on_drained: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.gate: Gate = "open"
+        self._memory, self._config, self._check = memory, config, check
+        self._on_accept, self._on_gate, self._on_drained = on_accept, on_gate, on_drained
+        self._queue: deque[_Queued] = deque()
+        self._queued_bytes = 0
+        self._refused = False
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._worker = Worker("inbox", self._run, self._stop, failed)
+
+    def __enter__(self) -> Inbox:
+        self._worker.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)
+
+    def offer(self, offer: Offer, settle: Settle) -> bool:
+        """Queue an offer; False when there is no room for it. `settle` is called in the inbox's thread.
+
+        An offer is never too large for an empty queue.
+        """
+        with self._changed:
+            full = len(self._queue) >= QUEUED_OFFERS or self._queued_bytes + offer.held_bytes > QUEUED_BYTES
+            if self._queue and full:
+                self._refused = True
+                return False
+            self._queue.append(_Queued(offer, settle))
+            self._queued_bytes += offer.held_bytes
+            self._changed.notify_all()
+            return True
+
+    @property
+    def queued(self) -> int:
+        """Offers in memory that are not durable yet."""
+        return len(self._queue)
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while group := self._gather():
+            arrived = [(one, self._arrive(one)) for one in group]
+            new = [(one, arrival) for one, arrival in arrived if arrival is not None]
+            if new and not self._accept(new):
+                return
+            if self._refused and len(self._queue) <= QUEUED_OFFERS // 2 and self._queued_bytes <= QUEUED_BYTES // 2:
+                self._refused = False
+                self._on_drained()
+
+    def _gather(self) -> list[_Queued]:
+        """Up to GROUP offers that came within GATHER_S of the first; none when it is time to stop."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._stopping)
+            end = time.monotonic() + GATHER_S
+            while len(self._queue) < GROUP and not self._stopping and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+            if self._stopping:
+                return []
+            group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
+            self._queued_bytes -= sum(one.offer.held_bytes for one in group)
+            return group
+
+    def _arrive(self, queued: _Queued) -> Arrival | None:
+        """The content at hand; None when it is settled already: unreadable, or known."""
+        offer = queued.offer
+        if offer.digest is not None:
+            queued.settle(self._memory.known(offer.digest) or Verdict("unknown", offer.digest))
+            return None
+        digest: bytes | None = None
+        try:
+            content = read_below(self._config.roots, offer.path) if offer.path is not None else offer.content or b""
+            digest = hashlib.sha256(content).digest()
+            verdict = self._memory.known(digest)
+            if verdict is None:
+                self._check(content)
+        except UnreadableItemError as error:
+            verdict = Verdict("rejected", digest, str(error))
+        if verdict is not None or digest is None:
+            queued.settle(verdict or Verdict("rejected", None))
+            return None
+        return Arrival(
+            content=content, digest=digest, modality=offer.modality, source=offer.source, taken_at=offer.taken_at
+        )
+
+    def _accept(self, group: list[tuple[_Queued, Arrival]]) -> bool:
+        """Commit a group as soon as there is room; False when it was time to stop before."""
+        while True:
+            self._turn(self._room())
+            if self.gate == "open":
+                try:
+                    verdicts = self._memory.accept([arrival for _, arrival in group])
+                    break
+                except DiskFullError as error:
+                    _log.error("%s", error)
+                    self._turn("disk_full")
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopping, _RETRY_S):
+                    return False
+        self._on_accept()
+        for (queued, _), verdict in zip(group, verdicts, strict=True):
+            queued.settle(verdict)
+        return True
+
+    def _room(self) -> Gate:
+        tally, config = self._memory.tally, self._config
+        if tally.waiting >= config.inbox_items or tally.waiting_bytes >= config.inbox_mb * 1_000_000:
+            return "full"
+        if shutil.disk_usage(self._memory.folder).free < config.min_free_mb * 1_000_000:
+            return "disk_full"
+        return "open"
+
+    def _turn(self, gate: Gate) -> None:
+        if gate != self.gate:
+            self.gate = gate
+            self._on_gate(gate)

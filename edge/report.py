@@ -1,0 +1,57 @@
+"""What the daemon says of itself: the payloads of `info` and `state`. See edge/mqtt/PROTOCOL.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from edge import __version__
+from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
+from edge.engine import Engine
+from edge.mqtt import encode
+from edge.mqtt.messages import MODALITIES, OPS
+from edge.service.vitals import Sample
+
+
+def device_info(config: Config, engine: Engine) -> bytes:
+    """What does not change while it runs."""
+    manifest = engine.bundle.manifest
+    return encode(
+        {
+            "software": __version__,
+            "device": config.device,
+            "model": {
+                "id": manifest.model,
+                "sha256": engine.bundle.fingerprint,
+                "purpose": manifest.purpose,
+                "dimension": manifest.dimension,
+                "exit_depths": {tower.modality: [place.depth for place in tower.exits] for tower in manifest.towers},
+            },
+            "runtime": engine.runtime,
+            "modalities": list(MODALITIES),
+            "ops": list(OPS),
+            "limits": {"payload_bytes": PAYLOAD_BYTES, "limit": MAX_LIMIT, "waiting": config.recall.waiting},
+            "energy_kind": "none",
+        }
+    )
+
+
+def device_state(engine: Engine, sample: Sample) -> bytes:
+    """What changes, at this moment."""
+    tally = engine.memory.tally
+    return encode(
+        {
+            "ts": round(time.time(), 3),
+            "items": tally.items,
+            "backlog": tally.waiting,
+            "rejected": tally.rejected,
+            "items_per_s": round(engine.intake.items_per_s(), 2),
+            "exits": {str(depth): count for depth, count in tally.exits.items()},
+            "busy": None if engine.inbox.gate == "open" else engine.inbox.gate,
+            "paused": engine.intake.paused,
+            "answered": engine.questions.answered,
+            **dataclasses.asdict(sample),
+            "content_mb": round(tally.content_bytes / 1e6, 1),
+            "energy_kind": "none",
+        }
+    )

@@ -1,0 +1,7 @@
+"""What the service manager and the board are told and asked."""
+
+from edge.service.notify import Notifier
+from edge.service.systemd import Systemd
+from edge.service.vitals import Vitals
+
+__all__ = ["Notifier", "Systemd", "Vitals"]

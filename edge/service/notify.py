@@ -1,0 +1,61 @@
+"""sd_notify: READY, RELOADING, STOPPING, and a watchdog that is fed by progress, not by a timer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+from edge.service.systemd import Systemd
+
+_SHARE = 4  # of the watchdog's interval: how often it is fed at most, and how long an idle thread may wait
+_IDLE_S = 1.0
+
+
+class Notifier:
+    """Talks to the service manager; says nothing when there is none. Any thread may call."""
+
+    def __init__(self, systemd: Systemd) -> None:
+        self._socket: socket.socket | None = None
+        self._watchdog_s = systemd.watchdog_s
+        self._fed_at = float("-inf")
+        if systemd.notify_socket is not None:
+            address = systemd.notify_socket
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.settimeout(0)  # a manager that does not read must not stop the compute thread
+            with contextlib.suppress(OSError):
+                self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
+
+    @property
+    def tick_s(self) -> float:
+        """How often whoever calls `progress` must do so at least."""
+        return min(self._watchdog_s / _SHARE, _IDLE_S) if self._watchdog_s else _IDLE_S
+
+    def progress(self) -> None:
+        """The work goes on: feeds the watchdog, often enough and not more."""
+        now = time.monotonic()
+        if self._watchdog_s is not None and now - self._fed_at >= self._watchdog_s / _SHARE / 2:
+            self._fed_at = now
+            self._send("WATCHDOG=1")
+
+    def ready(self, status: str) -> None:
+        """Up, or up again after `reloading`."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def reloading(self) -> None:
+        """Until the next `ready`; with the time, which Type=notify-reload insists on."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """On the way down."""
+        self._send("STOPPING=1")
+
+    def close(self) -> None:
+        """Nothing is said after it."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _send(self, text: str) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # the manager is restarting, or slow: it is told again soon
+                self._socket.send(text.encode())

@@ -1,0 +1,37 @@
+"""A named thread whose failure is not lost: what it meets goes to whoever started it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+
+class Worker:
+    """Runs `work` in a thread of its own from entering to leaving; `stop` must make `work` return.
+
+    failed: called in that thread with what `work` raised; the daemon ends then, because a service that has lost one of
+    its threads looks alive and does nothing.
+    """
+
+    def __init__(
+        self, name: str, work: Callable[[], None], stop: Callable[[], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        self._work, self._stop, self._failed = work, stop, failed
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def __enter__(self) -> Worker:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
+            self._failed(error)
