@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
@@ -45,7 +46,7 @@ def decode(kind: type[T], data: object) -> T:
 def load_yaml(kind: type[T], path: Path) -> T:
     """Read a YAML file as a `kind`; an empty file is an empty mapping. Raises ConfigError with every problem in it."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _Loader(path.read_text(encoding="utf-8")).get_single_data()
         return decode(kind, {} if data is None else data)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(path, (f"cannot be read: {error}",)) from None
@@ -53,6 +54,21 @@ def load_yaml(kind: type[T], path: Path) -> T:
         raise ConfigError(path, error.problems) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2025-13-01 looks like a date
         raise ConfigError(path, (f"is not YAML: {' '.join(str(error).split())}",)) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Puts _TWICE, which fits no type, at a key that is given twice: YAML itself would silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        times = Counter(str(key.value) for key, _ in node.value if key.value != "<<")  # two merges are both taken
+        twice = yaml.ScalarNode("!twice", "")
+        node.value = [(key, twice if times[str(key.value)] > 1 else value) for key, value in node.value]
+        return node
+
+
+_TWICE = object()
+_Loader.add_constructor("!twice", lambda _loader, _node: _TWICE)
 
 
 def _value(kind: Any, data: object, where: str, problems: list[str]) -> Any:
@@ -123,7 +139,7 @@ def _union(kind: Any, data: object, where: str, problems: list[str]) -> Any:
     if data is None and type(None) in options:
         return None
     options = tuple(option for option in options if option is not type(None))
-    if len(options) == 1:
+    if len(options) == 1 or data is _TWICE:
         return _value(options[0], data, where, problems)
     return _tagged(options, data, where, problems)
 
@@ -165,7 +181,8 @@ def _scalar(kind: Any, data: object, where: str, problems: list[str]) -> Any:
 
 
 def _refuse(data: object, wanted: str, where: str, problems: list[str]) -> None:
-    problems.append(f"{where or 'the file'} is {data!r}: must be {wanted}")
+    said = "given twice" if data is _TWICE else f"{data!r}: must be {wanted}"
+    problems.append(f"{where or 'the file'} is {said}")
 
 
 def _join(where: str, name: str) -> str:

@@ -236,6 +236,45 @@ def test_each_problem_of_a_file_stands_on_a_line_with_the_file(tmp_path: Path) -
     assert (error.file, len(error.problems)) == (path, 2)
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("folds: no\nfolds: yes", "folds is given twice"),
+        ("folds: no\n'folds': no\nfolds: no", "folds is given twice"),
+        ("basket: {}\nbasket: {litres: 4}", "basket is given twice"),
+        ("basket: {litres: 4, litres: 0}", "basket.litres is given twice"),
+        ("prices: {list: 300, sale: 250, list: 310}", "prices.list is given twice"),
+        ("prices: {}\nprices: {}", "prices is given twice"),
+        ("frame: wood\nframe: wood", "frame is given twice"),
+        ("manual: a\nmanual: b", "manual is given twice"),
+        ("signal: {kind: bell, rings: 2, kind: bell}", "signal.kind is given twice"),
+        ("signal:\nsignal: {kind: bell, rings: 2}", "signal is given twice"),
+    ],
+)
+def test_key_that_is_given_twice_is_a_problem(tmp_path: Path, content: str, problem: str) -> None:
+    path = write(tmp_path, f"name: Rover\nwheels: []\n{content}".encode())
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(Bicycle, path)
+    assert caught.value.problems == (problem,)
+
+
+def test_key_that_is_given_twice_is_listed_with_all_other_problems(tmp_path: Path) -> None:
+    path = write(tmp_path, b"wheels: [{inches: 28}, {inches: 28, inches: 26, spokes: 2.5}]\nwheel: []\nwheel: []")
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(Bicycle, path)
+    assert caught.value.problems == (
+        "wheel is not a key. Did you mean wheels?",
+        "name is missing",
+        "wheels[1].inches is given twice",
+        "wheels[1].spokes is 2.5: must be a whole number",
+    )
+
+
+def test_key_that_overrides_a_merged_one_is_not_given_twice(tmp_path: Path) -> None:
+    path = write(tmp_path, b"name: Rover\nwheels: [&front {inches: 28}, {<<: *front, <<: *front, inches: 26}]")
+    assert load_yaml(Bicycle, path).wheels == (Wheel(inches=28.0), Wheel(inches=26.0))
+
+
 def test_missing_file_is_a_config_error_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
     assert str(refusal_of(path)).startswith(f"{path}: cannot be read: [Errno 2] No such file or directory")
