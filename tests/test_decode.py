@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -9,6 +12,8 @@ import pytest
 
 from edge.decode import DecodeError, decode, load_yaml
 from edge.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +157,11 @@ def test_data_that_is_no_mapping_is_refused_as_a_whole(data: object) -> None:
     assert problems_of(data) == (f"the file is {data!r}: must be a mapping",)
 
 
+def test_key_of_a_mapping_that_is_no_text_is_named_with_what_to_write() -> None:
+    data = bicycle(prices={7: 300, "list": 300})
+    assert problems_of(data) == ("prices.7 is not a text: put the key in quotes",)
+
+
 def test_missing_key_is_named() -> None:
     assert problems_of({"wheels": [{}]}) == ("name is missing", "wheels[0].inches is missing")
 
@@ -210,6 +220,18 @@ def test_all_problems_are_found_at_once() -> None:
 def test_the_message_holds_all_problems() -> None:
     with pytest.raises(DecodeError, match=r"^inches is missing; spokes is 'x': must be a whole number$"):
         decode(Wheel, {"spokes": "x"})
+
+
+def test_import_is_cheap() -> None:
+    bare, loaded = (min(seconds_of(code) for _ in range(5)) for code in ("pass", "import edge.decode"))
+    print(f"import edge.decode: {1000 * (loaded - bare):.0f} ms")  # noqa: T201  what pytest shows beside a failure
+    assert loaded - bare < 0.25
+
+
+def seconds_of(code: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    return time.perf_counter() - start
 
 
 def write(tmp_path: Path, content: bytes) -> Path:
