@@ -84,8 +84,8 @@ $(DEVICE)/.ready: setup.cfg pyproject.toml
 	trap 'exit 130' INT TERM  # an interrupted install is no missing compiler
 	echo "making $(DEVICE): the device (about a minute)"
 	$(call venv,$(DEVICE),"$$python")
-	if ! $(call pip,$(DEVICE)) --editable '.[annoy,test]' 2>$(DEVICE)/annoy.log; then
-	    $(call pip,$(DEVICE)) --editable '.[test]'
+	if ! $(call pip,$(DEVICE)) --editable '.[annoy,broker,test]' 2>$(DEVICE)/annoy.log; then
+	    $(call pip,$(DEVICE)) --editable '.[broker,test]'
 	    echo "annoy could not be built ($(DEVICE)/annoy.log): search is exact without it, right up to some 100,000 items;" \
 	        "for annoy: sudo apt install build-essential python3-dev, then rm -r $(DEVICE)"
 	fi
