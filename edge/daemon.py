@@ -116,6 +116,7 @@ class Daemon:
             on_drained=ingest.resume,
             failed=lambda error: self._commands.put(_Failure(error)),
         )
+        self._notifier.starting()
         with ExitStack() as stack:  # undone from the bottom up: the desk goes last, for the last questions' replies
             stack.callback(lambda: desk.stop(says_offline=following is None))
             engine = stack.enter_context(Engine(config, state, hooks))
