@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
-from daemons import Daemon
 from edge.config import MqttConfig
 from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
 from edge.mqtt.topics import Topics
@@ -24,7 +23,7 @@ class Ears:
     """A context manager: connected in between.
 
     replies:  to MINE, by correlation, or else by topic
-    codes:    of the errors in replies and events; "ok" of a reply without
+    codes:    of the errors in those replies and in events; "ok" of a reply without
     verdicts: by the id that a message gave itself; None of messages whose id could not be read
     outcomes: of accepted items
     topics:   that anything came to
@@ -74,6 +73,10 @@ class Ears:
         """Publish."""
         self._link.publish(message)
 
+    def shout(self, message: Outgoing) -> None:
+        """Publish what is too large, which the client itself would refuse."""
+        self._link._send(message).wait_for_publish(LONGEST_WAIT_S)
+
     def wait_for(self, is_so: Callable[[], bool], what: str) -> None:
         """Raises AssertionError when it does not come about."""
         with self._changed:
@@ -98,7 +101,9 @@ class Ears:
             self._changed.notify_all()
 
     def _event(self, event: dict[str, object]) -> None:
-        kind, item = str(event["type"]), str(event.get("item"))
+        kind, item, error = str(event["type"]), str(event.get("item")), event.get("error")
+        if isinstance(error, dict):
+            self.codes[error["code"]] += 1
         is_outcome = kind == "indexed" or (kind == "rejected" and "id" not in event and item in self._riding)
         if is_outcome:
             self._riding.discard(item)
@@ -108,7 +113,3 @@ class Ears:
             self.verdicts[None if id_ is None else str(id_)] += 1
             if kind == "accepted":
                 self._riding.add(item)
-
-
-def ears_of(daemon: Daemon) -> Ears:
-    return Ears(daemon.mqtt, daemon.topics)

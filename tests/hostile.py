@@ -11,6 +11,7 @@ import io
 import json
 import struct
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeAlias
@@ -24,14 +25,41 @@ RAW = (
     *("null", "true", "false", "[]", "{}", '""', '" "', "0", "-0", "1", "-1", "1.0", "0.1e-999"),
     *("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e308", "9" * 400, "9" * 4300, "9" * 5000, "-" + "9" * 400),
     *("01", "+1", ".5", "1.", "0x10", "True", "None", "undefined", "'single'", "[1,2", '{"a":', '"open', "\\", "//"),
-    *('"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"\\u202e\\u200b"', '"\\ud83d\\ude00"', '"a\x00b"', '"\x01"', '"\t"'),
+    *(
+        '"\\ud800"',
+        '"\\udfff\\ud800"',
+        '"\\u0000"',
+        '"\\u202e\\u200b"',
+        '"\\ud83d\\ude00"',
+        '"a\x00b"',
+        '"\x01"',
+        '"\t"',
+    ),
     *('"+"', '"#"', '"reminisce/#"', '"$SYS/broker"', '"../../etc/passwd"', '"/proc/self/mem"', '"/dev/zero"'),
     *('"' + "x" * 1_000 + '"', '"' + "x" * 11_000 + '"', '"' + "\\n" * 40_000 + '"', '"' + "😀" * 20_000 + '"'),
-    *(opening * depth + closing * depth for opening, closing in (("[", "]"), ('{"a":', "}")) for depth in (90, 480, 990)),
+    *(
+        opening * depth + closing * depth
+        for opening, closing in (("[", "]"), ('{"a":', "}"))
+        for depth in (90, 480, 990)
+    ),
     *("[" * 100_000, "[" * 20_000 + "]" * 20_000, "[" + "0," * 20_000 + "0]", '{"":0' + ',"":0' * 5_000 + "}"),
     *('"image"', '"audio"', '"ping"', '"relevance"', "5", "1000", "1001", "253402300799", "253402300800", "3600001"),
 )
-STRANGE_KEYS = ("", " ", "\x00", "v", "V", "text\x00", "__class__", "constructor", "path", "data", "sha256", "stream", "args")
+STRANGE_KEYS = (
+    "",
+    " ",
+    "\x00",
+    "v",
+    "V",
+    "text\x00",
+    "__class__",
+    "constructor",
+    "path",
+    "data",
+    "sha256",
+    "stream",
+    "args",
+)
 
 
 class Garbler:
@@ -68,7 +96,9 @@ class Garbler:
             elif kind == 2:
                 damaged[at:at] = damaged[at : at + self.chance.randrange(64)]
             elif kind == 3:
-                damaged[at : at + 4] = self.chance.choice((b"\xff" * 4, b"\0" * 4, b"\xff\xd9\xff\xd8", b"\xff\xda\0\x02"))
+                damaged[at : at + 4] = self.chance.choice(
+                    (b"\xff" * 4, b"\0" * 4, b"\xff\xd9\xff\xd8", b"\xff\xda\0\x02")
+                )
             else:
                 del damaged[at : at + self.chance.randrange(1, 64)]
         return bytes(damaged) or b"\0"
@@ -168,21 +198,29 @@ def small_pictures(files: Sequence[Any]) -> list[bytes]:
     return written
 
 
-def png(mode: str, width: int, height: int) -> bytes:
-    """A picture of one colour: a thousandth of its pixels in bytes."""
-    buffer = io.BytesIO()
-    Image.new(mode, (width, height)).save(buffer, "PNG")
-    return buffer.getvalue()
+def png(width: int, height: int, colour: int, bits: int = 8) -> bytes:
+    """A black picture, a thousand times smaller than its pixels. colour: 0 gray, 2 RGB, 6 RGBA; bits of each."""
+    row = b"\0" * (1 + (width * {0: 1, 2: 3, 6: 4}[colour] * bits + 7) // 8)
+    packer = zlib.compressobj(1)
+    rows = max(1, (1 << 20) // len(row))  # at a time
+    whole = [packer.compress(row * min(rows, height - start)) for start in range(0, height, rows)]
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", b"".join(whole) + packer.flush()) + _chunk(b"IEND", b"")
 
 
-def jpeg_of_scans(side: int, scans: int) -> bytes:
-    """A progressive JPEG that asks for its whole area to be gone over again with each ten bytes."""
+def progressive_jpeg(side: int, layers: int, repeated: int = 0) -> bytes:
+    """Its coefficients must all be held at once; each of the last scans, ten bytes, goes over its whole area again."""
     tables = _segment(0xDB, b"\0" + b"\1" * 64) + _segment(0xC4, b"\0" + bytes([1] + [0] * 15) + b"\0")
     tables += _segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\0")
-    frame = _segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\x01\x11\x00")
-    first, again = _segment(0xDA, b"\1\1\0\0\0\0"), _segment(0xDA, b"\1\1\0\1\x3f\0")
-    return b"\xff\xd8" + tables + frame + first + again * scans + b"\xff\xd9"
+    sizes = b"".join(bytes([layer + 1, 0x11, 0]) for layer in range(layers))
+    frame = _segment(0xC2, struct.pack(">BHHB", 8, side, side, layers) + sizes)
+    scans = b"".join(_segment(0xDA, bytes([1, layer + 1, 0, 0, 0, 0])) for layer in range(layers))
+    return b"\xff\xd8" + tables + frame + scans + _segment(0xDA, b"\1\1\0\1\x3f\0") * repeated + b"\xff\xd9"
 
 
 def _segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from brokers import Mosquitto, plain_mosquitto
-from daemons import Daemon, reach
-from ears import MINE, Ears, ears_of
+from ears import MINE, Ears
 from edge.mqtt import Outgoing
 from hostile import Garbler, real_item, real_order, real_query, small_pictures
-from pulse import Beat, Pulse
+from siege import Siege
 
 pytestmark = pytest.mark.slow
 MESSAGES = 2_000  # on each topic
 WINDOW = 32  # messages on their way at once: below what the daemon refuses as too many
 SEED = 20251125
-LONGEST_GAP_MS = 250
-
-
-class Siege(NamedTuple):
-    daemon: Daemon
-    ears: Ears
-    broker: Mosquitto
-
-
-@pytest.fixture(scope="module")
-def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Siege, Pulse]]:
-    folder = tmp_path_factory.mktemp("siege")
-    with plain_mosquitto(folder) as broker, Pulse(folder / "notify.sock") as pulse:
-        config = {"remember": {"exit_depth": 8}, "recall": {"pool": 4}}
-        with (
-            Daemon(folder=folder / "daemon", mqtt=reach(broker), config=config, environ=pulse.environ) as daemon,
-            ears_of(daemon) as ears,
-        ):
-            pulse.start(daemon)
-            yield Siege(daemon, ears, broker), pulse
-
-
-@pytest.fixture
-def siege(
-    besieged: tuple[Siege, Pulse], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Siege]:
-    """The daemon, which must be the same one afterwards, and must never have been silent."""
-    siege, pulse = besieged
-    pid = siege.daemon.pid
-    pulse.feel()
-    began = time.monotonic()
-    yield siege
-    beat = pulse.feel()
-    with capsys.disabled():
-        sys.stdout.write(f"\n{request.node.name} ({time.monotonic() - began:.1f} s): {beat}\n")
-    assert siege.daemon.is_running
-    assert siege.daemon.pid == pid
-    check_pulse(beat)
-
-
-def check_pulse(beat: Beat) -> None:
-    assert beat.lost == 0
-    assert beat.pings > 0
-    assert beat.watchdogs > 0
 
 
 def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[[], int]) -> int:
@@ -119,7 +69,11 @@ def test_every_damaged_file_gets_its_event(siege: Siege, pictures: list[Path], m
     def messages() -> Iterator[Outgoing]:
         for number in range(MESSAGES):
             name = "image" if modality == "image" else names[number % len(names)]
-            user = (("id", f"{modality}-{number}"), ("ts", str(number)), ("source", "".join(filter(str.isprintable, garbler.text()))))
+            user = (
+                ("id", f"{modality}-{number}"),
+                ("ts", str(number)),
+                ("source", "".join(filter(str.isprintable, garbler.text()))),
+            )
             yield Outgoing(siege.daemon.topics.raw(name), garbler.picture(real), user=user)
 
     send_and_count(ears, messages(), lambda: ears.judged)
