@@ -107,7 +107,7 @@ class Daemon:
         state = state_folder(config, self._systemd)
         following: Config | None = None
         desk = Desk(config.mqtt, topics, password, config.recall.limit)
-        ingest = Ingest(config.mqtt, topics, password, desk.tell_event)
+        ingest = Ingest(config.mqtt, topics, password, tell=desk.tell_event, on_up=desk.announce)
         hooks = Hooks(
             progress=self._notifier.progress,
             tick_s=self._notifier.tick_s,

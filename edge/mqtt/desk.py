@@ -39,7 +39,8 @@ class Desk:
     def __init__(self, config: MqttConfig, topics: Topics, password: str | None, limit: int) -> None:
         """`limit` is for questions that do not say how many answers they want."""
         self._topics, self._limit = topics, limit
-        self._info = b""
+        self._info = self._state = b""
+        self._takes_items = False
         self._ask: Ask = lambda _question, _reply: False
         self._order: Order = lambda _op, _reply: False
         session = Session(
@@ -48,11 +49,6 @@ class Desk:
             will=Outgoing(topics.status, replies.OFFLINE, is_retained=True),
         )
         self._link = Link(config, password, session, Handlers(on_message=self._came, on_up=self._introduce))
-
-    @property
-    def is_up(self) -> bool:
-        """Whether there is a connection to the broker."""
-        return self._link.is_up
 
     def start(self, info: bytes, ask: Ask, order: Order) -> None:
         """Connect, introduce the device with `info` on each connection; returns at once."""
@@ -68,11 +64,24 @@ class Desk:
         self._link.publish(Outgoing(self._topics.event, payload))
 
     def tell_state(self, payload: bytes) -> None:
-        """Publish the state; lost while the broker is away."""
+        """Publish the state; the last one is told again on each connection."""
+        self._state = payload
         self._link.publish(Outgoing(self._topics.state, payload, qos=0, is_retained=True))
+
+    def announce(self) -> None:
+        """The other client takes items now: say `online`. Before, they would be lost on their way."""
+        self._takes_items = True
+        if self._link.is_up:
+            self._say_online()
 
     def _introduce(self) -> None:
         self._link.publish(Outgoing(self._topics.info, self._info, is_retained=True))
+        if self._state:
+            self.tell_state(self._state)
+        if self._takes_items:
+            self._say_online()
+
+    def _say_online(self) -> None:
         self._link.publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
 
     def _came(self, message: Incoming) -> None:

@@ -26,8 +26,16 @@ class Ingest:
     because a broker does not stop sending when acknowledgements are held (mosquitto 2.0.11 lets its window grow).
     """
 
-    def __init__(self, config: MqttConfig, topics: Topics, password: str | None, tell: Callable[[bytes], None]) -> None:
-        """`tell` publishes an event."""
+    def __init__(
+        self,
+        config: MqttConfig,
+        topics: Topics,
+        password: str | None,
+        *,
+        tell: Callable[[bytes], None],
+        on_up: Callable[[], None],
+    ) -> None:
+        """`tell` publishes an event; `on_up` is called when items can come."""
         self._topics, self._tell = topics, tell
         self._offer: Offered = lambda _offer, _settle: False
         session = Session(
@@ -37,7 +45,7 @@ class Ingest:
             receive_maximum=_RECEIVE_MAXIMUM,
             by_hand=True,
         )
-        handlers = Handlers(on_message=self._came, on_down=lambda _: self._receipts.disconnected())
+        handlers = Handlers(on_message=self._came, on_up=on_up, on_down=lambda _: self._receipts.disconnected())
         self._link = Link(config, password, session, handlers)
         self._receipts = Receipts(self._link.acknowledge)
         self._is_suspended = False
