@@ -97,28 +97,28 @@ class Desk:
             else:
                 self._take_control(message.payload, sender)
         except UnanswerableError as error:
-            self._reply(sender, replies.error(error, error.id))
+            self._reply(sender, replies.error(error, error.id), error.id)
 
     def _take_query(self, payload: bytes, sender: _Sender) -> None:
         parsed = parse_query(payload)
 
         def reply(found: Answer | RefusedError) -> None:
             if isinstance(found, Answer):
-                self._reply(sender, replies.answer(found, parsed.id, parsed.warning))
+                self._reply(sender, replies.answer(found, parsed.id, parsed.warning), parsed.id)
             else:
-                self._reply(sender, replies.error(found, parsed.id))
+                self._reply(sender, replies.error(found, parsed.id), parsed.id)
 
         if not self._ask(question(parsed.body, self._limit), reply):
-            self._reply(sender, replies.error(_BUSY, parsed.id))
+            self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)
 
     def _take_control(self, payload: bytes, sender: _Sender) -> None:
         parsed = parse_control(payload)
 
         def reply(fields: dict[str, Any]) -> None:
-            self._reply(sender, replies.done(fields, parsed.id, parsed.warning))
+            self._reply(sender, replies.done(fields, parsed.id, parsed.warning), parsed.id)
 
         if not self._order(parsed.body.op, reply):
-            self._reply(sender, replies.error(_BUSY, parsed.id))
+            self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)
 
     def _sender(self, message: Incoming) -> _Sender | None:
         topic = message.reply_topic or reply_to(message.payload)
@@ -126,5 +126,8 @@ class Desk:
             return None
         return _Sender(topic, message.qos, message.correlation)
 
-    def _reply(self, sender: _Sender, payload: bytes) -> None:
-        self._link.publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))
+    def _reply(self, sender: _Sender, payload: bytes, id_: str | None) -> None:
+        try:
+            self._link.publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))
+        except RefusedError as error:  # a broker that takes less than this answer
+            self._reply(sender, replies.error(error, id_), None)

@@ -2,6 +2,6 @@
 
 from edge.service.notify import Notifier
 from edge.service.systemd import Systemd
-from edge.service.vitals import Vitals
+from edge.service.vitals import Sample, Vitals
 
-__all__ = ["Notifier", "Systemd", "Vitals"]
+__all__ = ["Notifier", "Sample", "Systemd", "Vitals"]
