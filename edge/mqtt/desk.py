@@ -61,12 +61,12 @@ class Desk:
 
     def tell_event(self, payload: bytes) -> None:
         """Publish an event; kept while the broker is away, up to a bound."""
-        self._link.publish(Outgoing(self._topics.event, payload))
+        self._publish(Outgoing(self._topics.event, payload))
 
     def tell_state(self, payload: bytes) -> None:
         """Publish the state; the last one is told again on each connection."""
         self._state = payload
-        self._link.publish(Outgoing(self._topics.state, payload, qos=0, is_retained=True))
+        self._publish(Outgoing(self._topics.state, payload, qos=0, is_retained=True))
 
     def announce(self) -> None:
         """The other client takes items now: say `online`. Before, they would be lost on their way."""
@@ -75,14 +75,14 @@ class Desk:
             self._say_online()
 
     def _introduce(self) -> None:
-        self._link.publish(Outgoing(self._topics.info, self._info, is_retained=True))
+        self._publish(Outgoing(self._topics.info, self._info, is_retained=True))
         if self._state:
             self.tell_state(self._state)
         if self._takes_items:
             self._say_online()
 
     def _say_online(self) -> None:
-        self._link.publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
+        self._publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
 
     def _came(self, message: Incoming) -> None:
         if message.is_retained:  # nobody waits for its answer any more
@@ -127,7 +127,16 @@ class Desk:
         return _Sender(topic, message.qos, message.correlation)
 
     def _reply(self, sender: _Sender, payload: bytes, id_: str | None) -> None:
+        refusal = self._publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))
+        if refusal is not None:
+            shorter = replies.error(refusal, id_)
+            self._publish(Outgoing(sender.topic, shorter, qos=sender.qos, correlation=sender.correlation))
+
+    def _publish(self, message: Outgoing) -> RefusedError | None:
+        """Returns why the broker would not take it."""
         try:
-            self._link.publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))
-        except RefusedError as error:  # a broker that takes less than this answer
-            self._reply(sender, replies.error(error, id_), None)
+            self._link.publish(message)
+        except RefusedError as error:
+            _log.error("a message to %s cannot be sent: %s", message.topic, error.message)
+            return error
+        return None
