@@ -46,18 +46,19 @@ class Daemon:
     def run(self) -> None:
         """Until a life ends without a config for the next."""
         config: Config | None = self._load()
-        before: Config | None = None
+        served: Config | None = None
         while config is not None:
-            config, before = self._serve_or_go_back(config, before), config
+            config, served = self._serve_or_go_back(config, served)
 
-    def _serve_or_go_back(self, config: Config, before: Config | None) -> Config | None:
+    def _serve_or_go_back(self, config: Config, served: Config | None) -> tuple[Config | None, Config | None]:
+        """The config of the next life, and one that is known to work; `served` is the last that did, if it is left."""
         try:
-            return self._serve(config)
+            return self._serve(config), config
         except ReminisceError as error:
-            if before in {None, config}:
+            if served is None:
                 raise
             _log.error("the new config cannot be used, going on with the one before: %s", error)
-            return before
+            return served, None
 
     def _serve(self, config: Config) -> Config | None:
         """One life; returns the next config, or None when it is time to end."""
