@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from brokers import mosquitto, secure_broker
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.engine import Engine
@@ -18,6 +19,8 @@ from edge.items import Arrival, Item, Verdict
 from edge.memory import Memory
 from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
+
+__all__ = ["mosquitto", "secure_broker"]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

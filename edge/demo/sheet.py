@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import UnreadableItemError
-from edge.items import Answer, Hit
-from edge.memory import Memory
+from edge.mqtt import Reply, Result
 from edge.runtime import decode_image
 
 THUMBNAIL = 200  # pixels of the longer side
@@ -29,9 +29,18 @@ img {{ max-width: 100%; max-height: 100% }} figcaption {{ font-size: .8rem; over
 """
 
 
-def write_sheet(path: Path, answers: Sequence[Answer], memory: Memory) -> None:
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question with its reply; `files` are the pictures by item."""
+
+    question: str
+    reply: Reply
+    files: Mapping[str, Path]
+
+
+def write_sheet(path: Path, answers: Sequence[Answered]) -> None:
     """Write all answers to `path`. Raises OSError."""
-    page = _PAGE.format(answers="\n".join(_answer(answer, memory) for answer in answers))
+    page = _PAGE.format(answers="\n".join(_answer(answer) for answer in answers))
     unfinished = path.with_name(path.name + ".tmp")
     try:
         unfinished.write_text(page, encoding="utf-8")
@@ -41,26 +50,24 @@ def write_sheet(path: Path, answers: Sequence[Answer], memory: Memory) -> None:
         raise
 
 
-def _answer(answer: Answer, memory: Memory) -> str:
-    figures = "\n".join(_figure(hit, memory) for hit in answer.hits)
-    spent = f"{answer.total_ms:.0f} ms, {answer.refined} of {answer.searched} finished"
-    return f"<h2>{html.escape(answer.question)} <small>{spent}</small></h2>\n<div class=row>\n{figures}\n</div>"
+def _answer(answered: Answered) -> str:
+    reply = answered.reply
+    figures = "\n".join(_figure(hit, answered.files[hit.item]) for hit in reply.results)
+    spent = f"{reply.took_ms:.0f} ms, {reply.refined} of {reply.searched} finished"
+    return f"<h2>{html.escape(answered.question)} <small>{spent}</small></h2>\n<div class=row>\n{figures}\n</div>"
 
 
-def _figure(hit: Hit, memory: Memory) -> str:
-    name = html.escape(Path(hit.item.source).name)
-    caption = f"{name}<br>score {hit.score:.2f}, exit at depth {hit.depth}"
-    picture = f'<img src="{_thumbnail(memory.content(hit.item))}" alt="{name}">'
-    return f"<figure><div>{picture}</div><figcaption>{caption}</figcaption></figure>"
+def _figure(hit: Result, file: Path) -> str:
+    name = html.escape(file.name)
+    caption = f"{name}<br>score {hit.score:.2f}, exit at depth {hit.exit_depth}"
+    return f'<figure><div><img src="{_thumbnail(file)}" alt="{name}"></div><figcaption>{caption}</figcaption></figure>'
 
 
-def _thumbnail(content: bytes | None) -> str:
+def _thumbnail(path: Path) -> str:
     """A data URL; empty when the picture cannot be shown."""
-    if content is None:
-        return ""
     try:
-        picture = decode_image(content, THUMBNAIL)
-    except UnreadableItemError:
+        picture = decode_image(path.read_bytes(), THUMBNAIL)
+    except (OSError, UnreadableItemError):
         return ""
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     file = io.BytesIO()

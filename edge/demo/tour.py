@@ -1,95 +1,101 @@
-"""The two-minute tour: remember a folder of pictures, ask a few questions, take more from the keyboard."""
+"""The two-minute tour: a broker, a daemon and this client. Remember pictures, ask a few questions, take more."""
 
 from __future__ import annotations
 
+import json
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from edge.adding import Uploader, find_pictures
 from edge.config import Config
 from edge.demo import DEMO_PICTURES
-from edge.demo.sheet import write_sheet
-from edge.engine import Engine
+from edge.demo.sheet import Answered, write_sheet
+from edge.demo.stack import Stack, tour_stack
+from edge.engine import open_bundle
 from edge.errors import ReminisceError, UsageError
-from edge.items import Answer
 from edge.memory import annoy_is_installed
-from edge.remember import Outcome
+from edge.mqtt import read_reply
+from edge.runtime import choose_runtime
 
 QUESTIONS = ("mountains", "something sweet to eat", "an animal in the water", "someone at work")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
+_ANSWER_S = 120
+_PATIENCE_S = 60
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """Picture files below `folder`, sorted. Raises UsageError when there are none."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder: give one that holds pictures")
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    found = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
-    others = Counter(path.suffix.lower() or path.name for path in files if path.suffix.lower() not in SUFFIXES)
-    if not found:
-        raise UsageError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    if others and folder != DEMO_PICTURES:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
-        print(f"{folder}: files of other kinds are left out ({kinds})", file=sys.stderr)
-    return found
-
-
-def run_tour(config: Config, photos: Path | None, sheet: Path) -> int:
+def run_tour(config: Config, photos: Path | None, sheet: Path, *, as_json: bool) -> int:
     """Run the tour in a temporary memory; returns the exit code, 1 when some pictures could not be remembered."""
-    pictures = find_pictures(photos or DEMO_PICTURES)
+    say: Callable[[str], None] = (lambda _: None) if as_json else _say
+    pictures = _pictures(photos)
     if sheet.is_dir() or not sheet.parent.is_dir():
         raise UsageError(f"{sheet} cannot be written: name a file in an existing folder with --sheet")
-    with _temporary_folder() as state, Engine(config, Path(state)) as engine:
-        manifest = engine.bundle.manifest
-        _say(f"model {manifest.model} ({manifest.purpose}) on {engine.runtime}, {config.runtime.threads} threads")
+    manifest, runtime = open_bundle(config).manifest, choose_runtime(config.runtime.backend)
+    uploader = Uploader()
+    with tour_stack(config, uploader.heard) as stack:
+        say(f"model {manifest.model} ({manifest.purpose}) on {runtime}, {config.runtime.threads} threads")
+        say(f"broker: {stack.broker}")
         if not annoy_is_installed():
-            _say("annoy is not installed: search is exact, which is right for thousands of items")
-        refused = _remember(engine, pictures)
-        answers = [_ask(engine, question) for question in _questions()]
-        try:
-            write_sheet(sheet, answers, engine.memory)
-        except OSError as error:
-            raise ReminisceError(f"{sheet} cannot be written ({error.strerror}): name another with --sheet") from None
-        _say(f"\nAll answers with pictures: {sheet}")
+            say("annoy is not installed: search is exact, which is right for thousands of items")
+        files, refused = _remember(uploader, stack, pictures, say)
+        answers = []
+        for question in _questions(say):
+            answers.append(_ask(stack, question, files))
+            print(json.dumps(_fields(answers[-1]))) if as_json else _show(answers[-1])
+    try:
+        write_sheet(sheet, answers)
+    except OSError as error:
+        raise ReminisceError(f"{sheet} cannot be written ({error.strerror}): name another with --sheet") from None
+    say(f"\nAll answers with pictures: {sheet}")
     return 1 if refused else 0
 
 
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix="reminisce-")
-    except OSError as error:
-        raise ReminisceError(
-            f"no temporary folder can be made ({error.strerror}): set TMPDIR to one with room"
-        ) from None
+def _pictures(photos: Path | None) -> list[Path]:
+    if photos is not None and not photos.is_dir():
+        raise UsageError(f"{photos} is not a folder: give one that holds pictures")
+    found, others = find_pictures([photos or DEMO_PICTURES])
+    if others and photos is not None:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
+        print(f"{photos}: files of other kinds are left out ({kinds})", file=sys.stderr)
+    return found
 
 
-def _remember(engine: Engine, pictures: list[Path]) -> list[Outcome]:
+def _remember(
+    uploader: Uploader, stack: Stack, pictures: Sequence[Path], say: Callable[[str], None]
+) -> tuple[dict[str, Path], int]:
+    """The file of each item, and how many files were refused."""
     start = time.monotonic()
-    bar = tqdm(engine.remember(pictures), "remembering", len(pictures), unit=" pictures", leave=False, disable=None)
-    outcomes = list(bar)
-    seconds = time.monotonic() - start
-    refused = [outcome for outcome in outcomes if outcome.state == "refused"]
-    for outcome in refused:
-        print(f"{outcome.source}: {outcome.reason}", file=sys.stderr)
-    counted = Counter(outcome.state for outcome in outcomes)
-    kept, known = counted["remembered"], counted["known"]
-    more = f", {known} of the same content" * bool(known) + f", {len(refused)} refused" * bool(refused)
-    if not kept:
+    files: dict[str, Path] = {}
+    counted: Counter[str] = Counter()
+    with tqdm(total=len(pictures), desc="remembering", unit=" pictures", leave=False, disable=None) as bar:
+        for sent in uploader.add(stack.client, pictures):
+            bar.update(not sent.is_late)
+            file = files.setdefault(sent.item, sent.file) if sent.item else sent.file
+            counted[sent.state] += 1
+            counted["accepted"] -= sent.is_late
+            if sent.state == "rejected":
+                print(f"{file}: {sent.reason}", file=sys.stderr)
+        for late in uploader.follow(stack.client, _PATIENCE_S):
+            if late is not None and late.item is not None:
+                counted.update(rejected=1, accepted=-1)
+                print(f"{files[late.item]}: {late.reason}", file=sys.stderr)
+    if not counted["accepted"]:
         raise ReminisceError("none of the pictures could be remembered")
-    _say(f"remembered {kept} pictures in {seconds:.1f} s, {1e3 * seconds / len(pictures):.0f} ms a file{more}")
-    return refused
+    seconds, known, refused = time.monotonic() - start, counted["duplicate"], counted["rejected"]
+    more = f", {known} of the same content" * bool(known) + f", {refused} refused" * bool(refused)
+    each = 1e3 * seconds / len(pictures)
+    say(f"remembered {counted['accepted']} pictures in {seconds:.1f} s, {each:.0f} ms a file{more}")
+    return files, refused
 
 
-def _questions() -> Iterator[str]:
+def _questions(say: Callable[[str], None]) -> Iterator[str]:
     """A few of ours, then the keyboard's, if there is one."""
     yield from QUESTIONS
     if sys.stdin is not None and sys.stdin.isatty():
-        _say("\nAsk something about the pictures (an empty line ends the tour).")
+        say("\nAsk something about the pictures (an empty line ends the tour).")
         yield from _typed()
 
 
@@ -104,15 +110,28 @@ def _typed() -> Iterable[str]:
         yield question
 
 
-def _ask(engine: Engine, question: str) -> Answer:
-    answer = engine.ask(question)
+def _ask(stack: Stack, question: str, files: dict[str, Path]) -> Answered:
+    reply = stack.client.request(stack.client.topics.query, {"text": question}, _ANSWER_S)
+    return Answered(question, read_reply(reply), files)
+
+
+def _show(answered: Answered) -> None:
+    reply = answered.reply
     _say(
-        f"\n“{answer.question}”  {answer.total_ms:.0f} ms: text {answer.query_ms:.0f},"
-        f" search of {answer.searched} {answer.filter_ms:.1f}, {answer.refined} finished {answer.correct_ms:.0f}"
+        f"\n“{answered.question}”  {reply.took_ms:.0f} ms: text {reply.query_ms:.0f},"
+        f" search of {reply.searched} {reply.filter_ms:.1f}, {reply.refined} finished {reply.correct_ms:.0f}"
     )
-    for rank, hit in enumerate(answer.hits, 1):
-        _say(f"  {rank}. {Path(hit.item.source).name:36} score {hit.score:.2f}  exit at depth {hit.depth}")
-    return answer
+    for rank, hit in enumerate(reply.results, 1):
+        name = answered.files[hit.item].name
+        _say(f"  {rank}. {name:36} score {hit.score:.2f}  exit at depth {hit.exit_depth}")
+
+
+def _fields(answered: Answered) -> dict[str, object]:
+    hits = [
+        {"file": str(answered.files[hit.item]), "score": hit.score, "exit_depth": hit.exit_depth}
+        for hit in answered.reply.results
+    ]
+    return {"question": answered.question, "took_ms": answered.reply.took_ms, "results": hits}
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -15,6 +16,7 @@ from edge.recall.retriever import Retriever
 from edge.threads import Worker
 
 Reply: TypeAlias = Callable[["Answer | RefusedError"], None]
+_STOPPING = RefusedError("stopping", "the daemon is stopping: ask again in a moment")
 _log = logging.getLogger(__name__)
 
 
@@ -28,6 +30,7 @@ class Questions:
         """At most `waiting` questions wait."""
         self._retriever = retriever
         self._queue: queue.Queue[tuple[Question, Reply] | None] = queue.Queue(waiting)
+        self._closing = threading.Lock()
         self._stopping = False
         self.answered = 0
         self._worker = Worker("recall", self._run, self._stop, failed)
@@ -43,15 +46,20 @@ class Questions:
 
     def ask(self, question: Question, reply: Reply) -> bool:
         """Queue a question; False when there is no room. `reply` is called in the recall thread."""
-        try:
-            self._queue.put_nowait((question, reply))
-        except queue.Full:
-            return False
-        return True
+        with self._closing:
+            if self._stopping:
+                reply(_STOPPING)
+                return True
+            try:
+                self._queue.put_nowait((question, reply))
+            except queue.Full:
+                return False
+            return True
 
     def _stop(self) -> None:
-        self._stopping = True
-        self._queue.put(None)
+        with self._closing:  # nothing comes behind the last entry
+            self._stopping = True
+            self._queue.put(None)
 
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:
@@ -61,7 +69,7 @@ class Questions:
 
     def _answer(self, question: Question) -> Answer | RefusedError:
         if self._stopping:
-            return RefusedError("stopping", "the daemon is stopping: ask again in a moment")
+            return _STOPPING
         if question.deadline is not None and time.monotonic() >= question.deadline:
             return RefusedError("expired", "the deadline passed before the question's turn came")
         try:

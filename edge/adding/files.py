@@ -1,0 +1,32 @@
+"""Which files a path on the command line stands for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import UsageError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
+
+
+def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
+    """Files as they are named, folders as the picture files below them, sorted; each file once.
+
+    Also how many files of other kinds were left out, by suffix. Raises UsageError when nothing is left to add.
+    """
+    found: dict[Path, None] = {}
+    others: Counter[str] = Counter()
+    for path in paths:
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            found.update(dict.fromkeys(file for file in files if file.suffix.lower() in SUFFIXES))
+            others.update(file.suffix.lower() or file.name for file in files if file.suffix.lower() not in SUFFIXES)
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UsageError(f"{path} is not there: name a picture or a folder of pictures")
+    if not found:
+        raise UsageError(f"{', '.join(map(str, paths))} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return list(found), others

@@ -1,0 +1,209 @@
+"""Sends files and waits for each until the daemon says `accepted`: a bounded number at a time, resent when unanswered.
+
+A file is offered by its SHA-256 first, so that running it again after an interruption sends only what is missing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import queue
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edge.adding.shrink import shrink
+from edge.errors import BrokerError, UnreadableItemError
+from edge.mqtt import Outgoing, Requester, encode
+
+IN_FLIGHT, IN_FLIGHT_BYTES = 32, 16 << 20
+RESEND_S = 10.0
+ONLINE_S = 5.0  # what is retained comes at once
+SILENCE_S = 60.0  # without any answer, while the daemon does not say that it is busy: then it is gone
+_AROUND_BYTES = 4 << 10  # of JSON around the content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of one file.
+
+    item:        its id; None when the file could not be read
+    shrunk_from: bytes of the file, if it was sent smaller
+    is_late:     it was accepted before, and turned out to be unreadable
+    """
+
+    file: Path
+    state: Literal["accepted", "duplicate", "rejected"]
+    item: str | None
+    reason: str = ""
+    shrunk_from: int | None = None
+    is_late: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    file: Path
+    content: bytes
+    item: str
+    shrunk_from: int | None
+    is_sent: bool = False
+    asked_at: float = 0.0
+
+
+class Uploader:
+    """Give `heard` to a Requester that listens to `event` and `state`, and that Requester to `add`.
+
+    busy:      why the daemon accepts nothing new for now; empty otherwise
+    embedding: ids of accepted items that cannot be found yet
+    """
+
+    def __init__(self) -> None:
+        self.busy = ""
+        self.embedding: set[str] = set()
+        self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._pending: dict[str, _Pending] = {}
+        self._name = os.urandom(4).hex()
+        self._heard_at = time.monotonic()
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """What came on `event` or `state`; in the client's thread."""
+        try:
+            fields = json.loads(payload)
+        except ValueError:
+            return
+        if topic.endswith("/state"):
+            fields = {"type": "busy", "reason": fields["busy"]} if fields.get("busy") else {"type": "ready"}
+        if isinstance(fields, dict):
+            self._events.put(fields)
+
+    def add(self, client: Requester, files: Iterable[Path]) -> Iterator[Sent]:
+        """Send the files; yields each once its fate is certain, not in their order.
+
+        Raises BrokerError when the daemon falls silent; what was yielded as accepted is safe.
+        """
+        client.wait_until_online(ONLINE_S)
+        rest = enumerate(files)
+        self._heard_at = time.monotonic()
+        more = True
+        while more or self._pending:
+            while more and self._has_room():
+                entry = next(rest, None)
+                more = entry is not None
+                if entry is not None and (refused := self._begin(client, *entry)):
+                    yield refused
+            if self._pending:
+                yield from self._step(client)
+
+    def follow(self, client: Requester, patience_s: float) -> Iterator[Sent | None]:
+        """Wait until what was accepted can be found; yields None for each, or what turned out to be unreadable.
+
+        Ends early when nothing happened for `patience_s`.
+        """
+        end = time.monotonic() + patience_s
+        while self.embedding and time.monotonic() < end:
+            event = self._next_event(0.2)
+            if event.get("item") not in self.embedding:
+                continue
+            end = time.monotonic() + patience_s
+            client.heard()
+            self.embedding.discard(event["item"])
+            yield self._late(event)
+
+    def _has_room(self) -> bool:
+        held = sum(len(one.content) for one in self._pending.values())
+        return len(self._pending) < IN_FLIGHT and (held < IN_FLIGHT_BYTES or not self._pending)
+
+    def _begin(self, client: Requester, number: int, file: Path) -> Sent | None:
+        try:
+            content = file.read_bytes()
+            before = len(content)
+            largest = client.largest_payload if client.is_v5 else (client.largest_payload - _AROUND_BYTES) * 3 // 4
+            if before > largest:
+                content = shrink(content, largest)
+        except (OSError, UnreadableItemError) as error:
+            reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+            return Sent(file=file, state="rejected", item=None, reason=reason)
+        item = hashlib.sha256(content).hexdigest()
+        shrunk_from = before if len(content) != before else None
+        one = _Pending(file=file, content=content, item=item, shrunk_from=shrunk_from)
+        name = f"{self._name}-{number}"
+        self._pending[name] = one
+        self._ask(client, name, one)
+        return None
+
+    def _ask(self, client: Requester, name: str, one: _Pending) -> None:
+        one.asked_at = time.monotonic()
+        client.send(Outgoing(client.topics.ingest, encode({"id": name, "sha256": one.item})))
+
+    def _send(self, client: Requester, name: str, one: _Pending) -> None:
+        one.asked_at, one.is_sent = time.monotonic(), True
+        source = _printable(one.file)
+        if client.is_v5:
+            user = (("id", name), ("source", source))
+            client.send(Outgoing(client.topics.raw("image"), one.content, user=user))
+        else:
+            data = base64.b64encode(one.content).decode()
+            client.send(Outgoing(client.topics.ingest, encode({"id": name, "source": source, "data": data})))
+
+    def _step(self, client: Requester) -> Iterator[Sent]:
+        event = self._next_event(0.5)
+        name = event.get("id")
+        if name in self._pending:
+            self._heard_at = time.monotonic()
+            client.heard()
+            if event["type"] == "unknown":
+                self._send(client, name, self._pending[name])
+            else:
+                yield self._fate(self._pending.pop(name), event)
+        elif event.get("item") in self.embedding:
+            self.embedding.discard(event["item"])
+            if late := self._late(event):
+                yield late
+        self._be_patient(client)
+
+    def _fate(self, one: _Pending, event: dict[str, Any]) -> Sent:
+        state = event["type"]
+        if state == "duplicate" and one.is_sent:
+            state = "accepted"  # it was sent again because the first answer got lost
+        if state == "accepted":
+            self.embedding.add(one.item)
+        reason = event["error"]["message"] if state == "rejected" else ""
+        return Sent(file=one.file, state=state, item=one.item, reason=reason, shrunk_from=one.shrunk_from)
+
+    def _late(self, event: dict[str, Any]) -> Sent | None:
+        if event["type"] != "rejected":
+            return None
+        item, reason = event["item"], event["error"]["message"]
+        return Sent(file=Path(item), state="rejected", item=item, reason=reason, is_late=True)
+
+    def _next_event(self, timeout_s: float) -> dict[str, Any]:
+        """The next of them, or nothing; notes what it says of the daemon's being busy."""
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return {}
+        if event.get("type") in {"busy", "ready"}:
+            self.busy = event.get("reason", "")
+        return event
+
+    def _be_patient(self, client: Requester) -> None:
+        now = time.monotonic()
+        if self.busy:
+            self._heard_at = now
+        for name, one in self._pending.items():
+            if now - one.asked_at > RESEND_S and not self.busy:
+                self._ask(client, name, one)
+        if now - self._heard_at > SILENCE_S:
+            raise BrokerError(
+                f"the device {client.topics.device!r} has not answered for {SILENCE_S:.0f} s:"
+                " is `reminisce run` up, and may we use its topics? Run this again to go on"
+            )
+
+
+def _printable(file: Path) -> str:
+    """The name for people: one that is not UTF-8 can be opened, but neither sent nor printed as it is."""
+    return os.fsencode(file).decode(errors="backslashreplace")

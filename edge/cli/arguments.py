@@ -1,0 +1,141 @@
+"""The command line: every command, option and example."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from edge import __version__
+from edge.cli.add import add
+from edge.cli.ask import ask
+from edge.cli.check import check
+from edge.cli.run import run
+from edge.cli.settings import settings
+from edge.cli.status import status
+from edge.config import MAX_LIMIT
+
+Command = Callable[[argparse.Namespace], int]
+_CODES = """\
+exit codes: 0 done, 1 failed or only partly done, 2 the command line or the config is wrong, 130 interrupted
+"""
+_EXAMPLES = f"""\
+examples:
+  reminisce demo                              the two-minute tour, in a temporary memory
+  reminisce run --config config.yaml          the daemon; under systemd see systemd/reminisce.service
+  reminisce add ~/Pictures                    have it remember pictures
+  reminisce ask "a dog on the beach"          ask it
+  reminisce status                            what it holds and takes
+  reminisce check --config config.yaml        is this config all right?
+
+{_CODES}"""
+_RUN = """\
+examples:
+  reminisce run
+      with the defaults: broker on localhost, memory in ~/.local/share/reminisce
+  reminisce run --config /etc/reminisce/config.yaml
+      SIGHUP reads the file again; SIGTERM and Ctrl-C stop it, nothing is lost
+"""
+_ADD = """\
+examples:
+  reminisce add beach.jpg
+  reminisce add ~/Pictures /media/card/DCIM
+      folders with everything below; run it again to go on after an interruption: what is there is skipped
+  reminisce add --json ~/Pictures | jq -r 'select(.state == "rejected") | .file'
+      one JSON object a file, and a last one with the counts
+"""
+_ASK = """\
+examples:
+  reminisce ask "mountains in the morning"
+  reminisce ask --limit 20 --sort time "our dog"
+  reminisce ask --json "a red car" | jq -r '.results[0].source'
+"""
+_STATUS = """\
+examples:
+  reminisce status
+  reminisce status --json | jq .state.backlog
+"""
+_CHECK = """\
+examples:
+  reminisce check --config /etc/reminisce/config.yaml
+      reads the config, the bundle and the password file; no daemon, no broker
+"""
+_DEMO = """\
+examples:
+  reminisce demo
+      remember the shipped pictures, ask a few questions, then yours
+  reminisce demo --photos ~/Pictures/2025
+      the same with your own pictures; nothing is copied but into a temporary folder
+  reminisce demo --config config.yaml
+      with other settings: cores, exit, pool
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; each command sets `command`, which takes the options and returns the exit code."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="reminisce",
+        description="A private, on-device memory for what a device sees.",
+        epilog=_EXAMPLES,
+        formatter_class=layout,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, does: Command, summary: str, examples: str, interrupted: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"{examples}\n{_CODES}",
+            formatter_class=layout,
+        )  # fmt: skip
+        one.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="settings, like config.yaml (default: /etc/reminisce/config.yaml if it is there)",
+        )
+        one.set_defaults(command=does, interrupted=interrupted)
+        return one
+
+    _add_demo(command)
+    command("run", run, "the daemon: remembers and answers over MQTT", _RUN, "stopped")
+    adding = command(
+        "add", add, "have the daemon remember pictures", _ADD, "what was accepted is safe; run it again to go on"
+    )
+    adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
+    asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
+    asking.add_argument("text", metavar="TEXT", help="what to look for, in English")
+    asking.add_argument(
+        "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
+    )
+    asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
+    showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
+    checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
+    for one in (adding, asking, showing, checking):
+        one.add_argument("--json", action="store_true", help="print JSON, for other programs")
+    return parser
+
+
+def _add_demo(command: Callable[[str, Command, str, str, str], argparse.ArgumentParser]) -> None:
+    one = command("demo", _demo, "the two-minute tour, in a temporary memory", _DEMO, "the temporary memory is gone")
+    one.add_argument("--photos", type=Path, metavar="DIR", help="your own pictures instead of the shipped ones")
+    one.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        default=Path("reminisce-demo.html"),
+        help="where the contact sheet goes (default: %(default)s)",
+    )
+    one.add_argument("--json", action="store_true", help="print JSON, for other programs: one object an answer")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edge.demo.tour import run_tour  # noqa: PLC0415 - the other commands start without the tour's packages
+
+    return run_tour(settings(options.config), options.photos, options.sheet, as_json=options.json)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to {MAX_LIMIT}")
+    return int(text)

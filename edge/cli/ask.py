@@ -1,0 +1,35 @@
+"""`reminisce ask`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from edge.cli.settings import requester, settings
+from edge.mqtt import Reply, read_reply
+
+ANSWER_S = 60  # a slow board, behind other questions
+
+
+def ask(options: argparse.Namespace) -> int:
+    """Print the answers."""
+    config = settings(options.config)
+    fields = {"text": options.text, "sort": options.sort, "limit": options.limit}
+    with requester(config) as client:
+        reply = client.request(client.topics.query, fields, ANSWER_S)
+    print(json.dumps(reply) if options.json else _text(read_reply(reply)))
+    return 0
+
+
+def _text(reply: Reply) -> str:
+    lines = [
+        f"{rank}. {hit.source or hit.item[:12]}  score {hit.score:.2f}, {_day(hit.ts)}"
+        for rank, hit in enumerate(reply.results, 1)
+    ]
+    spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"
+    return "\n".join([*(lines or ["nothing is remembered so far"]), spent])
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(seconds))

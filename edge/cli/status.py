@@ -1,0 +1,65 @@
+"""`reminisce status`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import time
+from typing import Any
+
+from edge.cli.settings import requester, settings
+from edge.errors import BrokerError
+from edge.mqtt import ONLINE
+
+WAIT_S = 5  # retained messages come at once; a state that was never published does not come at all
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print what the daemon last said of itself; returns 1 when it is offline."""
+    config = settings(options.config)
+    told: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    topics = requester(config).topics
+    names = {topics.status: "status", topics.info: "info", topics.state: "state"}
+    with requester(config, (topics.info, topics.state), lambda topic, payload: told.put((topic, payload))):
+        found = _collect(names, told)
+    if "status" not in found:
+        raise BrokerError(f"the broker knows no device {config.device!r}: is `reminisce run` up, with this broker?")
+    print(json.dumps(found) if options.json else _text(config.device, found))
+    return 0 if found["status"] == ONLINE.decode() else 1
+
+
+def _collect(names: dict[str, str], told: queue.SimpleQueue[tuple[str, bytes]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    end = time.monotonic() + WAIT_S
+    while len(found) < len(names) and (left := end - time.monotonic()) > 0:
+        try:
+            topic, payload = told.get(timeout=left)
+        except queue.Empty:
+            break
+        name = names[topic]
+        found[name] = payload.decode() if name == "status" else json.loads(payload)
+    return found
+
+
+def _text(device: str, found: dict[str, Any]) -> str:
+    lines = [f"{device} is {found['status']}"]
+    if info := found.get("info"):
+        lines.append(f"model     {info['model']['id']} ({info['model']['purpose']}) on {info['runtime']}")
+    if state := found.get("state"):
+        exits = ", ".join(f"{count} at depth {depth}" for depth, count in state["exits"].items()) or "none"
+        more = f", {state['rejected']} unreadable" if state["rejected"] else ""
+        held = f" ({state['busy']}: nothing new is accepted)" if "busy" in state else ""
+        paused = " (paused)" if state["paused"] else ""
+        heat = f", {state['temperature_c']:.0f} °C" if "temperature_c" in state else ""
+        age = max(0.0, time.time() - state["ts"])
+        lines += [
+            f"items     {state['items']}, {state['content_mb']:.1f} MB{more}; left {exits}",
+            f"backlog   {state['backlog']}{paused}{held}, {state['items_per_s']:.1f} items/s",
+            f"takes     {state['cpu_percent']:.0f} % of a core{heat}",
+            f"memory    {state['rss_mb']:.0f} MB, {state['anonymous_mb']:.0f} MB of it its own",
+            f"disk      {state['disk_free_mb'] / 1e3:.1f} GB free",
+            "energy    not measured" if state["energy_kind"] == "none" else f"energy    {state['energy_kind']}",
+            f"as of     {age:.0f} s ago",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,46 @@
+"""The reply to a question, on the asker's side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.decode import decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One answer; `item` is its SHA-256 in hex, `ts` seconds of Unix time."""
+
+    item: str
+    score: float
+    exit_depth: int
+    ts: float
+    source: str
+    modality: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """See PROTOCOL.md, Query."""
+
+    results: tuple[Result, ...]
+    searched: int
+    refined: int
+    cut: bool
+    took_ms: float
+    query_ms: float
+    filter_ms: float
+    correct_ms: float
+
+
+def read_reply(fields: Mapping[str, Any]) -> Reply:
+    """What a later version adds is ignored. Raises DecodeError on what is no reply."""
+    results = [_only(Result, result) for result in fields["results"]]
+    return decode(Reply, {**_only(Reply, fields), "results": results})
+
+
+def _only(kind: type[Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: fields[field.name] for field in dataclasses.fields(kind) if field.name in fields}
