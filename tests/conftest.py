@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,20 @@ def content_file() -> Callable[[Path, Item], Path]:
         return file
 
     return where
+
+
+@pytest.fixture(scope="session")
+def no_room_for_rows() -> Callable[[Memory], AbstractContextManager[None]]:
+    """SQLite's own limit: within it the database cannot grow by one page."""
+
+    @contextlib.contextmanager
+    def limited(memory: Memory) -> Iterator[None]:
+        (pages,) = memory._rows.execute("PRAGMA page_count").fetchone()
+        memory._rows.execute(f"PRAGMA max_page_count = {pages}")
+        yield
+        memory._rows.execute("PRAGMA max_page_count = 1000000")
+
+    return limited
 
 
 @pytest.fixture(scope="session")

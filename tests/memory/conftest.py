@@ -89,20 +89,6 @@ def file_size_limit() -> Callable[[int], AbstractContextManager[None]]:
     return limited
 
 
-@pytest.fixture(scope="session")
-def no_room_for_rows() -> Callable[[Memory], AbstractContextManager[None]]:
-    """SQLite's own limit: within it the database cannot grow by one page."""
-
-    @contextlib.contextmanager
-    def limited(memory: Memory) -> Iterator[None]:
-        (pages,) = memory._rows.execute("PRAGMA page_count").fetchone()
-        memory._rows.execute(f"PRAGMA max_page_count = {pages}")
-        yield
-        memory._rows.execute("PRAGMA max_page_count = 1000000")
-
-    return limited
-
-
 @pytest.fixture
 def statements(memory: Memory) -> Iterator[list[str]]:
     """Every statement that the memory has written since, in order."""
