@@ -33,7 +33,7 @@ pip = $(1)/bin/python -m pip install -qq --progress-bar off
 find = for name in $(1); do "$$name" -c "import sys; major, minor = sys.version_info[:2]; \
     sys.exit(not $(2) <= 100 * major + minor <= $(3))" 2>/dev/null && { command -v "$$name"; break; }; done; true
 
-.PHONY: help demo test lint figures bundle photos convert-env tflite-env clean
+.PHONY: help demo test lint figures round-trip bundle photos convert-env tflite-env clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [DATA=../shared/data]"
@@ -60,6 +60,9 @@ lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and function
 
 figures: photos $(DEVICE)/.ready  ## recall and milliseconds of every exit on the Flickr8k dev photos; needs DATA
 	@$(DEVICE)/bin/python -m edge.bench.exits --photos "$(DATA)/flickr8k"
+
+round-trip: $(DEVICE)/.ready  ## milliseconds of a question through broker and daemon, and the part of MQTT
+	@$(DEVICE)/bin/python -m edge.bench.round_trip
 
 bundle: photos convert-env  ## build the shipped bundle anew from Flickr8k's train photos; needs DATA
 	@rm -rf build/bundle

@@ -5,6 +5,7 @@ The traps that this file is about were measured with mosquitto 2.0.11 and paho 2
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -144,7 +145,8 @@ class Link:
     def stop(self, last: Outgoing | None = None, timeout_s: float = 2.0) -> None:
         """Send one last message, if there is a connection, and end it."""
         if last is not None and self.is_up:
-            self._send(last).wait_for_publish(timeout_s)
+            with contextlib.suppress(RuntimeError):  # the connection ended in between
+                self._send(last).wait_for_publish(timeout_s)
         self._is_leaving = True
         self._client.disconnect()
         self._client.loop_stop()

@@ -31,6 +31,11 @@ GROUP = 32  # items a commit: one at a time writes the database pages several ti
 GATHER_S = 0.05  # how long a commit waits for company
 QUEUED_OFFERS, QUEUED_BYTES = 64, 32 << 20  # in memory, before they are durable
 _RETRY_S = 0.5  # while it is full: how often it looks again
+_SAID = {
+    "open": "new items are accepted again, in %s",
+    "full": "too much waits to be embedded in %s: nothing new is accepted for now",
+    "disk_full": "the disk of %s is full: nothing new is accepted until there is room",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -157,8 +162,7 @@ class Inbox:
                 try:
                     verdicts = self._memory.accept([arrival for _, arrival in group])
                     break
-                except DiskFullError as error:
-                    _log.error("%s", error)
+                except DiskFullError:
                     self._turn("disk_full")
             with self._changed:
                 if self._changed.wait_for(lambda: self._stopping, _RETRY_S):
@@ -178,5 +182,6 @@ class Inbox:
 
     def _turn(self, gate: Gate) -> None:
         if gate != self.gate:
+            _log.log(logging.INFO if gate == "open" else logging.WARNING, _SAID[gate], self._memory.folder)
             self.gate = gate
             self._on_gate(gate)
