@@ -132,6 +132,17 @@ def no_room_for_rows() -> Callable[[Memory], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
+def open_below() -> Callable[[Path], list[str]]:
+    """The files at a path or below it that this process holds open."""
+
+    def look(path: Path) -> list[str]:
+        links = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+        return [link for link in links if Path(link).is_relative_to(path)]
+
+    return look
+
+
+@pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object]], None]:
     """Waits for what another thread does; it must come true within ten seconds."""
 

@@ -40,11 +40,9 @@ def refusal_of(roots: list[Path], path: Path | str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _leaves_no_file_open() -> Iterator[None]:
-    open_files = Path("/proc/self/fd")
-    before = len(list(open_files.iterdir()))
+def _leaves_no_file_open(tmp_path: Path, open_below: Callable[[Path], list[str]]) -> Iterator[None]:
     yield
-    assert len(list(open_files.iterdir())) == before
+    assert open_below(tmp_path) == []
 
 
 def test_file_below_a_root_is_read(root: Path, tmp_path: Path) -> None:
