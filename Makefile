@@ -109,6 +109,6 @@ $(TFLITE)/.ready: setup.cfg pyproject.toml
 	[ "$$python" ] || { echo "SKIPPED $(TFLITE): tflite-runtime needs Python 3.10 or 3.11, and there is none"; exit 0; }
 	echo "making $(TFLITE): tflite-runtime"
 	$(call venv,$(TFLITE),"$$python")
-	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' cattrs pillow pyyaml tokenizers tqdm $(TEST_TOOLS)
+	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' cattrs paho-mqtt pillow psutil pyyaml tokenizers tqdm $(TEST_TOOLS)
 	$(call pip,$(TFLITE)) --no-deps --editable .
 	touch $@
