@@ -1,6 +1,6 @@
 """The daemon in another Python, here an emulated ARM one: it remembers pictures and answers over a real broker.
 
-    python tests/system/arm64_daemon.py PYTHON
+python tests/system/arm64_daemon.py PYTHON
 """
 
 from __future__ import annotations
