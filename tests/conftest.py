@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -141,19 +140,6 @@ def open_below() -> Callable[[Path], list[str]]:
         return [link for link in links if Path(link).is_relative_to(path)]
 
     return look
-
-
-@pytest.fixture(scope="session")
-def until() -> Callable[[Callable[[], object]], None]:
-    """Waits for what another thread does; it must come true within ten seconds."""
-
-    def wait(true: Callable[[], object]) -> None:
-        end = time.monotonic() + 10
-        while not true():
-            assert time.monotonic() < end, "it did not come true"
-            time.sleep(0.002)
-
-    return wait
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from edge.items import Answer, Question
 from edge.memory import Memory
 from edge.recall import Corrector, Filter, Questions, Retriever
 from edge.runtime import TowerRunner
+from waiting import wait_until
 
-Until = Callable[[Callable[[], object]], None]
 BOUND = 3
 
 
@@ -95,72 +95,67 @@ def test_question_gets_the_retrievers_answer_in_the_recall_thread(
     replies: Replies,
     pictures: list[Path],
     remember: Callable[..., None],
-    until: Until,
 ) -> None:
     remember(pictures[:4])
     expected = retriever.ask(about("a dog"))
     with questions:
         assert questions.ask(about("a dog"), replies.to("one"))
-        until(lambda: questions.answered == 1)
+        wait_until(lambda: questions.answered == 1)
     ((_, answer),) = replies.all
     assert isinstance(answer, Answer)
     assert (answer.question, answer.hits, answer.refined) == ("a dog", expected.hits, 2)
     assert replies.threads == {"recall"}
 
 
-def test_each_question_gets_one_reply_in_the_order_of_asking(
-    questions: Questions, replies: Replies, until: Until
-) -> None:
+def test_each_question_gets_one_reply_in_the_order_of_asking(questions: Questions, replies: Replies) -> None:
     names = [str(number) for number in range(60)]
     with questions:
         for name in names:
-            until(lambda name=name: questions.ask(about(name), replies.to(name)))  # type: ignore[misc]
-        until(lambda: len(replies.all) == len(names))
+            wait_until(lambda name=name: questions.ask(about(name), replies.to(name)))  # type: ignore[misc]
+        wait_until(lambda: len(replies.all) == len(names))
     assert replies.names == names
     assert set(replies.codes) == {"answered"}
     assert questions.answered == len(names)
 
 
 def test_question_without_room_is_not_taken_and_gets_no_reply(
-    questions: Questions, retriever: Held, replies: Replies, until: Until
+    questions: Questions, retriever: Held, replies: Replies
 ) -> None:
     retriever.go_on.clear()
     with questions:
         questions.ask(about("at hand"), replies.to("at hand"))
-        until(lambda: retriever.began == 1)
+        wait_until(lambda: retriever.began == 1)
         taken = [questions.ask(about(str(number)), replies.to(str(number))) for number in range(BOUND + 2)]
         assert taken == [True] * BOUND + [False] * 2
         retriever.go_on.set()
-        until(lambda: len(replies.all) == BOUND + 1)
+        wait_until(lambda: len(replies.all) == BOUND + 1)
         assert questions.ask(about("later"), replies.to("later"))
-        until(lambda: len(replies.all) == BOUND + 2)
+        wait_until(lambda: len(replies.all) == BOUND + 2)
     assert replies.names == ["at hand", "0", "1", "2", "later"]
 
 
-def test_several_askers_get_one_reply_for_each_question_that_was_taken(
-    questions: Questions, replies: Replies, until: Until
-) -> None:
+def test_several_askers_get_one_reply_for_each_question_that_was_taken(questions: Questions, replies: Replies) -> None:
     def ask(asker: int) -> list[str]:
         names = [f"{asker} {number}" for number in range(30)]
         return [name for name in names if questions.ask(about(name), replies.to(name))]
 
     with questions, ThreadPoolExecutor(4) as pool:
         taken = [name for names in pool.map(ask, range(4)) for name in names]
-        until(lambda: len(replies.all) == len(taken))
+        wait_until(lambda: len(replies.all) == len(taken))
     assert sorted(replies.names) == sorted(taken)
 
 
 def test_stopping_answers_what_is_at_hand_and_tells_the_others(
-    questions: Questions, retriever: Held, replies: Replies, until: Until
+    questions: Questions, retriever: Held, replies: Replies
 ) -> None:
     retriever.go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         questions.__enter__()
         for name in ("at hand", "1", "2", "3"):
-            until(lambda name=name: questions.ask(about(name), replies.to(name)))  # type: ignore[misc]
-        until(lambda: retriever.began == 1)
+            wait_until(lambda name=name: questions.ask(about(name), replies.to(name)))  # type: ignore[misc]
+        wait_until(lambda: retriever.began == 1)
         leaving = pool.submit(questions.__exit__, None, None, None)  # with the queue full
-        until(lambda: questions._stopping)
+        wait_until(lambda: questions._stopping)
         assert questions.ask(about("too late"), replies.to("too late"))
         retriever.go_on.set()
         leaving.result(10)
@@ -171,17 +166,17 @@ def test_stopping_answers_what_is_at_hand_and_tells_the_others(
 
 
 def test_question_whose_deadline_passed_before_its_turn_is_expired(
-    questions: Questions, retriever: Held, replies: Replies, until: Until
+    questions: Questions, retriever: Held, replies: Replies
 ) -> None:
     retriever.go_on.clear()
     with questions:
         questions.ask(about("at hand"), replies.to("at hand"))
-        until(lambda: retriever.began == 1)
+        wait_until(lambda: retriever.began == 1)
         questions.ask(about("short", time.monotonic() + 0.05), replies.to("short"))
         questions.ask(about("long", time.monotonic() + 600), replies.to("long"))
         time.sleep(0.06)
         retriever.go_on.set()
-        until(lambda: len(replies.all) == 3)
+        wait_until(lambda: len(replies.all) == 3)
     assert list(zip(replies.names, replies.codes, strict=True)) == [
         ("at hand", "answered"),
         ("short", "expired"),
@@ -194,14 +189,13 @@ def test_error_of_the_memory_is_an_internal_error_and_the_next_question_is_answe
     retriever: Held,
     replies: Replies,
     failures: list[BaseException],
-    until: Until,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     retriever.faults.append(StoreError("the state folder cannot be used"))
     with questions:
         for name in ("one", "two"):
             questions.ask(about("my private question"), replies.to(name))
-        until(lambda: len(replies.all) == 2)
+        wait_until(lambda: len(replies.all) == 2)
     assert replies.codes == ["internal", "answered"]
     assert str(replies.all[0][1]) == "the state folder cannot be used (internal)"
     assert failures == []
@@ -209,16 +203,16 @@ def test_error_of_the_memory_is_an_internal_error_and_the_next_question_is_answe
 
 
 def test_mistake_of_ours_ends_the_thread_but_leaves_no_question_without_reply(
-    questions: Questions, retriever: Held, replies: Replies, failures: list[BaseException], until: Until
+    questions: Questions, retriever: Held, replies: Replies, failures: list[BaseException]
 ) -> None:
     retriever.go_on.clear()
     mistake = ZeroDivisionError()
     retriever.faults.append(mistake)
     with questions:
         for name in ("at hand", "1", "2", "3"):
-            until(lambda name=name: questions.ask(about(name), replies.to(name)))  # type: ignore[misc]
+            wait_until(lambda name=name: questions.ask(about(name), replies.to(name)))  # type: ignore[misc]
         retriever.go_on.set()
-        until(lambda: failures)
+        wait_until(lambda: failures)
         assert questions.ask(about("after"), replies.to("after"))
     assert list(zip(replies.names, replies.codes, strict=True)) == [
         ("at hand", "internal"),

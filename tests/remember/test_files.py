@@ -14,6 +14,7 @@ from edge.errors import UnreadableItemError
 from edge.remember import Inbox
 from edge.remember.files import LARGEST_FILE, read_below
 from told import Told
+from waiting import wait_until
 
 OUTSIDE = "the path lies outside of remember.roots"
 
@@ -152,7 +153,6 @@ def test_odd_paths_are_rejected_and_the_inbox_lives(
     told: Told,
     send: Callable[..., bool],
     photo: Callable[[int], bytes],
-    until: Callable[[Callable[[], object]], None],
     root: Path,
     secret: Path,
 ) -> None:
@@ -163,7 +163,7 @@ def test_odd_paths_are_rejected_and_the_inbox_lives(
     with make_inbox(RememberConfig(min_free_mb=0, roots=(str(root),))) as inbox:
         for path in (*odd, root / "cat.jpg", root / "photo.png"):
             send(inbox, path=path)
-        until(lambda: len(told.verdicts) == len(odd) + 2)
+        wait_until(lambda: len(told.verdicts) == len(odd) + 2)
     *unread, no_picture, accepted = told.verdicts
     assert {(verdict.state, verdict.digest) for verdict in unread} == {("rejected", None)}
     assert all(verdict.reason for verdict in unread)

@@ -18,9 +18,9 @@ from edge.remember import Elevator, Intake
 from edge.remember.intake import _FULL_S, GROUP
 from edge.runtime import Activation, TowerRunner
 from told import Told
+from waiting import wait_until
 
 Copies = Callable[[int], list[Path]]
-Until = Callable[[Callable[[], object]], None]
 BATCH = 8
 
 
@@ -50,30 +50,30 @@ def stepwise(image: TowerRunner, held: Held, memory: Memory, told: Told) -> Inta
 
 
 def test_what_waited_before_the_start_is_remembered_all_of_it(
-    intake: Intake, memory: Memory, told: Told, copies: Copies, accept: Callable[..., None], until: Until
+    intake: Intake, memory: Memory, told: Told, copies: Copies, accept: Callable[..., None]
 ) -> None:
     accept(copies(GROUP + 5))
     with intake:
-        until(lambda: len(told.outcomes) == GROUP + 5)
+        wait_until(lambda: len(told.outcomes) == GROUP + 5)
     assert memory.tally.waiting == 0
     assert told.threads == {"remember"}
     assert told.failures == []
 
 
 def test_what_comes_later_is_remembered_once_it_is_told(
-    intake: Intake, memory: Memory, told: Told, pictures: list[Path], accept: Callable[..., None], until: Until
+    intake: Intake, memory: Memory, told: Told, pictures: list[Path], accept: Callable[..., None]
 ) -> None:
     with intake:
-        until(lambda: not intake._news)
+        wait_until(lambda: not intake._news)
         for number in range(3):
             accept(pictures[number : number + 1])
             intake.wake()
-            until(lambda number=number: len(told.outcomes) == number + 1)  # type: ignore[misc]
+            wait_until(lambda number=number: len(told.outcomes) == number + 1)  # type: ignore[misc]
     assert (memory.tally.items, memory.tally.waiting) == (3, 0)
 
 
 def test_nothing_is_remembered_while_it_is_paused_and_everything_after(
-    intake: Intake, memory: Memory, told: Told, pictures: list[Path], accept: Callable[..., None], until: Until
+    intake: Intake, memory: Memory, told: Told, pictures: list[Path], accept: Callable[..., None]
 ) -> None:
     intake.pause(paused=True)
     accept(pictures[:3])
@@ -84,23 +84,23 @@ def test_nothing_is_remembered_while_it_is_paused_and_everything_after(
         assert (told.outcomes, memory.tally.waiting) == ([], 3)
         intake.pause(paused=False)
         assert not intake.paused
-        until(lambda: len(told.outcomes) == 3)
+        wait_until(lambda: len(told.outcomes) == 3)
 
 
 def test_pause_stops_after_the_batch_at_hand_and_keeps_what_is_done(
-    stepwise: Intake, held: Held, memory: Memory, told: Told, copies: Copies, accept: Callable[..., None], until: Until
+    stepwise: Intake, held: Held, memory: Memory, told: Told, copies: Copies, accept: Callable[..., None]
 ) -> None:
     accept(copies(GROUP))
     with stepwise:
         held.go_on.release()
-        until(lambda: held.rides == 2)
+        wait_until(lambda: held.rides == 2)
         stepwise.pause(paused=True)
         held.go_on.release()
-        until(lambda: len(told.outcomes) == 2 * BATCH)
+        wait_until(lambda: len(told.outcomes) == 2 * BATCH)
         assert (held.rides, memory.tally.waiting) == (2, GROUP - 2 * BATCH)
         held.go_on.release(10)
         stepwise.pause(paused=False)
-        until(lambda: len(told.outcomes) == GROUP)
+        wait_until(lambda: len(told.outcomes) == GROUP)
     assert memory.tally.waiting == 0
 
 
@@ -111,14 +111,13 @@ def test_stopping_keeps_the_batches_that_are_done_and_leaves_the_rest_waiting(
     memory: Memory,
     copies: Copies,
     accept: Callable[..., None],
-    until: Until,
     bundle: Bundle,
     image: TowerRunner,
 ) -> None:
     accept(copies(GROUP))
     with stepwise:
         held.go_on.release()
-        until(lambda: held.rides == 2)
+        wait_until(lambda: held.rides == 2)
         stopping = threading.Thread(target=stepwise._stop)
         stopping.start()
         stopping.join()
@@ -129,7 +128,7 @@ def test_stopping_keeps_the_batches_that_are_done_and_leaves_the_rest_waiting(
     with Memory(memory.folder, bundle.fingerprint) as again:
         elevator = Elevator(image, image.spec.exits[0], BATCH)
         with Intake(image, elevator, again, on_outcome=told.outcome, failed=told.failures.append):
-            until(lambda: len(told.outcomes) == GROUP)
+            wait_until(lambda: len(told.outcomes) == GROUP)
         assert sorted(outcome.item.id for outcome in told.outcomes) == list(range(1, GROUP + 1))
         assert again.tally.waiting == 0
 
@@ -140,7 +139,6 @@ def test_full_disk_lets_it_rest_and_go_on_when_there_is_room(
     told: Told,
     copies: Copies,
     accept: Callable[..., None],
-    until: Until,
     no_room_for_rows: Callable[[Memory], AbstractContextManager[None]],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -149,9 +147,9 @@ def test_full_disk_lets_it_rest_and_go_on_when_there_is_room(
     accept(copies(GROUP))
     with intake:
         with no_room_for_rows(memory):
-            until(lambda: len(caplog.messages) >= 2)
+            wait_until(lambda: len(caplog.messages) >= 2)
             assert (told.outcomes, memory.tally.waiting) == ([], GROUP)
-        until(lambda: len(told.outcomes) == GROUP)
+        wait_until(lambda: len(told.outcomes) == GROUP)
     assert {outcome.state for outcome in told.outcomes} == {"indexed"}
     assert told.failures == []
 
@@ -161,13 +159,12 @@ def test_stopping_does_not_wait_for_the_rest_to_end(
     memory: Memory,
     copies: Copies,
     accept: Callable[..., None],
-    until: Until,
     no_room_for_rows: Callable[[Memory], AbstractContextManager[None]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     accept(copies(GROUP))
     with no_room_for_rows(memory), intake:
-        until(lambda: caplog.messages)
+        wait_until(lambda: caplog.messages)
         began = time.monotonic()
     assert time.monotonic() - began < _FULL_S / 2
     assert memory.tally.waiting == GROUP
@@ -175,12 +172,12 @@ def test_stopping_does_not_wait_for_the_rest_to_end(
 
 @pytest.mark.timeout(60)
 def test_error_of_the_memory_reaches_whoever_runs_it(
-    intake: Intake, memory: Memory, told: Told, pictures: list[Path], accept: Callable[..., None], until: Until
+    intake: Intake, memory: Memory, told: Told, pictures: list[Path], accept: Callable[..., None]
 ) -> None:
     accept(pictures[:3])
     memory._rows.execute("PRAGMA query_only = ON")
     with intake:
-        until(lambda: told.failures)
+        wait_until(lambda: told.failures)
     assert isinstance(told.failures[0], StoreError)
     assert "attempt to write a readonly database" in str(told.failures[0])
     assert (told.outcomes, memory.tally.waiting) == ([], 3)
