@@ -10,11 +10,12 @@ import pytest
 
 from brokers import mosquitto, secure_broker
 from daemons import daemon
+from disks import disk
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.pairs import read_flickr8k
 
-__all__ = ["daemon", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
+__all__ = ["daemon", "disk", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
