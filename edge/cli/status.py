@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.cli.settings import requester, settings
 from edge.errors import BrokerError
-from edge.mqtt.replies import ONLINE
+from edge.mqtt import ONLINE
 
 WAIT_S = 5  # retained messages come at once; a state that was never published does not come at all
 

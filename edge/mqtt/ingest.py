@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -26,8 +27,16 @@ class Ingest:
     because a broker does not stop sending when acknowledgements are held (mosquitto 2.0.11 lets its window grow).
     """
 
-    def __init__(self, config: MqttConfig, topics: Topics, password: str | None, tell: Callable[[bytes], None]) -> None:
-        """`tell` publishes an event."""
+    def __init__(
+        self,
+        config: MqttConfig,
+        topics: Topics,
+        password: str | None,
+        *,
+        tell: Callable[[bytes], None],
+        on_up: Callable[[], None],
+    ) -> None:
+        """`tell` publishes an event; `on_up` is called when items can come."""
         self._topics, self._tell = topics, tell
         self._offer: Offered = lambda _offer, _settle: False
         session = Session(
@@ -37,9 +46,10 @@ class Ingest:
             receive_maximum=_RECEIVE_MAXIMUM,
             by_hand=True,
         )
-        handlers = Handlers(on_message=self._came, on_down=lambda _: self._receipts.disconnected())
+        handlers = Handlers(on_message=self._came, on_up=on_up, on_down=lambda _: self._receipts.disconnected())
         self._link = Link(config, password, session, handlers)
         self._receipts = Receipts(self._link.acknowledge)
+        self._suspending = threading.Lock()
         self._is_suspended = False
 
     def start(self, offer: Offered) -> None:
@@ -53,9 +63,11 @@ class Ingest:
 
     def resume(self) -> None:
         """The inbox has room again."""
-        if self._is_suspended:
+        with self._suspending:
+            if not self._is_suspended:
+                return
             self._is_suspended = False
-            self._link.resume()
+        self._link.resume()  # waits for the client's thread, which may wait for the lock
 
     def _came(self, message: Incoming) -> None:
         receipt = self._receipts.arrived(message.number) if message.qos else None
@@ -65,13 +77,15 @@ class Ingest:
             self._tell(replies.rejected_event(error, error.id))
             self._acknowledge(receipt)
             return
-        if self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
-            return
-        if receipt is None:
-            self._tell(replies.rejected_event(_BUSY, parsed.id))
-        else:
-            self._is_suspended = True
-            self._link.suspend()
+        # Under the lock: the inbox may have room again, and say so, before we have left.
+        with self._suspending:
+            if self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
+                return
+            if receipt is not None:
+                self._is_suspended = True
+                self._link.suspend()
+                return
+        self._tell(replies.rejected_event(_BUSY, parsed.id))
 
     def _parse(self, message: Incoming) -> Parsed[Offer]:
         modality = self._topics.modality(message.topic)

@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ PACKET_BYTES = PAYLOAD_BYTES + (256 << 10)  # a payload with its topic and prope
 _AROUND_BYTES = 4 << 10  # what topic and properties of our own messages take at most
 _WILL_DELAY_S = 10  # a restart within it does not show as offline
 _SLOWEST_RETRY_S = 30
+_SHORT_S, _OFTEN = 5.0, 3  # connections that last no longer, so many in a row, are suspicious
 _QUEUED = 10_000  # messages that wait for a connection; more would eat the memory while the broker is away
 _log = logging.getLogger(__name__)
 
@@ -121,6 +123,7 @@ class Link:
         self._last_down = ""
         self._is_leaving = self._is_stopped = False
         self._turning = threading.Lock()  # of stop and resume; the client's thread, which both wait for, never takes it
+        self._up_at, self._short = 0.0, 0
         options: dict[str, Any] = {} if self.is_v5 else {"clean_session": not session.keeps}
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -239,7 +242,7 @@ class Link:
         self.largest_payload = max(0, min(PAYLOAD_BYTES, self._largest_packet - _AROUND_BYTES))
         if self._session.subscriptions:
             client.subscribe([(topic, 1) for topic in self._session.subscriptions])
-        self.is_up = True
+        self.is_up, self._up_at = True, time.monotonic()
         self._last_down = ""
         _log.info("%s: connected to the broker", self._session.client_id)
         self._hand_over("the connection", self._handlers.on_up)
@@ -258,9 +261,16 @@ class Link:
     def _disconnected(self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
         was_up, self.is_up = self.is_up, False
         if was_up and not self._is_leaving:
-            self._down(f"the connection to the broker ended: {code}")
+            self._down(f"the connection to the broker ended: {code}{self._suspicion()}")
         else:
             self._hand_over("the end of the connection", lambda: self._handlers.on_down(""))
+
+    def _suspicion(self) -> str:
+        # Two clients of one name throw each other out for ever, and mosquitto tells neither of them.
+        self._short = self._short + 1 if time.monotonic() - self._up_at < _SHORT_S else 0
+        if self._short < _OFTEN:
+            return ""
+        return f"; {self._short} times within seconds: is there another client named {self._session.client_id}?"
 
     def _down(self, reason: str) -> None:
         if reason != self._last_down:  # said once, not at every try

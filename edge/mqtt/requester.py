@@ -14,7 +14,7 @@ from typing import Any
 from edge.config import MqttConfig
 from edge.errors import BrokerError, RefusedError
 from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
-from edge.mqtt.replies import OFFLINE, encode
+from edge.mqtt.replies import OFFLINE, ONLINE, encode
 from edge.mqtt.topics import Topics
 
 CONNECT_S = 10  # how long the broker may take
@@ -43,6 +43,7 @@ class Requester:
         self._waiting: dict[str, queue.SimpleQueue[dict[str, Any]]] = {}
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_up = threading.Event()
+        self._is_online = threading.Event()
         self._lost = 0
         session = Session(client_id=name, subscriptions=(self._mine, topics.status, *listen))
         handlers = Handlers(on_message=self._came, on_up=self._is_up.set, on_down=self._down)
@@ -72,6 +73,15 @@ class Requester:
     def largest_payload(self) -> int:
         """Bytes of a payload that the broker and the daemon take."""
         return self._link.largest_payload
+
+    def wait_until_online(self, timeout_s: float) -> None:
+        """Raises BrokerError when the device does not say that it is online."""
+        if not self._is_online.wait(timeout_s):
+            said = f"is {self.status}" if self.status else "has never been heard of"
+            raise BrokerError(
+                f"the device {self.topics.device!r} {said} at this broker:"
+                " is `reminisce run` up, with this `device` and broker in its config?"
+            )
 
     def send(self, message: Outgoing) -> None:
         """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
@@ -130,6 +140,7 @@ class Requester:
     def _came(self, message: Incoming) -> None:
         if message.topic == self.topics.status:
             self.status = message.payload.decode(errors="replace")
+            self._is_online.set() if message.payload == ONLINE else self._is_online.clear()
         if message.topic != self._mine:
             self._on_message(message.topic, message.payload)
             return

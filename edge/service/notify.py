@@ -10,6 +10,7 @@ from edge.service.systemd import Systemd
 
 _SHARE = 4  # of the watchdog's interval: how often it is fed at most, and how long an idle thread may wait
 _IDLE_S = 1.0
+_START_S = 600  # for a million items on a slow card; a start that hangs is noticed as late as that
 
 
 class Notifier:
@@ -37,6 +38,10 @@ class Notifier:
         if self._watchdog_s is not None and now - self._fed_at >= self._watchdog_s / _SHARE / 2:
             self._fed_at = now
             self._send("WATCHDOG=1")
+
+    def starting(self) -> None:
+        """A large memory takes longer to open than systemd waits by itself."""
+        self._send(f"STATUS=opening the memory\nEXTEND_TIMEOUT_USEC={_START_S * 1_000_000}")
 
     def ready(self, status: str) -> None:
         """Up, or up again after `reloading`."""
