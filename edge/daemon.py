@@ -107,7 +107,7 @@ class Daemon:
         state = state_folder(config, self._systemd)
         following: Config | None = None
         desk = Desk(config.mqtt, topics, password, config.recall.limit)
-        ingest = Ingest(config.mqtt, topics, password, desk.tell_event)
+        ingest = Ingest(config.mqtt, topics, password, desk.tell_event, desk.announce)
         hooks = Hooks(
             progress=self._notifier.progress,
             tick_s=self._notifier.tick_s,
@@ -121,7 +121,7 @@ class Daemon:
             stack.callback(lambda: desk.stop(says_offline=following is None))
             engine = stack.enter_context(Engine(config, state, hooks))
             engine.start()
-            desk.start(device_info(config, engine), engine.questions.ask, self._take)
+            desk.start(device_info(config, engine), engine.questions.ask, self._take, lambda: ingest.is_open)
             stack.callback(ingest.stop)
             ingest.start(engine.inbox.offer)
             self._notifier.ready(f"{engine.memory.tally.items} items, model {engine.bundle.manifest.model}")

@@ -33,7 +33,8 @@ class _Sender:
 class Desk:
     """Status, info, state and events out; queries and control in, each answered exactly once.
 
-    ask, order: queue a question or an order; False when there is no room. Set by `start`.
+    ask, order: queue a question or an order; False when there is no room. Set by `start`, as is
+    takes_items: whether ingest is open; `online` is said only then
     """
 
     def __init__(self, config: MqttConfig, topics: Topics, password: str | None, limit: int) -> None:
@@ -42,6 +43,7 @@ class Desk:
         self._info = b""
         self._ask: Ask = lambda _question, _reply: False
         self._order: Order = lambda _op, _reply: False
+        self._takes_items: Callable[[], bool] = lambda: True
         session = Session(
             client_id=f"reminisce-{topics.device}",
             subscriptions=(topics.query, topics.control),
@@ -54,10 +56,15 @@ class Desk:
         """Whether there is a connection to the broker."""
         return self._link.is_up
 
-    def start(self, info: bytes, ask: Ask, order: Order) -> None:
+    def start(self, info: bytes, ask: Ask, order: Order, takes_items: Callable[[], bool] = lambda: True) -> None:
         """Connect, introduce the device with `info` on each connection; returns at once."""
-        self._info, self._ask, self._order = info, ask, order
+        self._info, self._ask, self._order, self._takes_items = info, ask, order, takes_items
         self._link.start()
+
+    def announce(self) -> None:
+        """Say `online`, if it is true by now."""
+        if self._link.is_up and self._takes_items():
+            self._link.publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
 
     def stop(self, *, says_offline: bool) -> None:
         """Leave; a device that will be back at once need not say so."""
@@ -73,7 +80,7 @@ class Desk:
 
     def _introduce(self) -> None:
         self._link.publish(Outgoing(self._topics.info, self._info, is_retained=True))
-        self._link.publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
+        self.announce()
 
     def _came(self, message: Incoming) -> None:
         if message.is_retained:  # nobody waits for its answer any more

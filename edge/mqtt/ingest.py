@@ -24,11 +24,21 @@ class Ingest:
 
     More than the inbox queues in memory is left with the broker: the connection is closed until there is room again,
     because a broker does not stop sending when acknowledgements are held (mosquitto 2.0.11 lets its window grow).
+
+    is_open: what is sent now comes here, if only later; before, the broker knows nobody whom it is for
     """
 
-    def __init__(self, config: MqttConfig, topics: Topics, password: str | None, tell: Callable[[bytes], None]) -> None:
-        """`tell` publishes an event."""
-        self._topics, self._tell = topics, tell
+    def __init__(
+        self,
+        config: MqttConfig,
+        topics: Topics,
+        password: str | None,
+        tell: Callable[[bytes], None],
+        on_open: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`tell` publishes an event; `on_open` is called each time that `is_open` becomes true."""
+        self._topics, self._tell, self._on_open = topics, tell, on_open
+        self.is_open = False
         self._offer: Offered = lambda _offer, _settle: False
         session = Session(
             client_id=f"reminisce-{topics.device}-ingest",
@@ -37,7 +47,7 @@ class Ingest:
             receive_maximum=_RECEIVE_MAXIMUM,
             by_hand=True,
         )
-        handlers = Handlers(on_message=self._came, on_down=lambda _: self._receipts.disconnected())
+        handlers = Handlers(on_message=self._came, on_up=self._up, on_down=self._down)
         self._link = Link(config, password, session, handlers)
         self._receipts = Receipts(self._link.acknowledge)
         self._is_suspended = False
@@ -56,6 +66,14 @@ class Ingest:
         if self._is_suspended:
             self._is_suspended = False
             self._link.resume()
+
+    def _up(self) -> None:
+        self.is_open = True
+        self._on_open()
+
+    def _down(self, _reason: str) -> None:
+        self.is_open = self._is_suspended
+        self._receipts.disconnected()
 
     def _came(self, message: Incoming) -> None:
         receipt = self._receipts.arrived(message.number) if message.qos else None

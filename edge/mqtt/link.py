@@ -201,6 +201,7 @@ class Link:
             client.will_set(will.topic, will.payload, will.qos, will.is_retained, properties)
         client.on_connect = self._connected
         client.on_connect_fail = self._not_connected
+        client.on_subscribe = lambda *_: self._handlers.on_up()
         client.on_disconnect = self._disconnected
         client.on_message = self._came
         client.on_socket_open = _no_delay
@@ -223,12 +224,13 @@ class Link:
         limit = getattr(properties, "MaximumPacketSize", None)  # the client ignores it
         if limit is not None:
             self.largest_payload = max(0, min(PAYLOAD_BYTES, limit - _AROUND_BYTES))
-        if self._session.subscriptions:
-            client.subscribe([(topic, 1) for topic in self._session.subscriptions])
         self.is_up = True
         self._last_down = ""
         _log.info("%s: connected to the broker", self._session.client_id)
-        self._handlers.on_up()
+        if self._session.subscriptions:
+            client.subscribe([(topic, 1) for topic in self._session.subscriptions])
+        else:
+            self._handlers.on_up()
 
     def _not_connected(self, _client: paho.Client, _data: Any) -> None:
         self._down(f"no connection to the broker: {sys.exc_info()[1]}")
