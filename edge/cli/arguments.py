@@ -104,7 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
     asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
-    asking.add_argument("text", metavar="TEXT", help="what to look for, in English")
+    asking.add_argument("text", type=_question, metavar="TEXT", help="what to look for, in English")
     asking.add_argument(
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )
@@ -133,6 +133,12 @@ def _demo(options: argparse.Namespace) -> int:
     from edge.demo.tour import run_tour  # noqa: PLC0415 - the other commands start without the tour's packages
 
     return run_tour(settings(options.config), options.photos, options.sheet, as_json=options.json)
+
+
+def _question(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty: say what to look for")
+    return text.encode(errors="replace").decode()  # what is no UTF-8 cannot be sent
 
 
 def _limit(text: str) -> int:

@@ -17,6 +17,7 @@ def ask(options: argparse.Namespace) -> int:
     config = settings(options.config)
     fields = {"text": options.text, "sort": options.sort, "limit": options.limit}
     with requester(config) as client:
+        client.find_device()
         reply = client.request(client.topics.query, fields, ANSWER_S)
     print(json.dumps(reply) if options.json else _text(read_reply(reply)))
     return 0

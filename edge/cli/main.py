@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -26,16 +27,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what the terminal's encoding lacks must not end a run
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        print(end="", flush=True)  # not at the end of the interpreter, which would show its own words on a broken pipe
     except ReminisceError as error:
         print(f"reminisce: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"\nreminisce: interrupted; {options.interrupted}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who read the output has gone, as `head` does: nobody is left to tell, nor to flush to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what was not written cannot be flushed, either
+        if error.errno == errno.ENOSPC:  # on a broken pipe, who read the output has gone, as `head` does
+            print(f"reminisce: the output cannot be written: {error.strerror}", file=sys.stderr)
         return 1
+    return code
 
 
 def _interrupt(_number: int, _frame: object) -> None:

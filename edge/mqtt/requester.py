@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,8 @@ from edge.mqtt.replies import OFFLINE, encode
 from edge.mqtt.topics import Topics
 
 CONNECT_S = 10  # how long the broker may take
-_BROKEN_OFF = 3  # connections lost at one message before it is taken for the reason
+STATUS_S = 5  # retained messages come at once; a status that was never said does not come at all
+_BROKEN_OFF = 3  # connections that the broker ended at one message before it is taken for the reason
 
 
 class Requester:
@@ -43,9 +45,9 @@ class Requester:
         self._waiting: dict[str, queue.SimpleQueue[dict[str, Any]]] = {}
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_up = threading.Event()
-        self._lost = 0
+        self._made = 0  # connections since something was achieved
         session = Session(client_id=name, subscriptions=(self._mine, topics.status, *listen))
-        handlers = Handlers(on_message=self._came, on_up=self._is_up.set, on_down=self._down)
+        handlers = Handlers(on_message=self._came, on_up=self._up, on_down=self._down)
         self._link = Link(config, password, session, handlers)
         self.status = ""
 
@@ -65,6 +67,11 @@ class Requester:
         self._link.stop(timeout_s=0)
 
     @property
+    def is_up(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self._link.is_up
+
+    @property
     def is_v5(self) -> bool:
         return self._link.is_v5
 
@@ -75,16 +82,28 @@ class Requester:
 
     def send(self, message: Outgoing) -> None:
         """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
-        if self._lost >= _BROKEN_OFF:
+        if self._made > _BROKEN_OFF:
             raise BrokerError(
-                f"the broker at {self._address} closed the connection {self._lost} times: its log says why"
+                f"the broker at {self._address} closed the connection {self._made - 1} times: its log says why"
                 " (for mosquitto, max_packet_size must be at least 8650752)"
             )
         self._link.publish(message)
 
     def heard(self) -> None:
         """Something was achieved: connections lost before do not count any more."""
-        self._lost = 0
+        self._made = 1
+
+    def find_device(self) -> None:
+        """Wait until it is known to be there. Raises BrokerError when it is offline, or was never online."""
+        end = time.monotonic() + STATUS_S
+        while not self.status and time.monotonic() < end:
+            time.sleep(0.01)
+        self._see_that_it_is_not_offline()
+        if not self.status:
+            raise BrokerError(
+                f"the broker at {self._address} knows no device {self.topics.device!r}: is `reminisce run` up, with"
+                f" this broker and this name, and may we read {self.topics.status}?"
+            )
 
     def request(self, topic: str, fields: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a question or an order, wait for its reply. Raises RefusedError with the daemon's error, BrokerError."""
@@ -95,12 +114,7 @@ class Requester:
             # `reply_to` and `id` inside the payload are for 3.1.1; with MQTT 5 they are right as well.
             payload = encode({"id": name, "reply_to": self._mine, **fields})
             self.send(Outgoing(topic, payload, reply_topic=self._mine, correlation=name.encode()))
-            reply = answers.get(timeout=timeout_s)
-        except queue.Empty:
-            why = "is offline" if self.status == OFFLINE.decode() else f"did not answer within {timeout_s:.0f} s"
-            raise BrokerError(
-                f"the device {self.topics.device!r} {why}: is `reminisce run` up, and may we use its topics?"
-            ) from None
+            reply = self._wait_for_answer(answers, timeout_s)
         finally:
             del self._waiting[name]
         if error := reply.get("error"):
@@ -111,6 +125,21 @@ class Requester:
     def _address(self) -> str:
         return self._config.socket or f"{self._config.host}:{self._config.port}"
 
+    def _wait_for_answer(self, answers: queue.SimpleQueue[dict[str, Any]], timeout_s: float) -> dict[str, Any]:
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                return answers.get(timeout=min(left, 1.0))
+            self._see_that_it_is_not_offline()
+        raise BrokerError(
+            f"the device {self.topics.device!r} did not answer within {timeout_s:.0f} s: is `reminisce run` up, and may"
+            " we use its topics?"
+        )
+
+    def _see_that_it_is_not_offline(self) -> None:
+        if self.status == OFFLINE.decode():
+            raise BrokerError(f"the device {self.topics.device!r} is offline: start it with `reminisce run`")
+
     def _wait_for_connection(self) -> None:
         end = time.monotonic() + CONNECT_S
         while not self._is_up.is_set():
@@ -120,12 +149,16 @@ class Requester:
                 if time.monotonic() < end:
                     continue
                 reason = "it does not answer (one that knows only MQTT 3.1.1 needs `mqtt.protocol: 3.1.1`)"
-            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}")
+            hint = "is it running, and is `mqtt` in the config right?"
+            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}: {hint}")
+
+    def _up(self) -> None:
+        self._made += 1
+        self._is_up.set()
 
     def _down(self, reason: str) -> None:
         if not self._is_up.is_set():
             self._news.put(reason)
-        self._lost += 1
 
     def _came(self, message: Incoming) -> None:
         if message.topic == self.topics.status:
