@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -59,7 +60,7 @@ class _Teller:
         if self._as_json:
             reason = {"reason": sent.reason} if sent.reason else {}
             shrunk = {"shrunk_from": sent.shrunk_from} if sent.shrunk_from else {}
-            name = str(file).encode(errors="backslashreplace").decode()
+            name = os.fsencode(file).decode(errors="backslashreplace")
             told = {"file": name, "state": sent.state, "item": sent.item, **reason, **shrunk}
             print(json.dumps(told), flush=True)
         elif sent.state == "rejected":

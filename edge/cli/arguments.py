@@ -117,7 +117,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(command: Callable[[str, Command, str, str, str], argparse.ArgumentParser]) -> None:
-    one = command("demo", _demo, "the two-minute tour, in a temporary memory", _DEMO, "the temporary memory is gone")
+    one = command(
+        "demo", _demo, "the two-minute tour, in a temporary memory", _DEMO, "the temporary memory of the demo is gone"
+    )
     one.add_argument("--photos", type=Path, metavar="DIR", help="your own pictures instead of the shipped ones")
     one.add_argument(
         "--sheet",

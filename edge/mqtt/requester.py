@@ -150,7 +150,7 @@ class Requester:
                     continue
                 reason = "it does not answer (one that knows only MQTT 3.1.1 needs `mqtt.protocol: 3.1.1`)"
             hint = "is it running, and is `mqtt` in the config right?"
-            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}: {hint}")
+            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}; {hint}")
 
     def _up(self) -> None:
         self._made += 1
