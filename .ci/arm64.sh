@@ -1,14 +1,15 @@
 #!/bin/bash
-# .ci/arm64.sh [FOLDER]: the shipped bundle on x86-64 and on emulated ARM (a Raspberry Pi 5's Cortex-A76), compared.
+# .ci/arm64.sh [FOLDER]: the shipped bundle on x86-64 and on emulated ARM (a Raspberry Pi 5's Cortex-A76), compared;
+# then the daemon there, which remembers and answers over a real broker.
 #
 # FOLDER (default .venv-arm64) keeps an ARM Python of Debian bookworm with the device's packages: 300 MB, made once.
-# No chroot, no mounts, no binfmt. Needs: apt install qemu-user-static mmdebstrap
+# No chroot, no mounts, no binfmt. Needs: apt install qemu-user-static mmdebstrap mosquitto
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=$(realpath -m -- "${1:-.venv-arm64}")
 root=$folder/root site=$folder/site recipe=$(sha256sum <.ci/arm64.sh)
-PACKAGES=(ai-edge-litert==2.3.0 cattrs 'numpy<3' pillow pyyaml tokenizers tqdm)
+PACKAGES=(ai-edge-litert==2.3.0 cattrs 'numpy<3' paho-mqtt pillow psutil pyyaml tokenizers tqdm)
 LIBRARIES=python3-minimal,libpython3-stdlib,libstdc++6,libgcc-s1,zlib1g,libffi8,libexpat1,libbz2-1.0,liblzma5,libssl3
 LIBRARIES+=,libsqlite3-0,libuuid1,libatomic1
 
@@ -68,9 +69,13 @@ make_site() {
 }
 
 # -cpu: qemu's default offers SVE and i8mm, and INT8 kernels then give wrong numbers. env -i: the host's BLAS settings.
-arm_python() {
-    env -i HOME="$HOME" PYTHONHOME="$root/usr" PYTHONPATH="$site:$PWD" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 \
-        qemu-aarch64-static -cpu cortex-a76 -L "$root" "$root/usr/bin/python3.11" "$@"
+make_python() {
+    cat >"$folder/python" <<END
+#!/bin/bash
+exec env -i HOME="$HOME" PYTHONHOME="$root/usr" PYTHONPATH="$site:$PWD" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 \\
+    qemu-aarch64-static -cpu cortex-a76 -L "$root" "$root/usr/bin/python3.11" "\$@"
+END
+    chmod +x "$folder/python"
 }
 
 { command -v qemu-aarch64-static && command -v mmdebstrap; } >/dev/null ||
@@ -83,8 +88,10 @@ if [ "$(cat "$folder/recipe" 2>/dev/null)" != "$recipe" ]; then
     make_root
     make_processor
     make_site
+    make_python
     echo "$recipe" >"$folder/recipe"
 fi
 .venv/bin/python tests/system/arm64_smoke.py embed "$folder/here.npz"
-arm_python tests/system/arm64_smoke.py embed "$folder/arm64.npz"
+"$folder/python" tests/system/arm64_smoke.py embed "$folder/arm64.npz"
 .venv/bin/python tests/system/arm64_smoke.py compare "$folder/here.npz" "$folder/arm64.npz"
+.venv/bin/python tests/system/arm64_daemon.py "$folder/python"

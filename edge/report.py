@@ -8,9 +8,8 @@ import time
 from edge import __version__
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
-from edge.mqtt import encode
-from edge.mqtt.messages import MODALITIES, OPS
-from edge.service.vitals import Sample
+from edge.mqtt import MODALITIES, OPS, encode
+from edge.service import Sample
 
 
 def device_info(config: Config, engine: Engine) -> bytes:

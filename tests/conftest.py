@@ -1,19 +1,29 @@
-"""Fixtures that several folders share: the shipped bundle, and where published data sets lie."""
+"""Fixtures that several folders share: the shipped bundle and its towers, a memory, where published data sets lie."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from brokers import mosquitto, secure_broker
+from daemons import daemon
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
+from edge.engine import Engine
+from edge.items import Arrival, Item, Verdict
+from edge.memory import Memory
 from edge.pairs import read_flickr8k
+from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
 
-__all__ = ["mosquitto", "secure_broker"]  # fixtures, defined beside what they start
+__all__ = ["daemon", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,6 +42,107 @@ def bundle() -> Bundle:
 def pictures() -> list[Path]:
     """The pictures that ship, sorted by name."""
     return sorted(DEMO_PICTURES.glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def invoke(bundle: Bundle) -> Invoke:
+    """Runs the shipped files, in the thread that asks."""
+    return Interpreters(bundle.folder, choose_runtime("auto"), threads=2).invoke
+
+
+@pytest.fixture(scope="session")
+def image(bundle: Bundle, invoke: Invoke) -> TowerRunner:
+    """The shipped image tower."""
+    return TowerRunner(bundle.folder, bundle.manifest.tower("image"), invoke)
+
+
+@pytest.fixture(scope="session")
+def text(bundle: Bundle, invoke: Invoke) -> TowerRunner:
+    """The shipped text tower."""
+    return TowerRunner(bundle.folder, bundle.manifest.tower("text"), invoke)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Where the test's memory lies."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def memory(bundle: Bundle, state: Path) -> Iterator[Memory]:
+    """An empty memory for the shipped bundle."""
+    with Memory(state, bundle.fingerprint) as memory:
+        yield memory
+
+
+@pytest.fixture(scope="session")
+def arrival() -> Callable[[Path], Arrival]:
+    """What a file is once it has arrived; its path is its source."""
+
+    def read(file: Path) -> Arrival:
+        content = file.read_bytes()
+        digest = hashlib.sha256(content).digest()
+        return Arrival(content=content, digest=digest, modality="image", source=str(file), taken_at=None)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def fill(arrival: Callable[[Path], Arrival]) -> Callable[[Engine, Sequence[Path]], list[Verdict]]:
+    """Lets an engine whose threads do not run accept files in one commit, and embed all that waits."""
+
+    def accept(engine: Engine, files: Sequence[Path]) -> list[Verdict]:
+        verdicts = engine.memory.accept([arrival(file) for file in files])
+        while engine.intake.remember_group():
+            pass
+        return verdicts
+
+    return accept
+
+
+@pytest.fixture(scope="session")
+def content_files() -> Callable[[Path], list[Path]]:
+    """All files of raw content in a state folder, sorted."""
+    return lambda state: sorted(path for path in (state / "content").rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def content_file() -> Callable[[Path, Item], Path]:
+    """Where a state folder keeps an item's content."""
+
+    def where(state: Path, item: Item) -> Path:
+        file = state / "content" / item.digest.hex()[:2] / item.digest.hex()
+        assert file.is_file()
+        return file
+
+    return where
+
+
+@pytest.fixture(scope="session")
+def no_room_for_rows() -> Callable[[Memory], AbstractContextManager[None]]:
+    """SQLite's own limit: within it the database cannot grow by one page."""
+
+    @contextlib.contextmanager
+    def limited(memory: Memory) -> Iterator[None]:
+        (pages,) = memory._rows.execute("PRAGMA page_count").fetchone()
+        memory._rows.execute(f"PRAGMA max_page_count = {pages}")
+        yield
+        memory._rows.execute("PRAGMA max_page_count = 1000000")
+
+    return limited
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[[Callable[[], object]], None]:
+    """Waits for what another thread does; it must come true within ten seconds."""
+
+    def wait(true: Callable[[], object]) -> None:
+        end = time.monotonic() + 10
+        while not true():
+            assert time.monotonic() < end, "it did not come true"
+            time.sleep(0.002)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

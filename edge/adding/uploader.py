@@ -24,6 +24,7 @@ from edge.mqtt import Outgoing, Requester, encode
 
 IN_FLIGHT, IN_FLIGHT_BYTES = 32, 16 << 20
 RESEND_S = 10.0
+ONLINE_S = 5.0  # what is retained comes at once
 SILENCE_S = 60.0  # without any answer, while the daemon does not say that it is busy: then it is gone
 _AROUND_BYTES = 4 << 10  # of JSON around the content
 
@@ -91,6 +92,7 @@ class Uploader:
 
         Raises BrokerError when the daemon falls silent; what was yielded as accepted is safe.
         """
+        client.wait_until_online(ONLINE_S)
         rest = enumerate(files)
         self._heard_at = time.monotonic()
         more = True

@@ -33,7 +33,6 @@ def add(options: argparse.Namespace) -> int:
     uploader = Uploader(teller.wait)
     topics = requester(config).topics
     with requester(config, (topics.event, topics.state), uploader.heard) as client:
-        client.find_device()
         _send(uploader, client, files, teller)
         _follow(uploader, client, teller)
     teller.sum_up(len(uploader.embedding))

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.cli.settings import requester, settings
 from edge.errors import BrokerError
-from edge.mqtt.replies import ONLINE
+from edge.mqtt import ONLINE
 
 WAIT_S = 5  # retained messages come at once; a state that was never published does not come at all
 
@@ -25,8 +25,8 @@ def status(options: argparse.Namespace) -> int:
         found = _collect(names, told)
     if "status" not in found:
         raise BrokerError(
-            f"the broker knows no device {config.device!r}: is `reminisce run` up, with this broker and this name, and"
-            f" may we read {topics.status}?"
+            f"the device {config.device!r} has never been heard of at this broker: is `reminisce run` up, with this"
+            f" `device` and broker in its config, and may we read {topics.status}?"
         )
     print(json.dumps(found) if options.json else _text(config.device, found))
     return 0 if found["status"] == ONLINE.decode() else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from edge.items import Embedded, Tally
 
@@ -33,11 +33,14 @@ class Counts:
             self._waiting[item] = size
             self._waiting_bytes += size
 
-    def indexed(self, batch: Iterable[Embedded]) -> None:
-        """Items have an embedding now."""
+    def indexed(self, batch: Sequence[Embedded]) -> bool:
+        """Items have an embedding now; False when one of them had one before, and all must be counted again."""
         for one in batch:
-            self._waiting_bytes -= self._waiting.pop(one.item, 0)
+            if one.item not in self._waiting:
+                return False
+            self._waiting_bytes -= self._waiting.pop(one.item)
             self._exits[one.depth] += 1
+        return True
 
     def rejected(self, item: int, size: int) -> None:
         """An accepted item of `size` bytes turned out to be unreadable."""

@@ -29,10 +29,12 @@ _ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at FROM ite
 _INSERT = """
 INSERT INTO items (digest, modality, source, bytes, added_at, taken_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id
 """
-_UNEMBEDDED = """
+# What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
+_WAIT = """
 INSERT OR IGNORE INTO waiting SELECT id FROM items
 WHERE rejected IS NULL AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 """
+_WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,9 @@ class Memory:
             undo.callback(self._rows.close)
             self._content.sweep({digest for (digest,) in self._rows.execute("SELECT digest FROM items")})
             self._model = _model_id(self._rows, fingerprint)
-            with atomic(self._rows):  # what another bundle embedded is embedded anew
-                self._rows.execute(_UNEMBEDDED, (self._model,))
+            with atomic(self._rows):
+                self._rows.execute(_WAIT, (self._model,))
+                self._rows.execute(_WAIT_NO_MORE, (self._model,))
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
             self._readers = undo.enter_context(ExitStack())
@@ -99,7 +102,7 @@ class Memory:
         self._write(lambda: self._index(batch))
 
     def reject(self, item: Item, reason: str) -> None:
-        """Note for good that an item's content cannot be used. Raises DiskFullError or StoreError."""
+        """Note for good that a waiting item's content cannot be used. Raises DiskFullError or StoreError."""
         self._write(lambda: self._reject(item, reason))
 
     def waiting(self, count: int) -> list[Item]:
@@ -178,9 +181,9 @@ class Memory:
 
     def _verdict(self, digest: bytes, rejected: str | None) -> Verdict | None:
         """For content that has a row; None when its file is gone, so that it is welcome again."""
-        if rejected is not None:
-            return Verdict("rejected", digest, rejected)
-        return Verdict("duplicate", digest) if self._content.holds(digest) else None
+        if not self._content.holds(digest):
+            return None
+        return Verdict("duplicate", digest) if rejected is None else Verdict("rejected", digest, rejected)
 
     def _insert(self, one: Arrival) -> int:
         values = (one.digest, one.modality, one.source, len(one.content), time.time(), one.taken_at)
@@ -189,6 +192,7 @@ class Memory:
 
     def _renew(self, item: int) -> int:
         """An item whose file was lost and came again is embedded anew."""
+        self._rows.execute("UPDATE items SET rejected = NULL WHERE id = ?", (item,))
         self._rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, self._model))
         return item
 
@@ -199,7 +203,8 @@ class Memory:
                 "INSERT OR REPLACE INTO embeddings (item, model, depth, vector) VALUES (?, ?, ?, ?)", rows
             )
             self._rows.executemany("DELETE FROM waiting WHERE item = ?", [(one.item,) for one in batch])
-        self._counts.indexed(batch)
+        if not self._counts.indexed(batch):
+            self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version += 1
 
@@ -207,6 +212,8 @@ class Memory:
         with atomic(self._rows):
             self._rows.execute("UPDATE items SET rejected = ? WHERE id = ?", (reason, item.id))
             self._rows.execute("DELETE FROM waiting WHERE item = ?", (item.id,))
+            # Another bundle may have read it before it was damaged: what does not count cannot be found either.
+            self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item.id,))
         self._counts.rejected(item.id, item.bytes)
         self.tally = self._counts.tally()
 

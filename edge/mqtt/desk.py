@@ -33,17 +33,16 @@ class _Sender:
 class Desk:
     """Status, info, state and events out; queries and control in, each answered exactly once.
 
-    ask, order: queue a question or an order; False when there is no room. Set by `start`, as is
-    takes_items: whether ingest is open; `online` is said only then
+    ask, order: queue a question or an order; False when there is no room. Set by `start`.
     """
 
     def __init__(self, config: MqttConfig, topics: Topics, password: str | None, limit: int) -> None:
         """`limit` is for questions that do not say how many answers they want."""
         self._topics, self._limit = topics, limit
-        self._info = b""
+        self._info = self._state = b""
+        self._takes_items = False
         self._ask: Ask = lambda _question, _reply: False
         self._order: Order = lambda _op, _reply: False
-        self._takes_items: Callable[[], bool] = lambda: True
         session = Session(
             client_id=f"reminisce-{topics.device}",
             subscriptions=(topics.query, topics.control),
@@ -51,20 +50,10 @@ class Desk:
         )
         self._link = Link(config, password, session, Handlers(on_message=self._came, on_up=self._introduce))
 
-    @property
-    def is_up(self) -> bool:
-        """Whether there is a connection to the broker."""
-        return self._link.is_up
-
-    def start(self, info: bytes, ask: Ask, order: Order, takes_items: Callable[[], bool] = lambda: True) -> None:
+    def start(self, info: bytes, ask: Ask, order: Order) -> None:
         """Connect, introduce the device with `info` on each connection; returns at once."""
-        self._info, self._ask, self._order, self._takes_items = info, ask, order, takes_items
+        self._info, self._ask, self._order = info, ask, order
         self._link.start()
-
-    def announce(self) -> None:
-        """Say `online`, if it is true by now."""
-        if self._link.is_up and self._takes_items():
-            self._link.publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
 
     def stop(self, *, says_offline: bool) -> None:
         """Leave; a device that will be back at once need not say so."""
@@ -72,15 +61,28 @@ class Desk:
 
     def tell_event(self, payload: bytes) -> None:
         """Publish an event; kept while the broker is away, up to a bound."""
-        self._link.publish(Outgoing(self._topics.event, payload))
+        self._publish(Outgoing(self._topics.event, payload))
 
     def tell_state(self, payload: bytes) -> None:
-        """Publish the state; lost while the broker is away."""
-        self._link.publish(Outgoing(self._topics.state, payload, qos=0, is_retained=True))
+        """Publish the state; the last one is told again on each connection."""
+        self._state = payload
+        self._publish(Outgoing(self._topics.state, payload, qos=0, is_retained=True))
+
+    def announce(self) -> None:
+        """The other client takes items now: say `online`. Before, they would be lost on their way."""
+        self._takes_items = True
+        if self._link.is_up:
+            self._say_online()
 
     def _introduce(self) -> None:
-        self._link.publish(Outgoing(self._topics.info, self._info, is_retained=True))
-        self.announce()
+        self._publish(Outgoing(self._topics.info, self._info, is_retained=True))
+        if self._state:
+            self.tell_state(self._state)
+        if self._takes_items:
+            self._say_online()
+
+    def _say_online(self) -> None:
+        self._publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
 
     def _came(self, message: Incoming) -> None:
         if message.is_retained:  # nobody waits for its answer any more
@@ -95,28 +97,28 @@ class Desk:
             else:
                 self._take_control(message.payload, sender)
         except UnanswerableError as error:
-            self._reply(sender, replies.error(error, error.id))
+            self._reply(sender, replies.error(error, error.id), error.id)
 
     def _take_query(self, payload: bytes, sender: _Sender) -> None:
         parsed = parse_query(payload)
 
         def reply(found: Answer | RefusedError) -> None:
             if isinstance(found, Answer):
-                self._reply(sender, replies.answer(found, parsed.id, parsed.warning))
+                self._reply(sender, replies.answer(found, parsed.id, parsed.warning), parsed.id)
             else:
-                self._reply(sender, replies.error(found, parsed.id))
+                self._reply(sender, replies.error(found, parsed.id), parsed.id)
 
         if not self._ask(question(parsed.body, self._limit), reply):
-            self._reply(sender, replies.error(_BUSY, parsed.id))
+            self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)
 
     def _take_control(self, payload: bytes, sender: _Sender) -> None:
         parsed = parse_control(payload)
 
         def reply(fields: dict[str, Any]) -> None:
-            self._reply(sender, replies.done(fields, parsed.id, parsed.warning))
+            self._reply(sender, replies.done(fields, parsed.id, parsed.warning), parsed.id)
 
         if not self._order(parsed.body.op, reply):
-            self._reply(sender, replies.error(_BUSY, parsed.id))
+            self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)
 
     def _sender(self, message: Incoming) -> _Sender | None:
         topic = message.reply_topic or reply_to(message.payload)
@@ -124,5 +126,17 @@ class Desk:
             return None
         return _Sender(topic, message.qos, message.correlation)
 
-    def _reply(self, sender: _Sender, payload: bytes) -> None:
-        self._link.publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))
+    def _reply(self, sender: _Sender, payload: bytes, id_: str | None) -> None:
+        refusal = self._publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))
+        if refusal is not None:
+            shorter = replies.error(refusal, id_)
+            self._publish(Outgoing(sender.topic, shorter, qos=sender.qos, correlation=sender.correlation))
+
+    def _publish(self, message: Outgoing) -> RefusedError | None:
+        """Returns why the broker would not take it."""
+        try:
+            self._link.publish(message)
+        except RefusedError as error:
+            _log.error("a message to %s cannot be sent: %s", message.topic, error.message)
+            return error
+        return None

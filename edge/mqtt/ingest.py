@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -24,8 +25,6 @@ class Ingest:
 
     More than the inbox queues in memory is left with the broker: the connection is closed until there is room again,
     because a broker does not stop sending when acknowledgements are held (mosquitto 2.0.11 lets its window grow).
-
-    is_open: what is sent now comes here, if only later; before, the broker knows nobody whom it is for
     """
 
     def __init__(
@@ -33,12 +32,12 @@ class Ingest:
         config: MqttConfig,
         topics: Topics,
         password: str | None,
+        *,
         tell: Callable[[bytes], None],
-        on_open: Callable[[], None] = lambda: None,
+        on_up: Callable[[], None],
     ) -> None:
-        """`tell` publishes an event; `on_open` is called each time that `is_open` becomes true."""
-        self._topics, self._tell, self._on_open = topics, tell, on_open
-        self.is_open = False
+        """`tell` publishes an event; `on_up` is called when items can come."""
+        self._topics, self._tell = topics, tell
         self._offer: Offered = lambda _offer, _settle: False
         session = Session(
             client_id=f"reminisce-{topics.device}-ingest",
@@ -47,9 +46,10 @@ class Ingest:
             receive_maximum=_RECEIVE_MAXIMUM,
             by_hand=True,
         )
-        handlers = Handlers(on_message=self._came, on_up=self._up, on_down=self._down)
+        handlers = Handlers(on_message=self._came, on_up=on_up, on_down=lambda _: self._receipts.disconnected())
         self._link = Link(config, password, session, handlers)
         self._receipts = Receipts(self._link.acknowledge)
+        self._suspending = threading.Lock()
         self._is_suspended = False
 
     def start(self, offer: Offered) -> None:
@@ -63,17 +63,11 @@ class Ingest:
 
     def resume(self) -> None:
         """The inbox has room again."""
-        if self._is_suspended:
+        with self._suspending:
+            if not self._is_suspended:
+                return
             self._is_suspended = False
-            self._link.resume()
-
-    def _up(self) -> None:
-        self.is_open = True
-        self._on_open()
-
-    def _down(self, _reason: str) -> None:
-        self.is_open = self._is_suspended
-        self._receipts.disconnected()
+        self._link.resume()  # waits for the client's thread, which may wait for the lock
 
     def _came(self, message: Incoming) -> None:
         receipt = self._receipts.arrived(message.number) if message.qos else None
@@ -83,13 +77,15 @@ class Ingest:
             self._tell(replies.rejected_event(error, error.id))
             self._acknowledge(receipt)
             return
-        if self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
-            return
-        if receipt is None:
-            self._tell(replies.rejected_event(_BUSY, parsed.id))
-        else:
-            self._is_suspended = True
-            self._link.suspend()
+        # Under the lock: the inbox may have room again, and say so, before we have left.
+        with self._suspending:
+            if self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
+                return
+            if receipt is not None:
+                self._is_suspended = True
+                self._link.suspend()
+                return
+        self._tell(replies.rejected_event(_BUSY, parsed.id))
 
     def _parse(self, message: Incoming) -> Parsed[Offer]:
         modality = self._topics.modality(message.topic)

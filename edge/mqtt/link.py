@@ -5,10 +5,13 @@ The traps that this file is about were measured with mosquitto 2.0.11 and paho 2
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ PACKET_BYTES = PAYLOAD_BYTES + (256 << 10)  # a payload with its topic and prope
 _AROUND_BYTES = 4 << 10  # what topic and properties of our own messages take at most
 _WILL_DELAY_S = 10  # a restart within it does not show as offline
 _SLOWEST_RETRY_S = 30
+_SHORT_S, _OFTEN = 5.0, 3  # connections that last no longer, so many in a row, are suspicious
 _QUEUED = 10_000  # messages that wait for a connection; more would eat the memory while the broker is away
 _log = logging.getLogger(__name__)
 
@@ -115,8 +119,11 @@ class Link:
         self.is_v5 = config.protocol == 5
         self.is_up = False
         self.largest_payload = PAYLOAD_BYTES
+        self._largest_packet = PACKET_BYTES
         self._last_down = ""
-        self._is_leaving = False
+        self._is_leaving = self._is_stopped = False
+        self._turning = threading.Lock()  # of stop and resume; the client's thread, which both wait for, never takes it
+        self._up_at, self._short = 0.0, 0
         options: dict[str, Any] = {} if self.is_v5 else {"clean_session": not session.keeps}
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -141,10 +148,11 @@ class Link:
     def stop(self, last: Outgoing | None = None, timeout_s: float = 2.0) -> None:
         """Send one last message, if there is a connection, and end it."""
         if last is not None and self.is_up:
-            self._send(last).wait_for_publish(timeout_s)
-        self._is_leaving = True
-        self._client.disconnect()
-        self._client.loop_stop()
+            with contextlib.suppress(ValueError, RuntimeError):  # the connection has just ended, or the queue is full
+                self._send(last).wait_for_publish(timeout_s)
+        with self._turning:
+            self._is_stopped = True
+            self._leave()
 
     def suspend(self) -> None:
         """End the connection from within a handler; `resume` makes it anew."""
@@ -152,10 +160,19 @@ class Link:
         self._client.disconnect()
 
     def resume(self) -> None:
-        """Connect again after `suspend`; not from within a handler."""
+        """Connect again after `suspend`, unless it was stopped meanwhile; not from within a handler."""
+        with self._turning:
+            if not self._is_stopped:
+                self._leave()
+                self._is_leaving = False
+                self.start()
+
+    def _leave(self) -> None:
+        """The connection has ended on return, and `on_down` was called."""
+        self._is_leaving = True
+        self._client.disconnect()
         self._client.loop_stop()
-        self._is_leaving = False
-        self.start()
+        self._client.disconnect()  # of a connection that was being made: the client's thread left it open
 
     def publish(self, message: Outgoing) -> None:
         """Send a message, or keep it until there is a connection (QoS 1). Raises RefusedError when it is too large.
@@ -163,9 +180,10 @@ class Link:
         The size is checked here, because the client does not, and a broker that refuses a packet is sent the same one
         for ever.
         """
-        if len(message.payload) > self.largest_payload:
-            size = f"{len(message.payload)} bytes, the broker takes {self.largest_payload}"
-            raise RefusedError("too_large", f"the message has {size}")
+        sizes = (len(message.payload), self.largest_payload), (_packet_bytes(message), self._largest_packet)
+        for size, most in sizes:
+            if size > most:
+                raise RefusedError("too_large", f"the message has {size} bytes, the broker takes {most}")
         if self._send(message).rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             _log.warning("a message to %s was dropped: the broker has been away for too long", message.topic)
 
@@ -201,10 +219,9 @@ class Link:
             client.will_set(will.topic, will.payload, will.qos, will.is_retained, properties)
         client.on_connect = self._connected
         client.on_connect_fail = self._not_connected
-        client.on_subscribe = lambda *_: self._handlers.on_up()
         client.on_disconnect = self._disconnected
         client.on_message = self._came
-        client.on_socket_open = _no_delay
+        client.on_socket_open = self._opened
 
     def _connect_properties(self) -> Properties:
         properties = _properties(PacketTypes.CONNECT)
@@ -221,43 +238,66 @@ class Link:
         if code.is_failure:
             self._down(f"the broker refuses the connection: {code}")
             return
-        limit = getattr(properties, "MaximumPacketSize", None)  # the client ignores it
-        if limit is not None:
-            self.largest_payload = max(0, min(PAYLOAD_BYTES, limit - _AROUND_BYTES))
-        self.is_up = True
-        self._last_down = ""
-        _log.info("%s: connected to the broker", self._session.client_id)
+        self._largest_packet = getattr(properties, "MaximumPacketSize", PACKET_BYTES)  # the client ignores it
+        self.largest_payload = max(0, min(PAYLOAD_BYTES, self._largest_packet - _AROUND_BYTES))
         if self._session.subscriptions:
             client.subscribe([(topic, 1) for topic in self._session.subscriptions])
-        else:
-            self._handlers.on_up()
+        self.is_up, self._up_at = True, time.monotonic()
+        self._last_down = ""
+        _log.info("%s: connected to the broker", self._session.client_id)
+        self._hand_over("the connection", self._handlers.on_up)
+
+    def _opened(self, _client: paho.Client, _data: Any, opened: Any) -> None:
+        if self._is_leaving:  # the client would go on, and wait for an answer to what it has queued
+            raise ConnectionAbortedError
+        # With Nagle's algorithm on either side a small QoS 1 request takes 44 ms instead of half a millisecond.
+        if opened.family in {socket.AF_INET, socket.AF_INET6}:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _not_connected(self, _client: paho.Client, _data: Any) -> None:
-        self._down(f"no connection to the broker: {sys.exc_info()[1]}")
+        if not self._is_leaving:
+            self._down(f"no connection to the broker: {sys.exc_info()[1]}")
 
     def _disconnected(self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
         was_up, self.is_up = self.is_up, False
         if was_up and not self._is_leaving:
-            self._down(f"the connection to the broker ended: {code}")
+            self._down(f"the connection to the broker ended: {code}{self._suspicion()}")
         else:
-            self._handlers.on_down("")
+            self._hand_over("the end of the connection", lambda: self._handlers.on_down(""))
+
+    def _suspicion(self) -> str:
+        # Two clients of one name throw each other out for ever, and mosquitto tells neither of them.
+        self._short = self._short + 1 if time.monotonic() - self._up_at < _SHORT_S else 0
+        if self._short < _OFTEN:
+            return ""
+        return f"; {self._short} times within seconds: is there another client named {self._session.client_id}?"
 
     def _down(self, reason: str) -> None:
         if reason != self._last_down:  # said once, not at every try
             self._last_down = reason
             _log.warning("%s: %s", self._session.client_id, reason)
-        self._handlers.on_down(reason)
+        self._hand_over("the end of the connection", lambda: self._handlers.on_down(reason))
 
     def _came(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        properties = message.properties if self.is_v5 else None
+        self._hand_over("a message", lambda: self._handlers.on_message(_incoming(message, properties)))
+
+    def _hand_over(self, what: str, call: Callable[[], None]) -> None:
         try:
-            self._handlers.on_message(_incoming(message, message.properties if self.is_v5 else None))
-        except Exception:  # noqa: BLE001 - one message must not end the service; it is a mistake of ours all the same
-            _log.exception("a message could not be handled")
+            call()
+        except Exception:  # noqa: BLE001 - a mistake of ours; it would end the client's thread, and nobody would notice
+            _log.exception("%s: %s could not be handled", self._session.client_id, what)
 
 
 def _properties(packet: int) -> Properties:
     properties: Properties = Properties(packet)  # type: ignore[no-untyped-call]
     return properties
+
+
+def _packet_bytes(message: Outgoing) -> int:
+    """The size of a packet, or a little more."""
+    texts = [message.topic, message.reply_topic or "", *(text for pair in message.user for text in pair)]
+    return sum(len(text.encode()) + 3 for text in texts) + len(message.correlation or b"") + len(message.payload) + 32
 
 
 def _incoming(message: paho.MQTTMessage, properties: Properties | None) -> Incoming:
@@ -278,9 +318,3 @@ def _tls(authority: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=authority)
     except OSError as error:
         raise UsageError(f"mqtt.tls_ca: {authority} cannot be used: {error}") from None
-
-
-def _no_delay(_client: paho.Client, _data: Any, opened: Any) -> None:
-    # With Nagle's algorithm on either side a small QoS 1 request takes 44 ms instead of half a millisecond.
-    if opened.family in {socket.AF_INET, socket.AF_INET6}:
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

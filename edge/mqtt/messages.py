@@ -7,6 +7,7 @@ import binascii
 import dataclasses
 import json
 import math
+import string
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def _parse(name: str, kind: type[T], payload: bytes, largest: int) -> Parsed[T]:
     id_ = _id(data.pop("id", None))
     version = data.pop("v", VERSION)
     if version != VERSION or isinstance(version, bool):
-        raise UnanswerableError("version", f"v is {str(version)[:20]}: this daemon speaks {VERSION}", id_)
+        raise UnanswerableError("version", f"v is {repr(version)[:20]}: this daemon speaks {VERSION}", id_)
     for field in NOT_YET[name]:
         value = data.pop(field, None)
         if value is not None and value is not False:
@@ -190,7 +191,8 @@ def _parse(name: str, kind: type[T], payload: bytes, largest: int) -> Parsed[T]:
     ignored = {key: data.pop(key) for key in list(data) if key not in known}
     try:
         return Parsed(decode(kind, data), id_, _ignored(ignored))
-    except (DecodeError, OverflowError) as error:  # OverflowError: a whole number too large for a float
+    # OverflowError: a whole number too large for a float. RecursionError: what could just be read is too deep to print.
+    except (DecodeError, OverflowError, RecursionError) as error:
         raise UnanswerableError("bad_request", str(error)[:1_000], id_) from None
 
 
@@ -266,4 +268,4 @@ def _time_problems(value: float | None) -> list[str]:
 
 
 def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+    return len(text) == 64 and set(text) <= set(string.hexdigits)

@@ -38,7 +38,9 @@ class Reply:
 
 def read_reply(fields: Mapping[str, Any]) -> Reply:
     """What a later version adds is ignored. Raises DecodeError on what is no reply."""
-    results = [_only(Result, result) for result in fields["results"]]
+    results = fields.get("results")
+    if isinstance(results, list):
+        results = [_only(Result, result) if isinstance(result, Mapping) else result for result in results]
     return decode(Reply, {**_only(Reply, fields), "results": results})
 
 

@@ -15,11 +15,10 @@ from typing import Any
 from edge.config import MqttConfig
 from edge.errors import BrokerError, RefusedError
 from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
-from edge.mqtt.replies import OFFLINE, encode
+from edge.mqtt.replies import OFFLINE, ONLINE, encode
 from edge.mqtt.topics import Topics
 
 CONNECT_S = 10  # how long the broker may take
-STATUS_S = 5  # retained messages come at once; a status that was never said does not come at all
 _BROKEN_OFF = 3  # connections that the broker ended at one message before it is taken for the reason
 
 
@@ -45,6 +44,7 @@ class Requester:
         self._waiting: dict[str, queue.SimpleQueue[dict[str, Any]]] = {}
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_up = threading.Event()
+        self._is_online = threading.Event()
         self._made = 0  # connections since something was achieved
         session = Session(client_id=name, subscriptions=(self._mine, topics.status, *listen))
         handlers = Handlers(on_message=self._came, on_up=self._up, on_down=self._down)
@@ -80,6 +80,15 @@ class Requester:
         """Bytes of a payload that the broker and the daemon take."""
         return self._link.largest_payload
 
+    def wait_until_online(self, timeout_s: float) -> None:
+        """Raises BrokerError when the device does not say that it is online."""
+        if not self._is_online.wait(timeout_s):
+            said = f"is {self.status}" if self.status else "has never been heard of"
+            raise BrokerError(
+                f"the device {self.topics.device!r} {said} at this broker:"
+                " is `reminisce run` up, with this `device` and broker in its config?"
+            )
+
     def send(self, message: Outgoing) -> None:
         """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
         if self._made > _BROKEN_OFF:
@@ -92,18 +101,6 @@ class Requester:
     def heard(self) -> None:
         """Something was achieved: connections lost before do not count any more."""
         self._made = 1
-
-    def find_device(self) -> None:
-        """Wait until it is known to be there. Raises BrokerError when it is offline, or was never online."""
-        end = time.monotonic() + STATUS_S
-        while not self.status and time.monotonic() < end:
-            time.sleep(0.01)
-        self._see_that_it_is_not_offline()
-        if not self.status:
-            raise BrokerError(
-                f"the broker at {self._address} knows no device {self.topics.device!r}: is `reminisce run` up, with"
-                f" this broker and this name, and may we read {self.topics.status}?"
-            )
 
     def request(self, topic: str, fields: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a question or an order, wait for its reply. Raises RefusedError with the daemon's error, BrokerError."""
@@ -130,15 +127,10 @@ class Requester:
         while (left := end - time.monotonic()) > 0:
             with suppress(queue.Empty):
                 return answers.get(timeout=min(left, 1.0))
-            self._see_that_it_is_not_offline()
-        raise BrokerError(
-            f"the device {self.topics.device!r} did not answer within {timeout_s:.0f} s: is `reminisce run` up, and may"
-            " we use its topics?"
-        )
-
-    def _see_that_it_is_not_offline(self) -> None:
-        if self.status == OFFLINE.decode():
-            raise BrokerError(f"the device {self.topics.device!r} is offline: start it with `reminisce run`")
+            if self.status == OFFLINE.decode():
+                break
+        why = "is offline" if self.status == OFFLINE.decode() else f"did not answer within {timeout_s:.0f} s"
+        raise BrokerError(f"the device {self.topics.device!r} {why}: is `reminisce run` up, and may we use its topics?")
 
     def _wait_for_connection(self) -> None:
         end = time.monotonic() + CONNECT_S
@@ -163,6 +155,7 @@ class Requester:
     def _came(self, message: Incoming) -> None:
         if message.topic == self.topics.status:
             self.status = message.payload.decode(errors="replace")
+            self._is_online.set() if message.payload == ONLINE else self._is_online.clear()
         if message.topic != self._mine:
             self._on_message(message.topic, message.payload)
             return

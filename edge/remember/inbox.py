@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, TypeAlias
@@ -31,6 +31,11 @@ GROUP = 32  # items a commit: one at a time writes the database pages several ti
 GATHER_S = 0.05  # how long a commit waits for company
 QUEUED_OFFERS, QUEUED_BYTES = 64, 32 << 20  # in memory, before they are durable
 _RETRY_S = 0.5  # while it is full: how often it looks again
+_SAID = {
+    "open": "new items are accepted again, in %s",
+    "full": "too much waits to be embedded in %s: nothing new is accepted for now",
+    "disk_full": "the disk of %s is full: nothing new is accepted until there is room",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +43,12 @@ _log = logging.getLogger(__name__)
 class _Queued:
     offer: Offer
     settle: Settle
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    queued: _Queued
+    arrival: Arrival
 
 
 class Inbox:
@@ -106,10 +117,9 @@ class Inbox:
 
     def _run(self) -> None:
         while group := self._gather():
-            arrived = [(one, self._arrive(one)) for one in group]
-            new = [(one, arrival) for one, arrival in arrived if arrival is not None]
-            if new and not self._accept(new):
-                return
+            for new in self._arrived(group):
+                if not self._accept(new):
+                    return
             if self._refused and len(self._queue) <= QUEUED_OFFERS // 2 and self._queued_bytes <= QUEUED_BYTES // 2:
                 self._refused = False
                 self._on_drained()
@@ -126,6 +136,18 @@ class Inbox:
             group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
             self._queued_bytes -= sum(one.offer.held_bytes for one in group)
             return group
+
+    def _arrived(self, group: list[_Queued]) -> Iterator[list[_New]]:
+        """What is new of a group, in as few parts as memory allows: a message by path weighs nothing, its file much."""
+        new: list[_New] = []
+        for queued in group:
+            if (arrival := self._arrive(queued)) is not None:
+                new.append(_New(queued, arrival))
+            if sum(len(one.arrival.content) for one in new) >= QUEUED_BYTES:
+                yield new
+                new = []
+        if new:
+            yield new
 
     def _arrive(self, queued: _Queued) -> Arrival | None:
         """The content at hand; None when it is settled already: unreadable, or known."""
@@ -149,24 +171,28 @@ class Inbox:
             content=content, digest=digest, modality=offer.modality, source=offer.source, taken_at=offer.taken_at
         )
 
-    def _accept(self, group: list[tuple[_Queued, Arrival]]) -> bool:
-        """Commit a group as soon as there is room; False when it was time to stop before."""
-        while True:
-            self._turn(self._room())
-            if self.gate == "open":
-                try:
-                    verdicts = self._memory.accept([arrival for _, arrival in group])
-                    break
-                except DiskFullError as error:
-                    _log.error("%s", error)
-                    self._turn("disk_full")
+    def _accept(self, group: list[_New]) -> bool:
+        """Commit as soon as there is room; False when it was time to stop before."""
+        while (verdicts := self._commit([one.arrival for one in group])) is None:
             with self._changed:
                 if self._changed.wait_for(lambda: self._stopping, _RETRY_S):
                     return False
+        self._turn("open")
+        for one, verdict in zip(group, verdicts, strict=True):
+            one.queued.settle(verdict)
         self._on_accept()
-        for (queued, _), verdict in zip(group, verdicts, strict=True):
-            queued.settle(verdict)
         return True
+
+    def _commit(self, batch: list[Arrival]) -> list[Verdict] | None:
+        """None when there is no room; only what succeeds opens the gate again, or a quota would make it flap."""
+        gate = self._room()
+        if gate == "open":
+            try:
+                return self._memory.accept(batch)
+            except DiskFullError:
+                gate = "disk_full"
+        self._turn(gate)
+        return None
 
     def _room(self) -> Gate:
         tally, config = self._memory.tally, self._config
@@ -178,5 +204,6 @@ class Inbox:
 
     def _turn(self, gate: Gate) -> None:
         if gate != self.gate:
+            _log.log(logging.INFO if gate == "open" else logging.WARNING, _SAID[gate], self._memory.folder)
             self.gate = gate
             self._on_gate(gate)

@@ -6,6 +6,7 @@ so a question waits for one segment of one batch at most.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 from collections.abc import Callable, Mapping
@@ -71,7 +72,9 @@ class Compute:
         self._interpreters, self._progress, self._tick_s = interpreters, progress, tick_s
         self._calls: queue.PriorityQueue[_Call] = queue.PriorityQueue()
         self._numbers = itertools.count()
-        self._worker = Worker("compute", self._run, self._stop, failed)
+        self._ended = False
+        self._failed = failed
+        self._worker = Worker("compute", self._run, self._stop, self._fail)
 
     def __enter__(self) -> Compute:
         self._worker.__enter__()
@@ -83,11 +86,11 @@ class Compute:
         self._worker.__exit__(kind, error, trace)
 
     def urgent(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:
-        """Run a file for a question. Raises what `Interpreters.invoke` does."""
+        """Run a file for a question. Raises what `Interpreters.invoke` does, and RuntimeError once the thread ended."""
         return self._put(_URGENT, lambda: self._interpreters.invoke(model, inputs)).result()
 
     def background(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:
-        """Run a file for remembering. Raises what `Interpreters.invoke` does."""
+        """Run a file for remembering. Raises like `urgent`."""
         return self._put(_BACKGROUND, lambda: self._interpreters.invoke(model, inputs)).result()
 
     def _stop(self) -> None:
@@ -96,6 +99,8 @@ class Compute:
     def _put(self, priority: int, work: Callable[[], Floats] | None) -> Future[Floats]:
         call = _Call(priority, next(self._numbers), work)
         self._calls.put(call)
+        if self._ended:
+            self._refuse_all()
         return call.result
 
     def _run(self) -> None:
@@ -106,9 +111,24 @@ class Compute:
                 self._progress()
                 continue
             if call.work is None:
+                self._end()
                 return
             try:
                 call.result.set_result(call.work())
             except Exception as error:  # noqa: BLE001 - the caller's, who waits for it
                 call.result.set_exception(error)
             self._progress()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed(error)  # first: what ended the thread must be heard before what follows from it
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        """A call that nobody will run must not be waited for."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._calls.get_nowait().result.set_exception(RuntimeError("the compute thread has ended"))

@@ -1,7 +1,8 @@
-"""What the service manager and the board are told and asked."""
+"""What the service manager and the board are told and asked, and what the main thread is told."""
 
+from edge.service.commands import Commands, Failure, Order, Reload, Stop
 from edge.service.notify import Notifier
 from edge.service.systemd import Systemd
-from edge.service.vitals import Vitals
+from edge.service.vitals import Sample, Vitals
 
-__all__ = ["Notifier", "Systemd", "Vitals"]
+__all__ = ["Commands", "Failure", "Notifier", "Order", "Reload", "Sample", "Stop", "Systemd", "Vitals"]

@@ -3,10 +3,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import resource
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from edge.memory.content import ContentStore
 CAT = b"a cat, say"
 DIGEST = hashlib.sha256(CAT).digest()
 OTHER = hashlib.sha256(b"a dog").digest()
+Limit = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -31,17 +32,6 @@ def store(folder: Path) -> ContentStore:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
-
-
-@contextlib.contextmanager
-def file_size_limit(limit: int) -> Iterator[None]:
-    """What a quota does, done by the system: a file cannot grow beyond `limit` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextlib.contextmanager
@@ -99,14 +89,14 @@ def test_folders_are_closed_to_others(store: ContentStore, folder: Path) -> None
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / DIGEST.hex()[:2])} == {0o700}
 
 
-def test_failed_write_leaves_nothing_behind(store: ContentStore, folder: Path) -> None:
+def test_failed_write_leaves_nothing_behind(store: ContentStore, folder: Path, file_size_limit: Limit) -> None:
     with file_size_limit(4), pytest.raises(OSError, match="File too large"):
         store.put(DIGEST, CAT)
     assert names(folder) == []
     assert store.get(DIGEST) is None
 
 
-def test_failed_write_can_be_repeated(store: ContentStore) -> None:
+def test_failed_write_can_be_repeated(store: ContentStore, file_size_limit: Limit) -> None:
     with file_size_limit(4), pytest.raises(OSError, match="File too large"):
         store.put(DIGEST, CAT)
     assert store.put(DIGEST, CAT) is True
@@ -153,6 +143,7 @@ def test_store_says_whether_it_holds_a_file(store: ContentStore) -> None:
     assert not store.holds_any()
     store.put(DIGEST, CAT)
     assert store.holds_any()
+    assert (store.holds(DIGEST), store.holds(OTHER)) == (True, False)
 
 
 def test_content_whose_name_could_not_be_made_durable_is_not_kept(

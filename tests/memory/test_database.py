@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import DiskFullError, StoreError
-from edge.memory.database import SCHEMA, atomic, connect, translated
+from edge.memory.database import SCHEMA, atomic, connect, connect_reader, translated
 
 ITEM = "INSERT INTO items (digest, modality, source, bytes, added_at) VALUES (?, 'image', ?, 1, 0.0)"
 
@@ -89,17 +89,44 @@ def test_digest_is_unique(rows: sqlite3.Connection) -> None:
         rows.execute(ITEM, (b"1", "b"))
 
 
-def test_deleted_item_takes_its_embeddings_along(rows: sqlite3.Connection) -> None:
+def test_deleted_item_takes_its_embeddings_and_its_place_among_the_waiting_along(rows: sqlite3.Connection) -> None:
     rows.execute(ITEM, (b"1", "a"))
     rows.execute("INSERT INTO models (fingerprint) VALUES ('f')")
     rows.execute("INSERT INTO embeddings VALUES (1, 1, 11, x'00')")
+    rows.execute("INSERT INTO waiting VALUES (1)")
     rows.execute("DELETE FROM items")
-    assert count(rows, "embeddings") == 0
+    assert (count(rows, "embeddings"), count(rows, "waiting")) == (0, 0)
 
 
 def test_embedding_of_an_item_that_is_not_there_is_refused(rows: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
         rows.execute("INSERT INTO embeddings VALUES (1, 1, 11, x'00')")
+
+
+def test_item_that_is_not_there_cannot_wait(rows: sqlite3.Connection) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
+        rows.execute("INSERT INTO waiting VALUES (1)")
+
+
+def test_reader_sees_what_is_committed_and_cannot_write(path: Path, rows: sqlite3.Connection) -> None:
+    rows.execute(ITEM, (b"1", "a"))
+    with contextlib.closing(connect_reader(path)) as reader:
+        assert count(reader, "items") == 1
+        rows.execute(ITEM, (b"2", "b"))
+        assert count(reader, "items") == 2
+        with pytest.raises(sqlite3.OperationalError, match="attempt to write a readonly database"):
+            reader.execute("DELETE FROM items")
+
+
+def test_reader_of_a_folder_with_odd_characters_opens_that_folder(tmp_path: Path) -> None:
+    odd = tmp_path / "a?mode=rwc#%41 ü"
+    odd.mkdir()
+    with (
+        contextlib.closing(connect(odd / "memory.db")),
+        contextlib.closing(connect_reader(odd / "memory.db")) as reader,
+    ):
+        assert count(reader, "items") == 0
+    assert [file.name for file in odd.iterdir()] == ["memory.db"]
 
 
 def test_deleted_row_is_gone_from_the_bytes_of_the_file(path: Path) -> None:
@@ -130,11 +157,15 @@ def test_database_of_another_program_is_refused_and_left_as_it_is(path: Path, sc
     assert [file.name for file in path.parent.iterdir()] == ["memory.db"]
 
 
-def test_newer_schema_is_refused_with_both_and_left_as_it_is(path: Path) -> None:
+@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA + 1], ids=["older", "newer"])
+def test_other_schema_is_refused_with_both_and_left_as_it_is(path: Path, schema: int) -> None:
     connect(path).close()
-    run(path, f"PRAGMA user_version = {SCHEMA + 1}")
+    run(path, f"PRAGMA user_version = {schema}")
     before = path.read_bytes()
-    expected = f"{path} has schema {SCHEMA + 1}, this version reads {SCHEMA}: upgrade reminisce-edge"
+    expected = (
+        f"{path} has schema {schema}, this version reads {SCHEMA}:"
+        " use the version that wrote it, or choose another state folder"
+    )
     assert refusal_of(path) == expected
     assert path.read_bytes() == before
 
@@ -184,8 +215,7 @@ def test_full_database_is_a_full_disk_with_what_to_do_now(path: Path, rows: sqli
     (pages,) = rows.execute("PRAGMA page_count").fetchone()
     rows.execute(f"PRAGMA max_page_count = {pages}")
     expected = (
-        f"the disk of {path.parent} is full: free some space and run this again; "
-        "what was reported as remembered is safe"
+        f"the disk of {path.parent} is full: free some space and run this again; what was reported as accepted is safe"
     )
     with pytest.raises(DiskFullError, match=f"^{re.escape(expected)}$"), translated(path.parent), atomic(rows):
         rows.executemany(ITEM, ((number.to_bytes(2, "big"), "a") for number in range(1000)))

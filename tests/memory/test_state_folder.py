@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from edge.errors import StoreError
-from edge.items import Encoded
+from edge.items import Arrival, Verdict
 from edge.memory import Memory
 
-Build = Callable[..., Encoded]
+Named = Callable[[str], Arrival]
+Keep = Callable[..., list[Verdict]]
+Files = Callable[[Path], list[Path]]
 HOLDER = """
 import sys
 from pathlib import Path
@@ -25,11 +27,6 @@ with Memory(Path(sys.argv[1]), "bundle one"):
     print("open", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
 
 
 @contextlib.contextmanager
@@ -45,13 +42,15 @@ def held_by_another_process(state: Path) -> Iterator[subprocess.Popen[bytes]]:
             holder.kill()
 
 
-def content_files(state: Path) -> list[Path]:
-    return sorted(path for path in (state / "content").rglob("*") if path.is_file())
+@pytest.fixture
+def remember_a_cat(state: Path, keep: Keep) -> Callable[[], None]:
+    """Opens the memory, remembers a cat, closes it."""
 
+    def run() -> None:
+        with Memory(state, "bundle one") as memory:
+            keep(memory, "cat")
 
-def remember_a_cat(state: Path, encoded: Build) -> None:
-    with Memory(state, "bundle one") as memory:
-        memory.keep([encoded("cat")])
+    return run
 
 
 def refusal_of(state: Path) -> str:
@@ -60,10 +59,10 @@ def refusal_of(state: Path) -> str:
     return str(caught.value)
 
 
-def test_state_folder_is_made_with_its_parents_and_closed_to_others(tmp_path: Path, encoded: Build) -> None:
+def test_state_folder_is_made_with_its_parents_and_closed_to_others(tmp_path: Path, keep: Keep) -> None:
     state = tmp_path / "deep" / "state"
     with Memory(state, "bundle one") as memory:
-        memory.keep([encoded("cat")])
+        keep(memory, "cat")
         assert stat.S_IMODE(state.stat().st_mode) == 0o700
 
 
@@ -82,18 +81,26 @@ def test_state_of_another_program_is_refused_and_left_as_it_is(state: Path) -> N
     assert (state / "memory.db").read_bytes() == before
 
 
-def test_newer_state_is_refused_and_its_content_is_not_swept(state: Path, encoded: Build) -> None:
+@pytest.mark.parametrize("schema", [1, 3])
+def test_state_of_another_schema_is_refused_and_its_content_is_not_swept(
+    schema: int, state: Path, keep: Keep, content_files: Files
+) -> None:
     with Memory(state, "bundle one") as memory:
-        memory.keep([encoded("cat")])
-        memory._rows.execute("DELETE FROM items")  # as if a newer version kept its rows elsewhere
-        memory._rows.execute("PRAGMA user_version = 2")
-    assert refusal_of(state) == f"{state / 'memory.db'} has schema 2, this version reads 1: upgrade reminisce-edge"
+        keep(memory, "cat")
+        memory._rows.execute("DELETE FROM items")  # as if another version kept its rows elsewhere
+        memory._rows.execute(f"PRAGMA user_version = {schema}")
+    assert refusal_of(state) == (
+        f"{state / 'memory.db'} has schema {schema}, this version reads 2:"
+        " use the version that wrote it, or choose another state folder"
+    )
     assert len(content_files(state)) == 1
 
 
 @pytest.mark.parametrize("lost", ["gone", "empty"])
-def test_content_without_its_database_is_refused_and_not_swept(state: Path, encoded: Build, lost: str) -> None:
-    remember_a_cat(state, encoded)
+def test_content_without_its_database_is_refused_and_not_swept(
+    state: Path, lost: str, remember_a_cat: Callable[[], None], content_files: Files
+) -> None:
+    remember_a_cat()
     (state / "memory.db").unlink()
     if lost == "empty":
         (state / "memory.db").touch()
@@ -102,29 +109,33 @@ def test_content_without_its_database_is_refused_and_not_swept(state: Path, enco
     assert len(content_files(state)) == 1
 
 
-def test_folder_whose_first_start_was_killed_is_a_new_memory(state: Path, encoded: Build) -> None:
+def test_folder_whose_first_start_was_killed_is_a_new_memory(state: Path, remember_a_cat: Callable[[], None]) -> None:
     (state / "content").mkdir(parents=True)
     (state / "memory.db").touch()
-    remember_a_cat(state, encoded)
+    remember_a_cat()
 
 
-def test_database_that_is_damaged_is_refused_with_what_to_do(state: Path, encoded: Build) -> None:
-    remember_a_cat(state, encoded)
+def test_database_that_is_damaged_is_refused_with_what_to_do(
+    state: Path, remember_a_cat: Callable[[], None], content_files: Files
+) -> None:
+    remember_a_cat()
     (state / "memory.db").write_bytes(b"x" * 40_000)
     expected = f"{state} cannot be used (file is not a database): restore it from a backup, or move it away"
     assert refusal_of(state) == expected
     assert len(content_files(state)) == 1
 
 
-def test_damage_that_is_met_while_reading_is_a_store_error_too(state: Path, encoded: Build) -> None:
-    remember_a_cat(state, encoded)
+def test_damage_that_is_met_while_reading_is_a_store_error_too(
+    state: Path, remember_a_cat: Callable[[], None], named: Named
+) -> None:
+    remember_a_cat()
     with Memory(state, "bundle one") as memory:
         overwrite_all_but_the_first_page(state / "memory.db")
         expected = r"cannot be used \(database disk image is malformed\): restore it from a backup, or move it away"
         with pytest.raises(StoreError, match=expected):
             memory.partitions()
         with pytest.raises(StoreError, match=expected):
-            memory.knows(encoded("cat").digest)
+            memory.known(named("cat").digest)
 
 
 def overwrite_all_but_the_first_page(path: Path) -> None:
@@ -151,21 +162,21 @@ def test_refused_second_process_leaves_the_first_in_possession(state: Path) -> N
         refusal_of(state)
 
 
-def test_killed_process_holds_the_state_no_longer(state: Path, encoded: Build) -> None:
+def test_killed_process_holds_the_state_no_longer(state: Path, remember_a_cat: Callable[[], None]) -> None:
     with held_by_another_process(state) as holder:
         holder.kill()
         holder.wait()
-        remember_a_cat(state, encoded)
+        remember_a_cat()
 
 
-def test_closed_memory_can_be_opened_again_in_the_same_process(state: Path, encoded: Build) -> None:
-    remember_a_cat(state, encoded)
-    remember_a_cat(state, encoded)
+def test_closed_memory_can_be_opened_again_in_the_same_process(remember_a_cat: Callable[[], None]) -> None:
+    remember_a_cat()
+    remember_a_cat()
 
 
-def test_refusal_leaves_nothing_open(state: Path, encoded: Build) -> None:
-    remember_a_cat(state, encoded)
+def test_refusal_leaves_nothing_open(state: Path, remember_a_cat: Callable[[], None]) -> None:
+    remember_a_cat()
     (state / "memory.db").rename(state / "kept.db")
     refusal_of(state)
     (state / "kept.db").rename(state / "memory.db")
-    remember_a_cat(state, encoded)
+    remember_a_cat()

@@ -1,32 +1,114 @@
-"""The shipped image tower, and memories of its items."""
+"""The parts that remember, over a real memory; what they told whoever runs them."""
 
 from __future__ import annotations
 
+import io
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from edge.bundle import Bundle
+from edge.config import RememberConfig
+from edge.items import Offer
 from edge.memory import Memory
-from edge.remember import Elevator, Intake
-from edge.runtime import TowerRunner, choose_runtime
+from edge.remember import Elevator, Inbox, Intake
+from edge.runtime import TowerRunner, check_image
+from told import Told
+
+SIDE = 224
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def intake(image: TowerRunner, memory: Memory, told: Told) -> Intake:
+    """Up to the first exit, by eight."""
+    elevator = Elevator(image, image.spec.exits[0], batch=8)
+    return Intake(image, elevator, memory, on_outcome=told.outcome, failed=told.failures.append)
+
+
+@pytest.fixture
+def make_inbox(memory: Memory, told: Told) -> Callable[[RememberConfig], Inbox]:
+    """A builder: an inbox whose thread does not run so far."""
+
+    def build(config: RememberConfig) -> Inbox:
+        return Inbox(
+            memory,
+            config,
+            lambda content: check_image(content, SIDE),
+            on_accept=told.accept,
+            on_gate=told.gates.append,
+            on_drained=told.drain,
+            failed=told.failures.append,
+        )
+
+    return build
+
+
+@pytest.fixture
+def inbox(make_inbox: Callable[[RememberConfig], Inbox]) -> Inbox:
+    """One for which any disk is large enough; its thread does not run so far."""
+    return make_inbox(RememberConfig(min_free_mb=0))
 
 
 @pytest.fixture(scope="session")
-def image(bundle: Bundle) -> TowerRunner:
-    return TowerRunner(bundle.folder, bundle.manifest.tower("image"), choose_runtime("auto"), threads=2)
+def photo() -> Callable[[int], bytes]:
+    """A builder: `photo(7)` is a picture file of its own, always the same."""
+
+    def build(number: int) -> bytes:
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
+    return build
 
 
 @pytest.fixture
-def memory(bundle: Bundle, tmp_path: Path) -> Iterator[Memory]:
-    with Memory(tmp_path / "state", bundle.fingerprint) as memory:
-        yield memory
+def send(told: Told, photo: Callable[[int], bytes]) -> Callable[..., bool]:
+    """Offers to an inbox: `send(inbox, 7)` the photo of that number, `send(inbox, path=...)` what is named."""
+
+    def offer(
+        inbox: Inbox, content: bytes | int | None = None, *, path: Path | str | None = None, digest: bytes | None = None
+    ) -> bool:
+        given = photo(content) if isinstance(content, int) else content
+        return inbox.offer(
+            Offer(content=given, path=None if path is None else str(path), digest=digest, source="test"), told.verdict
+        )
+
+    return offer
 
 
 @pytest.fixture
-def intake(image: TowerRunner, memory: Memory) -> Intake:
-    return Intake(image, Elevator(image, image.spec.exits[0], batch=8), memory)
+def commits(memory: Memory) -> Iterator[list[str]]:
+    """One entry for each commit since."""
+    seen: list[str] = []
+    memory._rows.set_trace_callback(lambda statement: seen.append(statement) if statement == "COMMIT" else None)
+    yield seen
+    memory._rows.set_trace_callback(None)
+
+
+@pytest.fixture
+def durable(state: Path) -> Callable[[str], set[bytes]]:
+    """Digests of what a process would find that opens the folder now: `durable("waiting")`, `durable("embeddings")`."""
+
+    def find(table: str) -> set[bytes]:
+        query = f"SELECT digest FROM items JOIN {table} ON {table}.item = items.id"  # noqa: S608 - our own tables
+        with closing(sqlite3.connect(f"file:{state / 'memory.db'}?mode=ro", uri=True)) as rows:
+            return {
+                digest
+                for (digest,) in rows.execute(query)
+                if (state / "content" / digest.hex()[:2] / digest.hex()).is_file()
+            }
+
+    return find
 
 
 @pytest.fixture

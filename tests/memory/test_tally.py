@@ -1,0 +1,142 @@
+"""The tally, after whatever happened: what a plain model of the memory says, and what SQL counts at the next start."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from edge.items import Arrival, Embedded, Tally
+from edge.memory import Memory
+
+TEXTS = st.sampled_from([f"{number} " * number for number in range(1, 9)])
+DEPTHS = st.sampled_from([3, 11, 16])
+BUNDLES = st.sampled_from(["one", "two"])
+EMBEDDING = np.eye(8, dtype=np.float32)[0]
+
+
+def digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def arrival(text: str) -> Arrival:
+    return Arrival(content=text.encode(), digest=digest(text), modality="image", source=text, taken_at=None)
+
+
+@dataclass
+class Kept:
+    """One item of the model: its deepest exit by bundle, why it cannot be used, whether its file is gone."""
+
+    exits: dict[str, int] = field(default_factory=dict)
+    rejected: str | None = None
+    is_lost: bool = False
+
+
+class Life(RuleBasedStateMachine):
+    """A memory, the bundle that reads it, and its model; items get their ids in the order of `model`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.model: dict[str, Kept] = {}
+
+    @initialize(bundle=BUNDLES)
+    def open(self, bundle: str) -> None:
+        self.reader, self.memory = bundle, Memory(self.folder, bundle)
+
+    @rule(bundle=BUNDLES)
+    def reopen(self, bundle: str) -> None:
+        self.memory.__exit__(None, None, None)
+        self.open(bundle)
+
+    @rule(texts=st.lists(TEXTS, max_size=5))
+    def accept(self, texts: list[str]) -> None:
+        expected = [self.arrive(text) for text in texts]
+        verdicts = self.memory.accept([arrival(text) for text in texts])
+        assert [(verdict.state, verdict.reason) for verdict in verdicts] == expected
+
+    def arrive(self, text: str) -> tuple[str, str]:
+        kept = self.model.get(text)
+        if kept is None:
+            self.model[text] = Kept()
+        elif kept.is_lost:
+            kept.exits.pop(self.reader, None)
+            kept.is_lost, kept.rejected = False, None
+        else:
+            return ("duplicate", "") if kept.rejected is None else ("rejected", kept.rejected)
+        return "accepted", ""
+
+    @precondition(lambda self: self.waiting())
+    @rule(data=st.data(), depth=DEPTHS)
+    def index_some_that_wait(self, data: st.DataObject, depth: int) -> None:
+        self.index(data.draw(st.lists(st.sampled_from(self.waiting()), unique=True)), depth)
+
+    @precondition(lambda self: self.found())
+    @rule(data=st.data(), depth=DEPTHS)
+    def index_one_again(self, data: st.DataObject, depth: int) -> None:
+        self.index([data.draw(st.sampled_from(self.found()))], depth)
+
+    def index(self, texts: list[str], depth: int) -> None:
+        ids = list(self.model)
+        self.memory.index([Embedded(item=ids.index(text) + 1, depth=depth, embedding=EMBEDDING) for text in texts])
+        for text in texts:
+            exits = self.model[text].exits
+            exits[self.reader] = max(depth, exits.get(self.reader, 0))
+
+    @precondition(lambda self: self.waiting())
+    @rule(data=st.data())
+    def reject_one_that_waits(self, data: st.DataObject) -> None:
+        text = data.draw(st.sampled_from(self.waiting()))
+        self.memory.reject(self.memory.item(list(self.model).index(text) + 1), f"{text} is damaged")
+        self.model[text].rejected = f"{text} is damaged"
+        self.model[text].exits.clear()
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def lose_the_content_of_one(self, data: st.DataObject) -> None:
+        text = data.draw(st.sampled_from(list(self.model)))
+        name = digest(text).hex()
+        (self.folder / "content" / name[:2] / name).unlink(missing_ok=True)
+        self.model[text].is_lost = True
+
+    def found(self) -> list[str]:
+        return [text for text, kept in self.model.items() if kept.rejected is None and self.reader in kept.exits]
+
+    def waiting(self) -> list[str]:
+        return [text for text, kept in self.model.items() if kept.rejected is None and self.reader not in kept.exits]
+
+    @invariant()
+    def tally_says_what_there_is(self) -> None:
+        waiting, found = self.waiting(), self.found()
+        depths = [self.model[text].exits[self.reader] for text in found]
+        assert self.memory.tally == Tally(
+            items=len(waiting + found),
+            waiting=len(waiting),
+            waiting_bytes=sum(map(len, waiting)),
+            rejected=len(self.model) - len(waiting + found),
+            exits={depth: depths.count(depth) for depth in sorted(set(depths))},
+            content_bytes=sum(map(len, waiting + found)),
+        )
+
+    @invariant()
+    def what_waits_and_what_is_found_is_what_the_tally_says(self) -> None:
+        assert [item.source for item in self.memory.waiting(100)] == self.waiting()
+        parts = {part.depth: len(part.ids) for part in self.memory.partitions()}
+        assert parts == self.memory.tally.exits
+
+    def teardown(self) -> None:
+        self.memory.__exit__(None, None, None)
+        shutil.rmtree(self.folder)
+
+
+TestTallyInAnyLife = Life.TestCase
+TestTallyInAnyLife.settings = settings(
+    max_examples=100, stateful_step_count=30, deadline=None, derandomize=True, database=None
+)

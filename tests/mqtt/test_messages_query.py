@@ -1,0 +1,192 @@
+"""What comes in on `query` and `control`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from edge.config import MAX_LIMIT
+from edge.items import Question
+from edge.mqtt.messages import (
+    LONGEST_TEXT,
+    OPS,
+    OPS_NOT_YET,
+    SHORT_BYTES,
+    ControlMessage,
+    Parsed,
+    QueryMessage,
+    UnanswerableError,
+    parse_control,
+    parse_query,
+    question,
+    reply_to,
+)
+
+
+def query(**fields: object) -> QueryMessage:
+    return parse_query(json.dumps({"text": "a beach", **fields}).encode()).body
+
+
+def refusal(**fields: object) -> tuple[str, str]:
+    with pytest.raises(UnanswerableError) as caught:
+        query(**fields)
+    return caught.value.code, caught.value.message
+
+
+def order_refusal(**fields: object) -> tuple[str, str, str | None]:
+    with pytest.raises(UnanswerableError) as caught:
+        parse_control(json.dumps(fields).encode())
+    return caught.value.code, caught.value.message, caught.value.id
+
+
+def seconds_left(**fields: object) -> float:
+    """Until the deadline of a question that arrives now."""
+    asked = question(query(**fields), 5)
+    assert asked.deadline is not None
+    return asked.deadline - time.monotonic()
+
+
+def test_everything_that_can_be_asked_is_read() -> None:
+    fields = {"limit": 3, "deadline_ms": 250, "ts": 1.5, "sort": "time", "refine": False, "reply_to": "a/b"}
+    content = json.dumps({"v": 1, "id": "7", "text": "Zoë 写 🏖", **fields}).encode()
+    message = QueryMessage(
+        text="Zoë 写 🏖", limit=3, deadline_ms=250, ts=1.5, sort="time", refine=False, reply_to="a/b"
+    )  # fmt: skip
+    assert parse_query(content) == Parsed(message, "7", "")
+
+
+def test_question_has_the_configs_limit_unless_it_says_one() -> None:
+    assert question(query(), 5) == Question(text="a beach", limit=5)
+    assert question(query(limit=9, sort="time", refine=False), 5) == Question(
+        text="a beach", limit=9, sort="time", refine=False
+    )
+
+
+@pytest.mark.parametrize(
+    "fields", [{"limit": 1}, {"limit": MAX_LIMIT}, {"deadline_ms": 1}, {"deadline_ms": 3_600_000}, {"ts": 0}]
+)
+def test_value_at_the_end_of_its_range_is_taken(fields: dict[str, Any]) -> None:
+    (name,) = fields
+    assert getattr(query(**fields), name) == fields[name]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"limit": 0}, "limit is 0: must be 1 to 1000"),
+        ({"limit": -1}, "limit is -1: must be 1 to 1000"),
+        ({"limit": MAX_LIMIT + 1}, "limit is 1001: must be 1 to 1000"),
+        ({"limit": 5.0}, "limit is 5.0: must be a whole number"),
+        ({"limit": True}, "limit is True: must be a whole number"),
+        ({"limit": "5"}, "limit is '5': must be a whole number"),
+        ({"limit": 10**400}, f"limit is {10**400}: must be 1 to 1000"),
+        ({"deadline_ms": 0}, "deadline_ms is 0: must be 1 to 3600000"),
+        ({"deadline_ms": 3_600_001}, "deadline_ms is 3600001: must be 1 to 3600000"),
+        ({"deadline_ms": 1.5}, "deadline_ms is 1.5: must be a whole number"),
+        ({"ts": -1}, "ts is -1.0: must be seconds of Unix time, 0 to 253402300799"),
+        ({"ts": 10**400}, f"ts is {10**400}: must be a number"),
+        ({"ts": "now"}, "ts is 'now': must be a number"),
+        ({"sort": "size"}, "sort is 'size': must be one of relevance, time"),
+        ({"sort": None}, "sort is None: must be one of relevance, time"),
+        ({"refine": "no"}, "refine is 'no': must be true or false"),
+        ({"refine": 0}, "refine is 0: must be true or false"),
+        ({"reply_to": 5}, "reply_to is 5: must be a text"),
+        ({"text": None}, "text is None: must be a text"),
+        ({"text": ["a beach"]}, "text is ['a beach']: must be a text"),
+        ({"text": ""}, "text has 0 characters: must be 1 to 10000, not all blank"),
+        ({"text": " \t\n\u3000"}, "text has 4 characters: must be 1 to 10000, not all blank"),
+        ({"text": "x" * 10_001}, "text has 10001 characters: must be 1 to 10000, not all blank"),
+    ],
+)
+def test_question_that_is_not_asked_right_is_refused(fields: dict[str, object], message: str) -> None:
+    assert refusal(**fields) == ("bad_request", message)
+
+
+def test_question_without_text_is_refused() -> None:
+    with pytest.raises(UnanswerableError, match=r"^text is missing \(bad_request\)$"):
+        parse_query(b"{}")
+
+
+def test_longest_text_fits_into_a_question_also_as_escaped_json() -> None:
+    content = json.dumps({"text": "写" * LONGEST_TEXT}).encode()
+    assert len(content) <= SHORT_BYTES
+    assert len(parse_query(content).body.text) == LONGEST_TEXT
+
+
+def test_question_without_a_deadline_has_none() -> None:
+    assert question(query(ts=1.0), 5).deadline is None
+
+
+def test_deadline_counts_from_arrival() -> None:
+    assert seconds_left(deadline_ms=60_000) == pytest.approx(60, abs=5)
+
+
+def test_deadline_counts_from_the_time_of_asking_where_that_is_said() -> None:
+    assert seconds_left(deadline_ms=60_000, ts=time.time() - 20) == pytest.approx(40, abs=5)
+
+
+def test_deadline_that_has_passed_already_stays_passed() -> None:
+    assert seconds_left(deadline_ms=1_000, ts=time.time() - 20) == pytest.approx(-19, abs=5)
+    assert seconds_left(deadline_ms=1_000, ts=0) < -1e9
+
+
+def test_clock_that_is_ahead_does_not_lengthen_the_deadline() -> None:
+    assert seconds_left(deadline_ms=1_000, ts=time.time() + 3_600) == pytest.approx(1, abs=5)
+    assert seconds_left(deadline_ms=1_000, ts=253_402_300_799) <= 1
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_order_is_read(op: str) -> None:
+    content = json.dumps({"v": 1, "id": "7", "op": op, "reply_to": "a/b"}).encode()
+    assert parse_control(content) == Parsed(ControlMessage(op=op, reply_to="a/b"), "7", "")
+
+
+@pytest.mark.parametrize("op", OPS_NOT_YET)
+def test_order_that_is_not_supported_is_refused_by_name(op: str) -> None:
+    assert order_refusal(id="7", op=op) == ("not_supported", f"op {op!r} is not supported so far", "7")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "op is missing"),
+        ({"op": None}, "op is None: must be a text"),
+        ({"op": ["ping"]}, "op is ['ping']: must be a text"),
+        ({"op": "format"}, "op is 'format': must be one of ping, pause, resume"),
+        ({"op": "Ping"}, "op is 'Ping': must be one of ping, pause, resume"),
+        ({"op": ""}, "op is '': must be one of ping, pause, resume"),
+        ({"op": "x" * 1_000}, f"op is {'x' * 40!r}: must be one of ping, pause, resume"),
+        ({"op": "ping", "reply_to": 1}, "reply_to is 1: must be a text"),
+    ],
+)
+def test_order_that_is_not_given_right_is_refused(fields: dict[str, object], message: str) -> None:
+    assert order_refusal(id="7", **fields) == ("bad_request", message, "7")
+
+
+def test_reply_topic_is_found_also_in_a_message_that_is_refused() -> None:
+    assert reply_to(b'{"reply_to": "a/b", "text": 3, "v": 9}') == "a/b"
+    assert reply_to(b'{"reply_to": "\\ud800"}') == "\ud800"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xd8\xff",
+        b"{",
+        b"[]",
+        b"3",
+        b"null",
+        b'"reply_to"',
+        b"{}",
+        b'{"reply_to": null}',
+        b'{"reply_to": ["a"]}',
+        b'{"reply_to": "a", "x": ' + b"[" * 60_000 + b"}",
+        b'{"reply_to": "a"}' + b" " * SHORT_BYTES,
+    ],
+)
+def test_payload_without_a_reply_topic_has_none(content: bytes) -> None:
+    assert reply_to(content) is None

@@ -1,0 +1,224 @@
+"""PROTOCOL.md says what the code does, all of it and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import pytest
+
+from edge import daemon
+from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
+from edge.engine import Engine
+from edge.items import Answer, Hit, Item, Outcome, Verdict
+from edge.mqtt import Topics, gate_event, link, messages, outcome_event, replies, topics
+from edge.mqtt.messages import NOT_YET, OPS, OPS_NOT_YET, ControlMessage, IngestMessage, QueryMessage
+from edge.remember import Gate
+from edge.remember.files import LARGEST_FILE
+from edge.report import device_info, device_state
+from edge.service import Vitals
+
+EDGE = Path(link.__file__).parents[1]
+PAGE = (EDGE / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
+ITEM = Item(id=1, digest=bytes(32), modality="image", source="a.jpg", bytes=9, added_at=1.0, taken_at=None)
+MESSAGES = {"Ingest": IngestMessage, "Query": QueryMessage, "Control": ControlMessage}
+TYPES: dict[str, set[type]] = {"text": {str}, "number": {int, float}, "true or false": {bool}}
+
+
+def section(title: str) -> str:
+    """The text below a heading."""
+    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def rows(title: str, header: str) -> list[list[str]]:
+    """The cells of the table of a section that has this header."""
+    pattern = rf"^\| {re.escape(header)} \|\n\|[- |]+\|\n((?:\|.*\n)+)"
+    (table,) = re.findall(pattern, section(title), re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def documented(title: str) -> dict[str, tuple[str, bool]]:
+    """Type of each field of a message, and whether it is supported."""
+    return {
+        names(field)[0]: (kind, meaning != "*not supported*")
+        for field, kind, meaning in rows(title, "field | type | meaning")
+    }
+
+
+def keys(payload: bytes) -> set[str]:
+    """Of a payload, without the version that all have."""
+    fields = json.loads(payload)
+    assert fields.pop("v") == 1
+    return set(fields)
+
+
+def test_every_topic_is_one_of_the_code_and_the_other_way_round() -> None:
+    ours = Topics("dev1")
+    properties = {name for name, value in vars(Topics).items() if isinstance(value, property)} - {"base"}
+    stand_ins = {"<device>": "dev1", "<modality>": "image", "…": "me/1"}
+    page = set()
+    for cell, direction, *_ in rows("Topics", "topic | direction | QoS, retained | payload"):
+        topic = names(cell)[0]
+        for name, value in stand_ins.items():
+            topic = topic.replace(name, value)
+        page.add((topic, direction))
+    inwards = {ours.ingest, ours.raw("image"), ours.query, ours.control}
+    outwards = {getattr(ours, name) for name in properties} - inwards | {ours.reply("me", "1")}
+    assert page == {(topic, "in") for topic in inwards} | {(topic, "out") for topic in outwards}
+
+
+@pytest.mark.parametrize("title", MESSAGES)
+def test_fields_of_a_message_are_those_that_are_read_or_refused(title: str) -> None:
+    fields = {field.name for field in dataclasses.fields(MESSAGES[title])} | {"id", "v"}
+    page = documented(title)
+    assert {name for name, (_, is_supported) in page.items() if is_supported} == fields
+    assert {name for name, (_, is_supported) in page.items() if not is_supported} == set(NOT_YET[title.lower()])
+
+
+@pytest.mark.parametrize("title", MESSAGES)
+def test_types_of_the_fields_are_those_of_the_code(title: str) -> None:
+    page = documented(title)
+    for name, hint in typing.get_type_hints(MESSAGES[title]).items():
+        kinds = set(typing.get_args(hint) or [hint]) - {NoneType}
+        if typing.get_origin(hint) is typing.Literal:
+            kinds = {type(value) for value in typing.get_args(hint)}
+        assert kinds <= TYPES[page[name][0]], name
+
+
+def test_values_of_sort_are_those_of_the_code() -> None:
+    ((_, _, meaning),) = [row for row in rows("Query", "field | type | meaning") if row[0] == "`sort`"]
+    assert names(meaning) == list(typing.get_args(typing.get_type_hints(QueryMessage)["sort"]))
+
+
+def test_ops_are_those_that_are_obeyed_and_those_that_are_refused() -> None:
+    ((_, _, meaning),) = [row for row in rows("Control", "field | type | meaning") if row[0] == "`op`"]
+    assert names(meaning) == list(OPS)
+    (refused,) = re.findall(r"The ops (.*?) are \*not supported\*", section("Control"), re.DOTALL)
+    assert names(refused) == list(OPS_NOT_YET)
+
+
+def made_events() -> dict[str, set[str]]:
+    """The fields of each type of event, as the code makes them."""
+    verdicts = [Verdict(state, bytes(32), "r") for state in ("accepted", "duplicate", "rejected", "unknown")]
+    payloads = [replies.verdict_event(verdict, "id", "w") for verdict in verdicts]
+    payloads += [outcome_event(Outcome(item=ITEM, state="indexed")), gate_event("full"), gate_event("open")]
+    events = [json.loads(payload) for payload in payloads]
+    return {event["type"]: set(event) - {"v", "type", "item", "id"} for event in events}
+
+
+def test_events_have_the_types_and_fields_of_the_table() -> None:
+    page = {names(kind)[0]: set(names(more)) for kind, _, more in rows("Events", "type | meaning | more fields")}
+    made = made_events()
+    assert set(page) == set(replies.EVENT_TYPES) == set(made)
+    page["busy"] -= set(typing.get_args(Gate))  # values of `reason`, checked below
+    assert page == made
+
+
+def test_reasons_of_busy_are_those_of_the_gate() -> None:
+    (more,) = [more for kind, _, more in rows("Events", "type | meaning | more fields") if kind == "`busy`"]
+    assert names(more) == ["reason", *(gate for gate in typing.get_args(Gate) if gate != "open")]
+
+
+def raised_codes() -> Iterator[str]:
+    """Every code that the source gives to an error, wherever it stands."""
+    for path in EDGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                first = node.args[0]
+                if node.func.id in {"RefusedError", "UnanswerableError", "_error"} and isinstance(first, ast.Constant):
+                    yield str(first.value)
+
+
+def test_error_codes_are_those_that_the_code_gives() -> None:
+    page = [names(code)[0] for code, _ in rows("Error codes", "code | meaning")]
+    assert page == list(replies.ERROR_CODES)
+    assert set(raised_codes()) == set(page)
+
+
+def test_reply_has_the_fields_of_the_table() -> None:
+    hit = Hit(ITEM, 8, 0.5)
+    found = Answer(
+        question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1
+    )  # fmt: skip
+    told = {names(field)[0]: names(meaning) for field, meaning in rows("Query", "field | meaning")}
+    assert set(told) | set(told["took_ms"]) | {"id", "final"} == keys(replies.answer(found, "1", "w")) | {"error"}
+    assert set(told["results"]) == set(json.loads(replies.answer(found, "1", ""))["results"][0])
+    refusal = json.loads(replies.error(messages.UnanswerableError("version", "m"), None))
+    assert told["error"] == list(refusal["error"])
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with Engine(Config(), tmp_path_factory.mktemp("state") / "state") as engine:
+        yield engine
+
+
+def test_info_has_the_fields_that_are_listed(engine: Engine) -> None:
+    info = json.loads(device_info(Config(), engine))
+    listed = re.sub(r"\((.*?)\)", "", section("Info"), flags=re.DOTALL)
+    assert names(listed) == [name for name in info if name != "v"]
+    (model,), (limits,) = (
+        re.findall(rf"`{name}` \((.*?)\)", section("Info"), re.DOTALL) for name in ("model", "limits")
+    )
+    assert names(model) == list(info["model"])
+    assert names(limits) == list(info["limits"])
+    assert info["limits"] == {"payload_bytes": PAYLOAD_BYTES, "limit": MAX_LIMIT, "waiting": Config().recall.waiting}
+
+
+def test_state_has_the_fields_of_the_table_but_for_those_that_may_be_absent(engine: Engine, tmp_path: Path) -> None:
+    page = {name: meaning for cell, meaning in rows("State", "field | meaning") for name in names(cell)}
+    absent = {name for name, meaning in page.items() if "absent" in meaning}
+    made = keys(device_state(engine, Vitals(tmp_path).sample()))
+    assert absent == {"busy", "temperature_c"}
+    assert made - absent == set(page) - absent
+
+
+def test_state_names_why_it_is_busy(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.inbox, "gate", "disk_full")
+    hot = dataclasses.replace(Vitals(tmp_path).sample(), temperature_c=51.5)
+    state = json.loads(device_state(engine, hot))
+    assert (state["busy"], state["temperature_c"]) == ("disk_full", 51.5)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_reply_to_an_order_has_the_fields_that_the_page_names(engine: Engine, op: str) -> None:
+    (told,) = re.findall(r"The reply has (.*?)\.", section("Control"))
+    assert names(told) == list(daemon._obey(engine, op))
+
+
+def numbers() -> Mapping[str, tuple[str, Any]]:
+    """Where a number stands in the page, and what it must be."""
+    return {
+        "version": (r"^# The MQTT protocol, version (\d+)", messages.VERSION),
+        "other version": (r"another version than (\d+)", messages.VERSION),
+        "will delay": (r"the will is delayed by (\d+) s", link._WILL_DELAY_S),
+        "state": (r"what that takes, every (\d+) s", daemon.STATE_S),
+        "reply topic": (r"in at most (\d+) characters; a question", topics.LONGEST),
+        "id": (r"`id` \(a text of at most (\d+) characters\)", messages._LONGEST_ID),
+        "source": (r"for people; at most (\d+) characters", messages._LONGEST_SOURCE),
+        "payload": (r"A payload has at most (\d+) bytes", PAYLOAD_BYTES),
+        "file": (r"A file named by `path` has at most (\d+) bytes", LARGEST_FILE),
+        "question": (r"A question has at most (\d+) bytes", messages.SHORT_BYTES),
+        "text": (r"the question, at most (\d+) characters", messages.LONGEST_TEXT),
+        "limit": (r"answers wanted, 1 to (\d+)", MAX_LIMIT),
+        "deadline": (r"\| 1 to (\d+), from `ts`", messages._LONGEST_DEADLINE_MS),
+        "packet": (r"`max_packet_size (\d+)`", link.PACKET_BYTES),
+    }
+
+
+@pytest.mark.parametrize("name", numbers())
+def test_number_is_the_one_of_the_code(name: str) -> None:
+    pattern, value = numbers()[name]
+    assert [float(found) for found in re.findall(pattern, PAGE, re.MULTILINE)] == [float(value)]
