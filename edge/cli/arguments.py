@@ -14,6 +14,7 @@ from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
 from edge.config import MAX_LIMIT
+from edge.signals import signals_held
 
 Command = Callable[[argparse.Namespace], int]
 _CODES = """\
@@ -132,7 +133,8 @@ def _add_demo(command: Callable[[str, Command, str, str, str], argparse.Argument
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge.demo.tour import run_tour  # noqa: PLC0415 - the other commands start without the tour's packages
+    with signals_held():
+        from edge.demo.tour import run_tour  # noqa: PLC0415 - the other commands start without the tour's packages
 
     return run_tour(settings(options.config), options.photos, options.sheet, as_json=options.json)
 

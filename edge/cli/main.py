@@ -12,15 +12,14 @@ from collections.abc import Sequence
 
 from edge.cli.arguments import make_parser
 from edge.errors import ReminisceError
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
+from edge.signals import STOPPING
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR)
     options = make_parser().parse_args(arguments)
-    for number in _SIGNALS:
+    for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as the shell's jobs in the background have SIGINT
             signal.signal(number, _interrupt)
     for stream in (sys.stdin, sys.stdout):
@@ -46,6 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    for number in _SIGNALS:
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)  # an impatient second one must not stop what is cleaned up on the way out
     raise KeyboardInterrupt

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import ReminisceError
+from edge.signals import signals_held
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _START_S = 60  # for a slow and busy board
 _STOP_S = 5.0
 
@@ -61,20 +60,6 @@ def running(name: str, command: list[str], folder: Path) -> Iterator[Child]:
             )
             stack.callback(_end, child)
         yield Child(name, child, log)
-
-
-@contextmanager
-def signals_held() -> Iterator[None]:
-    """Signals that come in between are handled afterwards: what is half started or half ended would have no owner."""
-    came: list[int] = []
-    before = [(number, signal.signal(number, lambda number, _frame: came.append(number))) for number in _SIGNALS]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-        for late in came:
-            signal.raise_signal(late)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

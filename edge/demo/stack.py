@@ -13,9 +13,10 @@ from pathlib import Path
 
 from edge.config import Config
 from edge.demo.broker import tour_broker
-from edge.demo.children import running, signals_held
+from edge.demo.children import running
 from edge.errors import ReminisceError
 from edge.mqtt import Requester, Topics
+from edge.signals import signals_held
 
 _DEVICE = "demo"
 
