@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from board import CHECKOUT, ELSEWHERE, Board, Command, may_be, new_board, read_transcript
+from board import APT, CHECKOUT, PIP, Board, Command, may_be, new_board, read_transcript
 from edge.config import load_config
 from edge.demo import DEMO_PICTURES
 from edge.mqtt import Topics
@@ -112,7 +112,7 @@ def test_command_goes_on_until_the_shell_takes_it_for_complete() -> None:
 
 
 def test_only_apt_and_pip_are_not_run() -> None:
-    left = [command.text for command in COMMANDS if command.text.startswith(ELSEWHERE)]
+    left = [command.text for command in COMMANDS if command.text.startswith((APT, PIP))]
     assert left == [
         "sudo apt install python3-venv mosquitto mosquitto-clients openssl",
         "python3 -m venv /opt/reminisce && /opt/reminisce/bin/pip install .",
