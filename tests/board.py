@@ -12,7 +12,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from tempfile import TemporaryDirectory
 from brokers import Mosquitto, free_port
 from daemons import ServiceManager
 from programs import program
+from waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LONGEST_S = 60  # of one command, on a slow and busy board
@@ -197,10 +197,11 @@ class Board:
                 text=True,
             )
         )
-        end = time.monotonic() + LONGEST_S
-        while self.broker.log.read_bytes().count(b"Sending SUBACK") == before:
-            assert time.monotonic() < end, f"{command}: does not subscribe"
-            time.sleep(0.01)
+        wait_until(
+            lambda: self.broker.log.read_bytes().count(b"Sending SUBACK") > before,
+            f"a subscription: {command}",
+            LONGEST_S,
+        )
 
     def _said_meanwhile(self) -> str:
         said = [process.communicate(timeout=LONGEST_S)[0] for process in self._background]

@@ -180,6 +180,11 @@ def test_another_machine_hears_over_the_network_that_the_device_is_online(walk: 
     assert walk.board.run(command, here=tmp_path, HOME=str(tmp_path)) == "online"
 
 
+def test_status_can_be_asked_by_the_user_whose_file_is_shown(walk: Walk) -> None:
+    (command,) = in_code(rows()["a look"], "reminisce ")
+    assert walk.board.run(command).startswith("dev1 is online\n")
+
+
 @pytest.mark.parametrize("key", ["a broker elsewhere", "no TCP at all", "photos on its disk"])
 def test_settings_of_the_table_are_settings(tmp_path: Path, key: str) -> None:
     settings = [*in_code(rows()[key], "mqtt: {"), *in_code(rows()[key], "remember: {")]
