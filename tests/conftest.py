@@ -14,6 +14,7 @@ import pytest
 
 from brokers import mosquitto, secure_broker
 from daemons import daemon
+from disks import disk
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.engine import Engine
@@ -22,7 +23,7 @@ from edge.memory import Memory
 from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
 
-__all__ = ["daemon", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
+__all__ = ["daemon", "disk", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -86,6 +86,21 @@ def test_message_whose_acknowledgement_is_lost_comes_again_and_is_kept_once(
     look_into(daemon.state).check_indexed([item, following])
 
 
+def test_message_that_breaks_off_in_its_middle_comes_again_whole(
+    mosquitto: Mosquitto, tmp_path: Path, photos: Iterator[bytes]
+) -> None:
+    with Proxy(mosquitto.host, mosquitto.port) as proxy:
+        daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto, port=proxy.port))
+        with daemon, Publisher(reach(mosquitto), daemon.topics) as publisher:
+            broken = proxy.pipe("-ingest")
+            broken.down_left = 10_000
+            sent = [publisher.send(next(photos)) for _ in range(3)]
+            publisher.await_told(sent, "indexed")
+            assert broken.down_left == 0
+    assert not publisher.events("rejected", "duplicate")
+    look_into(daemon.state).check_indexed(sent)
+
+
 @pytest.mark.slow
 def test_connection_that_goes_silent_is_noticed_and_what_was_sent_meanwhile_arrives(
     mosquitto: Mosquitto, tmp_path: Path, photos: Iterator[bytes]
@@ -99,6 +114,30 @@ def test_connection_that_goes_silent_is_noticed_and_what_was_sent_meanwhile_arri
             assert publisher.told(*SETTLED) == set(sent)
             assert {"status": "offline"} not in [told.fields for told in publisher.heard]
     look_into(daemon.state).check_indexed(sent)
+
+
+def test_daemon_that_starts_before_its_broker_comes_online_with_it(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    mosquitto.stop()
+    daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto))
+    daemon.launch()
+    try:
+        daemon.await_log("no connection to the broker: [Errno 111] Connection refused")
+        mosquitto.start()
+        with daemon.requester() as client:
+            client.wait_until_online(PATIENCE_S)
+        daemon.stop()
+    finally:
+        daemon.kill()
+
+
+@pytest.mark.parametrize("fault", ["killed", "silent"])
+def test_daemon_that_cannot_reach_its_broker_ends_all_the_same(
+    mosquitto: Mosquitto, tmp_path: Path, fault: str
+) -> None:
+    proxy = Proxy(mosquitto.host, mosquitto.port)
+    with proxy, Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto, port=proxy.port)) as daemon:
+        mosquitto.kill() if fault == "killed" else proxy.lose_everything()
+        daemon.stop(timeout_s=5)
 
 
 @pytest.mark.slow
