@@ -8,7 +8,9 @@ from collections.abc import Callable
 SECONDS = 20.0  # for a slow and busy machine
 
 
-def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = SECONDS) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str | Callable[[], str] = "what the test waits for", seconds: float = SECONDS
+) -> None:
     """Return once the condition holds. Raises AssertionError naming `what`, or what that returns, when it does not."""
     end = time.monotonic() + seconds
     while not condition():

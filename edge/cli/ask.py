@@ -9,6 +9,7 @@ import time
 from edge.cli.settings import requester, settings
 from edge.mqtt import Reply, read_reply
 
+ONLINE_S = 5  # what is retained comes at once
 ANSWER_S = 60  # a slow board, behind other questions
 
 
@@ -17,6 +18,7 @@ def ask(options: argparse.Namespace) -> int:
     config = settings(options.config)
     fields = {"text": options.text, "sort": options.sort, "limit": options.limit}
     with requester(config) as client:
+        client.wait_until_online(ONLINE_S)
         reply = client.request(client.topics.query, fields, ANSWER_S)
     print(json.dumps(reply) if options.json else _text(read_reply(reply)))
     return 0

@@ -24,7 +24,10 @@ def status(options: argparse.Namespace) -> int:
     with requester(config, (topics.info, topics.state), lambda topic, payload: told.put((topic, payload))):
         found = _collect(names, told)
     if "status" not in found:
-        raise BrokerError(f"the broker knows no device {config.device!r}: is `reminisce run` up, with this broker?")
+        raise BrokerError(
+            f"the device {config.device!r} has never been heard of at this broker: is `reminisce run` up, with this"
+            f" `device` and broker in its config, and may we read {topics.status}?"
+        )
     print(json.dumps(found) if options.json else _text(config.device, found))
     return 0 if found["status"] == ONLINE.decode() else 1
 

@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,7 @@ from edge.mqtt.replies import OFFLINE, ONLINE, encode
 from edge.mqtt.topics import Topics
 
 CONNECT_S = 10  # how long the broker may take
-_BROKEN_OFF = 3  # connections lost at one message before it is taken for the reason
+_BROKEN_OFF = 3  # connections that the broker ended at one message before it is taken for the reason
 
 
 class Requester:
@@ -44,9 +45,9 @@ class Requester:
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_up = threading.Event()
         self._is_online = threading.Event()
-        self._lost = 0
+        self._made = 0  # connections since something was achieved
         session = Session(client_id=name, subscriptions=(self._mine, topics.status, *listen))
-        handlers = Handlers(on_message=self._came, on_up=self._is_up.set, on_down=self._down)
+        handlers = Handlers(on_message=self._came, on_up=self._up, on_down=self._down)
         self._link = Link(config, password, session, handlers)
         self.status = ""
 
@@ -64,6 +65,11 @@ class Requester:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._link.stop(timeout_s=0)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self._link.is_up
 
     @property
     def is_v5(self) -> bool:
@@ -85,16 +91,16 @@ class Requester:
 
     def send(self, message: Outgoing) -> None:
         """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
-        if self._lost >= _BROKEN_OFF:
+        if self._made > _BROKEN_OFF:
             raise BrokerError(
-                f"the broker at {self._address} closed the connection {self._lost} times: its log says why"
+                f"the broker at {self._address} closed the connection {self._made - 1} times: its log says why"
                 " (for mosquitto, max_packet_size must be at least 8650752)"
             )
         self._link.publish(message)
 
     def heard(self) -> None:
         """Something was achieved: connections lost before do not count any more."""
-        self._lost = 0
+        self._made = 1
 
     def request(self, topic: str, fields: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a question or an order, wait for its reply. Raises RefusedError with the daemon's error, BrokerError."""
@@ -105,12 +111,7 @@ class Requester:
             # `reply_to` and `id` inside the payload are for 3.1.1; with MQTT 5 they are right as well.
             payload = encode({"id": name, "reply_to": self._mine, **fields})
             self.send(Outgoing(topic, payload, reply_topic=self._mine, correlation=name.encode()))
-            reply = answers.get(timeout=timeout_s)
-        except queue.Empty:
-            why = "is offline" if self.status == OFFLINE.decode() else f"did not answer within {timeout_s:.0f} s"
-            raise BrokerError(
-                f"the device {self.topics.device!r} {why}: is `reminisce run` up, and may we use its topics?"
-            ) from None
+            reply = self._wait_for_answer(answers, timeout_s)
         finally:
             del self._waiting[name]
         if error := reply.get("error"):
@@ -121,6 +122,16 @@ class Requester:
     def _address(self) -> str:
         return self._config.socket or f"{self._config.host}:{self._config.port}"
 
+    def _wait_for_answer(self, answers: queue.SimpleQueue[dict[str, Any]], timeout_s: float) -> dict[str, Any]:
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                return answers.get(timeout=min(left, 1.0))
+            if self.status == OFFLINE.decode():
+                break
+        why = "is offline" if self.status == OFFLINE.decode() else f"did not answer within {timeout_s:.0f} s"
+        raise BrokerError(f"the device {self.topics.device!r} {why}: is `reminisce run` up, and may we use its topics?")
+
     def _wait_for_connection(self) -> None:
         end = time.monotonic() + CONNECT_S
         while not self._is_up.is_set():
@@ -130,12 +141,16 @@ class Requester:
                 if time.monotonic() < end:
                     continue
                 reason = "it does not answer (one that knows only MQTT 3.1.1 needs `mqtt.protocol: 3.1.1`)"
-            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}")
+            hint = "is it running, and is `mqtt` in the config right?"
+            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}; {hint}")
+
+    def _up(self) -> None:
+        self._made += 1
+        self._is_up.set()
 
     def _down(self, reason: str) -> None:
         if not self._is_up.is_set():
             self._news.put(reason)
-        self._lost += 1
 
     def _came(self, message: Incoming) -> None:
         if message.topic == self.topics.status:
