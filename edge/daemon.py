@@ -4,7 +4,7 @@
            ──► mqtt/desk.py ────► recall/questions.py ──► recall/retriever.py ──► the reply
 
 Threads: "memory-writer" writes SQLite, "compute" invokes, "inbox" makes durable what arrives, "remember" decodes and
-embeds what waits, "recall" answers; two of the MQTT clients, which only parse and enqueue; this one attends.
+embeds what waits, "recall" answers; three of the MQTT clients, which only parse and enqueue; this one attends.
 What the parts do with each other is in engine.py.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -26,7 +25,6 @@ from edge.report import device_info, device_state
 from edge.service import Commands, Failure, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
 
 STATE_S = 10.0  # how often `state` is published
-_TURN_S = 0.0005  # of the interpreter
 _HOME = Path("~/.local/share/reminisce")
 _log = logging.getLogger(__name__)
 
@@ -34,9 +32,6 @@ _log = logging.getLogger(__name__)
 def run(config_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises what made it impossible: ReminisceError for what a user can correct."""
     return_large_blocks()
-    # A thread that waits for a message gives the interpreter away several times for each; at Python's 5 ms a turn, one
-    # that computes makes it wait longer than the message takes.
-    sys.setswitchinterval(_TURN_S)
     commands, systemd = Commands(), Systemd.from_environ(os.environ)
     commands.catch_signals()
     with closing(Notifier(systemd)) as notifier:
