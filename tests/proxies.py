@@ -72,8 +72,9 @@ class Proxy:
         self._threads = [threading.Thread(target=self._accept, name="proxy", daemon=True)]
 
     def pipe(self, client: str) -> Pipe:
-        """The newest connection of a client with an id like that: it stands at the head of the first packet."""
-        return next(pipe for pipe in reversed(self._pipes) if client.encode() in pipe.opening[:100])
+        """The newest connection of the client with this id."""
+        id_ = len(client).to_bytes(2, "big") + client.encode()  # as it stands in the first packet
+        return next(pipe for pipe in reversed(self._pipes) if id_ in pipe.opening)
 
     def lose_everything(self) -> None:
         """Both directions go silent, and nobody is told."""

@@ -132,8 +132,7 @@ class Uploader:
         try:
             content = file.read_bytes()
             before = len(content)
-            largest = client.largest_payload if client.is_v5 else (client.largest_payload - _AROUND_BYTES) * 3 // 4
-            if before > largest:
+            if before > (largest := _largest(client)):
                 content = shrink(content, largest)
         except (OSError, UnreadableItemError) as error:
             reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
@@ -157,7 +156,7 @@ class Uploader:
     def _send(self, client: Requester, name: str, one: _Pending) -> None:
         one.asked_at, one.is_sent, one.is_asked = time.monotonic(), True, False
         source = printable(one.file)
-        if client.is_v5:
+        if client.carries_properties:
             user = (("id", name), ("source", source))
             client.send(Outgoing(client.topics.raw("image"), one.content, user=user))
         else:
@@ -227,3 +226,9 @@ class Uploader:
         for name, one in self._pending.items():
             if which(one):
                 self._ask(client, name, one)
+
+
+def _largest(client: Requester) -> int:
+    """Bytes of content that fit into one message; base64 makes four of three."""
+    whole = client.largest_payload
+    return whole if client.carries_properties else (whole - _AROUND_BYTES) * 3 // 4
