@@ -90,13 +90,17 @@ class Requester:
             )
 
     def send(self, message: Outgoing) -> None:
-        """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
+        """Publish. Raises RefusedError when it is too large, BrokerError as `check` does."""
+        self.check()
+        self._link.publish(message)
+
+    def check(self) -> None:
+        """Raises BrokerError when the broker keeps breaking off, without anything achieved in between."""
         if self._made > _BROKEN_OFF:
             raise BrokerError(
                 f"the broker at {self._address} closed the connection {self._made - 1} times: its log says why"
                 " (for mosquitto, max_packet_size must be at least 8650752)"
             )
-        self._link.publish(message)
 
     def heard(self) -> None:
         """Something was achieved: connections lost before do not count any more."""
