@@ -35,6 +35,7 @@ def run(config_file: Path | None) -> None:
     commands.catch_signals()
     with closing(Notifier(systemd)) as notifier:
         Daemon(config_file, systemd, notifier, commands).run()
+        commands.ignore_signals()
 
 
 class Daemon:

@@ -152,7 +152,7 @@ class Uploader:
     def _send(self, client: Requester, name: str, one: _Pending) -> None:
         one.asked_at, one.is_sent, one.is_asked = time.monotonic(), True, False
         source = printable(one.file)
-        if client.is_v5:
+        if client.carries_properties:
             user = (("id", name), ("source", source))
             client.send(Outgoing(client.topics.raw("image"), one.content, user=user))
         else:
@@ -231,7 +231,13 @@ def _read(file: Path, client: Requester) -> tuple[bytes, int | None]:
     content = file.read_bytes()
     if not content:
         raise UnreadableItemError("the file is empty")
-    largest = client.largest_payload if client.is_v5 else (client.largest_payload - _AROUND_BYTES) * 3 // 4
+    largest = _largest(client)
     if len(content) <= largest:
         return content, None
     return shrink(content, largest), len(content)
+
+
+def _largest(client: Requester) -> int:
+    """Bytes of content that fit into one message; base64 makes four of three."""
+    whole = client.largest_payload
+    return whole if client.carries_properties else (whole - _AROUND_BYTES) * 3 // 4

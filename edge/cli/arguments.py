@@ -93,7 +93,8 @@ def make_parser() -> argparse.ArgumentParser:
             "--config",
             type=Path,
             metavar="FILE",
-            help="settings, like config.yaml (default: /etc/reminisce/config.yaml if it is there)",
+            help="settings, like config.yaml (default: the first that is there of ~/.config/reminisce/config.yaml"
+            " and /etc/reminisce/config.yaml)",
         )
         one.set_defaults(command=does, interrupted=interrupted)
         return one

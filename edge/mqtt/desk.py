@@ -59,9 +59,11 @@ class Desk:
         """Leave; a device that will be back at once need not say so."""
         self._link.stop(Outgoing(self._topics.status, replies.OFFLINE, is_retained=True) if says_offline else None)
 
-    def tell_event(self, payload: bytes) -> None:
-        """Publish an event; kept while the broker is away, up to a bound."""
-        self._publish(Outgoing(self._topics.event, payload))
+    def tell_event(self, payload: bytes, then: Callable[[], None] | None = None) -> None:
+        """Publish an event; kept while the broker is away, up to a bound. `then` is called once the broker has it."""
+        refusal = self._publish(Outgoing(self._topics.event, payload), then)
+        if refusal is not None and then is not None:  # it never will
+            then()
 
     def tell_state(self, payload: bytes) -> None:
         """Publish the state; the last one is told again on each connection."""
@@ -132,10 +134,10 @@ class Desk:
             shorter = replies.error(refusal, id_)
             self._publish(Outgoing(sender.topic, shorter, qos=sender.qos, correlation=sender.correlation))
 
-    def _publish(self, message: Outgoing) -> RefusedError | None:
+    def _publish(self, message: Outgoing, then: Callable[[], None] | None = None) -> RefusedError | None:
         """Returns why the broker would not take it."""
         try:
-            self._link.publish(message)
+            self._link.publish(message, then)
         except RefusedError as error:
             _log.error("a message to %s cannot be sent: %s", message.topic, error.message)
             return error

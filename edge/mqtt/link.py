@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config import PAYLOAD_BYTES, MqttConfig
 from edge.errors import RefusedError, UsageError
+from edge.mqtt.deliveries import Deliveries
 
 PACKET_BYTES = PAYLOAD_BYTES + (256 << 10)  # a payload with its topic and properties
 _AROUND_BYTES = 4 << 10  # what topic and properties of our own messages take at most
@@ -124,6 +125,7 @@ class Link:
         self._is_leaving = self._is_stopped = False
         self._turning = threading.Lock()  # of stop and resume; the client's thread, which both wait for, never takes it
         self._up_at, self._short = 0.0, 0
+        self._deliveries = Deliveries()
         options: dict[str, Any] = {} if self.is_v5 else {"clean_session": not session.keeps}
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -174,9 +176,10 @@ class Link:
         self._client.loop_stop()
         self._client.disconnect()  # of a connection that was being made: the client's thread left it open
 
-    def publish(self, message: Outgoing) -> None:
+    def publish(self, message: Outgoing, then: Callable[[], None] | None = None) -> None:
         """Send a message, or keep it until there is a connection (QoS 1). Raises RefusedError when it is too large.
 
+        then: called when the broker has it, in any thread; never, if it was dropped
         The size is checked here, because the client does not, and a broker that refuses a packet is sent the same one
         for ever.
         """
@@ -184,8 +187,11 @@ class Link:
         for size, most in sizes:
             if size > most:
                 raise RefusedError("too_large", f"the message has {size} bytes, the broker takes {most}")
-        if self._send(message).rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+        sent = self._send(message)
+        if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             _log.warning("a message to %s was dropped: the broker has been away for too long", message.topic)
+        elif then is not None:
+            self._deliveries.expect(sent.mid, then)
 
     def acknowledge(self, number: int) -> None:
         """Tell the broker that a QoS 1 message need not be sent again."""
@@ -222,6 +228,7 @@ class Link:
         client.on_subscribe = self._subscribed
         client.on_disconnect = self._disconnected
         client.on_message = self._came
+        client.on_publish = lambda _client, _data, number, _code, _properties: self._deliveries.arrived(number)
         client.on_socket_open = self._opened
 
     def _connect_properties(self) -> Properties:
