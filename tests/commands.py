@@ -54,6 +54,7 @@ def start(
         [*below, sys.executable, *WARNINGS, *program, *arguments],
         cwd=here,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
+        bufsize=0,  # a line read by hand leaves the rest to `finish`
         **{**pipes, **streams},
     )
 
