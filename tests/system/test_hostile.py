@@ -22,7 +22,8 @@ def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[
     """Send with WINDOW on the way; returns how many."""
     sent, before = 0, answered()
     for message in messages:
-        ears.wait_for(lambda: answered() - before > sent - WINDOW, f"an answer to message {sent - WINDOW}")
+        least = before + sent - WINDOW
+        ears.wait_for(lambda least=least: answered() > least, f"an answer to message {sent - WINDOW}")  # type: ignore[misc]
         ears.say(message)
         sent += 1
     ears.wait_for(lambda: answered() - before >= sent, f"answers to all {sent} messages")
