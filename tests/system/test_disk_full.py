@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ def test_database_at_its_own_limit_is_a_full_disk_too(
 
 
 @pytest.mark.parametrize("min_free_mb", [0, 4])
-def test_inbox_that_meets_a_full_disk_says_so_once_answers_questions_and_goes_on_when_there_is_room(
+def test_inbox_that_meets_a_full_disk_says_so_answers_questions_and_goes_on_when_there_is_room(
     disk: Disk, pictures: list[Path], min_free_mb: int
 ) -> None:
     told = Told()
@@ -187,20 +188,20 @@ def test_inbox_that_meets_a_full_disk_says_so_once_answers_questions_and_goes_on
     with Engine(config, disk.state, hooks) as engine:
         engine.start()
         disk.fill_up_to(min_free_mb * 1_000_000 + room_for(pictures[: GROUP // 2]))
-        for file in pictures:
-            offer = Offer(content=file.read_bytes(), source=str(file))
-            wait_until(lambda offer=offer: engine.inbox.offer(offer, told.verdict))  # type: ignore[misc]
-            if engine.inbox.gate != "open":
-                break
+        offered = 0
+        while engine.inbox.gate == "open" and offered < len(pictures):
+            offer = Offer(content=pictures[offered].read_bytes(), source=str(pictures[offered]))
+            offered += engine.inbox.offer(offer, told.verdict)
+            time.sleep(0.001)
         wait_until(lambda: engine.inbox.gate == "disk_full")
         replies: list[Answer | RefusedError] = []
         engine.questions.ask(Question(text="a dog", limit=5), replies.append)
         wait_until(lambda: replies)
         assert isinstance(replies[0], Answer)
         (disk.folder / "ballast").unlink()
-        wait_until(lambda: len(told.outcomes) == len(told.verdicts) > GROUP)
+        wait_until(lambda: len(told.outcomes) == len(told.verdicts) == offered)
     assert {verdict.state for verdict in told.verdicts} == {"accepted"}
-    assert told.gates == ["disk_full", "open"]
+    assert told.gates == ["disk_full", "open"] * (len(told.gates) // 2)  # again, where a smaller group found room
     assert told.failures == []
     look_into(disk.state).check_indexed([verdict.digest.hex() for verdict in told.verdicts if verdict.digest])
 
