@@ -12,7 +12,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +21,12 @@ from tempfile import TemporaryDirectory
 from brokers import Mosquitto, free_port
 from daemons import ServiceManager
 from programs import program
+from waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LONGEST_S = 60  # of one command, on a slow and busy board
-ELSEWHERE = ("sudo apt install ", "python3 -m venv ")  # what a test cannot do here
-FOLDERS = ("etc/mosquitto/conf.d", "etc/mosquitto/certs", "etc/systemd/system", "etc/reminisce", "opt/reminisce/bin")
-MORE_FOLDERS = ("usr/local/bin", "home/me/.config", "var/lib/mosquitto", "var/lib/reminisce", "run/credentials")
+APT, PIP = "sudo apt install ", "python3 -m venv "  # what a test cannot do here
+DEBIANS = ("etc/mosquitto/conf.d", "etc/mosquitto/certs", "etc/systemd/system", "usr/local/bin", "var/lib/mosquitto")
 # Debian's own, with the log where a test reads it.
 MOSQUITTO_CONF = """\
 user root
@@ -94,9 +93,11 @@ class Board:
 
     def obey(self, command: str) -> str:
         """What a command prints; a background one's words come with the command that made them come."""
-        if command.startswith(ELSEWHERE):
+        if command.startswith(APT):
             return ""
-        if command == "sudo systemctl restart mosquitto":
+        if command.startswith(PIP):
+            self._install_package()
+        elif command == "sudo systemctl restart mosquitto":
             self._start_broker()
         elif command == "sudo systemctl daemon-reload && sudo systemctl enable --now reminisce":
             self._start_daemon()
@@ -146,6 +147,13 @@ class Board:
             command = re.sub(r" -[og] mosquitto\b", "", command)
         return command.replace("-h raspberrypi.local --cafile", f"-h localhost -p {self.broker.tls_port} --cafile")
 
+    def _install_package(self) -> None:
+        """What is at the same place then: a command that runs the package of this checkout."""
+        file = self.path("/opt/reminisce/bin/reminisce")
+        file.parent.mkdir()
+        file.write_text(f'#!/bin/sh\nPYTHONPATH={CHECKOUT} exec {sys.executable} -m edge "$@"\n', encoding="utf-8")
+        file.chmod(0o755)
+
     def _start_broker(self) -> None:
         file = self.path("/etc/mosquitto/conf.d/reminisce.conf")
         text = self.place(file.read_text(encoding="utf-8"))
@@ -160,11 +168,13 @@ class Board:
         unit = self.place(self.path("/etc/systemd/system/reminisce.service").read_text(encoding="utf-8"))
         settings = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
         name, _, password = settings["LoadCredential"].partition(":")
-        credentials = self.root / "run" / "credentials"
+        credentials, state = self.root / "run" / "credentials", self.root / "var" / "lib" / settings["StateDirectory"]
+        credentials.mkdir()
+        state.mkdir()
         (credentials / name).write_bytes(Path(password).read_bytes())
         environ = {
             "HOME": "/",
-            "STATE_DIRECTORY": str(self.root / "var" / "lib" / settings["StateDirectory"]),
+            "STATE_DIRECTORY": str(state),
             "CREDENTIALS_DIRECTORY": str(credentials),
             "NOTIFY_SOCKET": str(self.manager.path),
         }
@@ -187,10 +197,11 @@ class Board:
                 text=True,
             )
         )
-        end = time.monotonic() + LONGEST_S
-        while self.broker.log.read_bytes().count(b"Sending SUBACK") == before:
-            assert time.monotonic() < end, f"{command}: does not subscribe"
-            time.sleep(0.01)
+        wait_until(
+            lambda: self.broker.log.read_bytes().count(b"Sending SUBACK") > before,
+            f"a subscription: {command}",
+            LONGEST_S,
+        )
 
     def _said_meanwhile(self) -> str:
         said = [process.communicate(timeout=LONGEST_S)[0] for process in self._background]
@@ -200,15 +211,12 @@ class Board:
 
 @contextmanager
 def new_board() -> Iterator[Board]:
-    """A board on which Debian, mosquitto and the package are installed; what was started on it ends with the block."""
+    """A board on which Debian and mosquitto are installed; what was started on it ends with the block."""
     with TemporaryDirectory(prefix="board-") as name, ExitStack() as stack:
         root = Path(name)
         root.chmod(0o755)  # for mosquitto's user
-        for folder in (*FOLDERS, *MORE_FOLDERS):
+        for folder in (*DEBIANS, "home/me", "opt", "run"):
             (root / folder).mkdir(parents=True)
-        installed = root / "opt" / "reminisce" / "bin" / "reminisce"
-        installed.write_text(f'#!/bin/sh\nPYTHONPATH={CHECKOUT} exec {sys.executable} -m edge "$@"\n', encoding="utf-8")
-        installed.chmod(0o755)
         manager = stack.enter_context(ServiceManager(root / "run" / "notify"))
         etc = root / "etc" / "mosquitto"
         broker = Mosquitto(folder=etc, config="", port=free_port(), tls_port=free_port(), socket=etc / "none")

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.config import MqttConfig
+
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 240  # for a slow and busy board
+WARNINGS = ("-W", "error", "-W", "ignore::ResourceWarning:paho.mqtt.client")  # it leaves failed sockets to be collected
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,10 @@ def start(
     """
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
-        [*below, sys.executable, "-W", "error", *program, *arguments],
+        [*below, sys.executable, *WARNINGS, *program, *arguments],
         cwd=here,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
+        bufsize=0,  # a line read by hand leaves the rest to `finish`
         **{**pipes, **streams},
     )
 
@@ -70,3 +74,10 @@ def finish(process: subprocess.Popen[bytes]) -> Finished:
 def run(*arguments: str | Path, **options: Any) -> Finished:
     """A command from start to end; options are those of `start`."""
     return finish(start(*arguments, **options))
+
+
+def write_config(folder: Path, mqtt: MqttConfig, device: str = "dev1", **sections: Any) -> Path:
+    """A config for the command line alone: where the broker is, and what the device is called."""
+    file = folder / "config.yaml"
+    file.write_text(json.dumps({"device": device, "mqtt": asdict(mqtt), **sections}), encoding="utf-8")
+    return file

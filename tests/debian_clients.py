@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from brokers import Mosquitto
 from programs import program
+from waiting import wait_until
 
 DEVICE = "reminisce/dev1"
 LONGEST_S = 60  # on a slow and busy board
@@ -115,15 +115,12 @@ class Listener:
         return [_message(line) for line in lines if line.endswith("\n")]
 
     def first(self, matches: Callable[[Message], bool]) -> Message:
-        """Wait for a message. Raises TimeoutError with all that came instead."""
-        end = time.monotonic() + LONGEST_S
-        while True:
-            for message in self.heard:
-                if matches(message):
-                    return message
-            if time.monotonic() > end:
-                raise TimeoutError(f"only this came: {self.heard}")
-            time.sleep(0.02)
+        """Wait for a message. Raises AssertionError with all that came instead."""
+        try:
+            wait_until(lambda: any(map(matches, self.heard)), "a message", LONGEST_S)
+        except AssertionError:
+            raise AssertionError(f"only this came: {self.heard}") from None
+        return next(filter(matches, self.heard))
 
     def event(self, type_: str, **fields: Any) -> dict[str, Any]:
         """Wait for an event with at least these fields."""

@@ -225,6 +225,7 @@ class Link:
             client.will_set(will.topic, will.payload, will.qos, will.is_retained, properties)
         client.on_connect = self._connected
         client.on_connect_fail = self._not_connected
+        client.on_subscribe = self._subscribed
         client.on_disconnect = self._disconnected
         client.on_message = self._came
         client.on_publish = lambda _client, _data, number, _code, _properties: self._deliveries.arrived(number)
@@ -247,11 +248,16 @@ class Link:
             return
         self._largest_packet = getattr(properties, "MaximumPacketSize", PACKET_BYTES)  # the client ignores it
         self.largest_payload = max(0, min(PAYLOAD_BYTES, self._largest_packet - _AROUND_BYTES))
-        if self._session.subscriptions:
-            client.subscribe([(topic, 1) for topic in self._session.subscriptions])
         self.is_up, self._up_at = True, time.monotonic()
         self._last_down = ""
         _log.info("%s: connected to the broker", self._session.client_id)
+        if self._session.subscriptions:
+            client.subscribe([(topic, 1) for topic in self._session.subscriptions])
+        else:
+            self._subscribed()
+
+    def _subscribed(self, *_: object) -> None:
+        # Not before the broker has said so: what another client sends until then may be for nobody.
         self._hand_over("the connection", self._handlers.on_up)
 
     def _opened(self, _client: paho.Client, _data: Any, opened: Any) -> None:

@@ -46,10 +46,13 @@ class Requester:
         self._is_up = threading.Event()
         self._is_online = threading.Event()
         self._made = 0  # connections since something was achieved
-        session = Session(client_id=name, subscriptions=(self._mine, topics.status, *listen))
+        # `info` before `status`: by the time that the device is known to be online, what it is is known, too.
+        subscriptions = tuple(dict.fromkeys((self._mine, topics.info, topics.status, *listen)))
+        session = Session(client_id=name, subscriptions=subscriptions)
         handlers = Handlers(on_message=self._came, on_up=self._up, on_down=self._down)
         self._link = Link(config, password, session, handlers)
         self.status = ""
+        self._device_is_v5 = True
 
     def __enter__(self) -> Requester:
         """Raises BrokerError when there is no connection within CONNECT_S."""
@@ -72,8 +75,9 @@ class Requester:
         return self._link.is_up
 
     @property
-    def is_v5(self) -> bool:
-        return self._link.is_v5
+    def carries_properties(self) -> bool:
+        """Whether user properties of a message reach the device: with MQTT 5 on both sides."""
+        return self._link.is_v5 and self._device_is_v5
 
     @property
     def largest_payload(self) -> int:
@@ -90,13 +94,17 @@ class Requester:
             )
 
     def send(self, message: Outgoing) -> None:
-        """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
+        """Publish. Raises RefusedError when it is too large, BrokerError as `check` does."""
+        self.check()
+        self._link.publish(message)
+
+    def check(self) -> None:
+        """Raises BrokerError when the broker keeps breaking off, without anything achieved in between."""
         if self._made > _BROKEN_OFF:
             raise BrokerError(
                 f"the broker at {self._address} closed the connection {self._made - 1} times: its log says why"
-                " (for mosquitto, max_packet_size must be at least 8650752)"
+                " (for mosquitto: max_packet_size below 8650752, or a topic that the ACL forbids)"
             )
-        self._link.publish(message)
 
     def heard(self) -> None:
         """Something was achieved: connections lost before do not count any more."""
@@ -153,13 +161,24 @@ class Requester:
             self._news.put(reason)
 
     def _came(self, message: Incoming) -> None:
+        if message.topic == self.topics.info:
+            self._device_is_v5 = _fields(message.payload).get("protocol") != "3.1.1"
         if message.topic == self.topics.status:
             self.status = message.payload.decode(errors="replace")
             self._is_online.set() if message.payload == ONLINE else self._is_online.clear()
         if message.topic != self._mine:
             self._on_message(message.topic, message.payload)
             return
-        reply = json.loads(message.payload)
+        reply = _fields(message.payload)
         waiting = self._waiting.get(reply.get("id"))
         if waiting is not None:
             waiting.put(reply)
+
+
+def _fields(payload: bytes) -> dict[str, Any]:
+    """None for what is no JSON object: anybody who may publish there could have said it."""
+    with suppress(ValueError):
+        fields = json.loads(payload)
+        if isinstance(fields, dict):
+            return fields
+    return {}

@@ -11,6 +11,7 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ class Terminal:
     def __init__(self, album: Path, here: Path, temporary: Path) -> None:
         self._screen, line = os.openpty()
         fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # rows, columns; a new one has none
-        streams = {"stdin": line, "stdout": line, "stderr": line}
+        streams: dict[str, Any] = {"stdin": line, "stdout": line, "stderr": line}
         self.process = start("demo", "--photos", album, here=here, environ={"TMPDIR": str(temporary)}, **streams)
         os.close(line)
         self.closed = False

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from board import CHECKOUT, ELSEWHERE, Board, Command, may_be, new_board, read_transcript
+from board import APT, CHECKOUT, PIP, Board, Command, may_be, new_board, read_transcript
 from edge.config import load_config
 from edge.demo import DEMO_PICTURES
 from edge.mqtt import Topics
@@ -112,7 +112,7 @@ def test_command_goes_on_until_the_shell_takes_it_for_complete() -> None:
 
 
 def test_only_apt_and_pip_are_not_run() -> None:
-    left = [command.text for command in COMMANDS if command.text.startswith(ELSEWHERE)]
+    left = [command.text for command in COMMANDS if command.text.startswith((APT, PIP))]
     assert left == [
         "sudo apt install python3-venv mosquitto mosquitto-clients openssl",
         "python3 -m venv /opt/reminisce && /opt/reminisce/bin/pip install .",
@@ -178,6 +178,11 @@ def test_another_machine_hears_over_the_network_that_the_device_is_online(walk: 
     for name in in_code(rows()["another machine"].partition(":")[0], ""):
         (tmp_path / name).write_bytes(walk.board.path(f"~/.config/reminisce/{name}").read_bytes())
     assert walk.board.run(command, here=tmp_path, HOME=str(tmp_path)) == "online"
+
+
+def test_status_can_be_asked_by_the_user_whose_file_is_shown(walk: Walk) -> None:
+    (command,) = in_code(rows()["a look"], "reminisce ")
+    assert walk.board.run(command).startswith("dev1 is online\n")
 
 
 @pytest.mark.parametrize("key", ["a broker elsewhere", "no TCP at all", "photos on its disk"])
