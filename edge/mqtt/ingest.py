@@ -1,4 +1,4 @@
-"""The second client, for ingest alone: a full inbox holds its acknowledgements and never blocks a question."""
+"""A client for ingest alone: a full inbox holds its acknowledgements and never blocks a question."""
 
 from __future__ import annotations
 
