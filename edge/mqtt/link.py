@@ -88,7 +88,7 @@ def _nothing(_: Any = None) -> None:
 class Handlers:
     """Called in the client's thread: they may parse and enqueue, nothing that takes time.
 
-    on_up: subscribed; on_down: the connection ended, or none could be made, and why (empty: we left)
+    on_up: the broker has subscribed us; on_down: the connection ended, or none could be made, and why (empty: we left)
     """
 
     on_message: Callable[[Incoming], None]
@@ -117,7 +117,7 @@ class Link:
         """Raises UsageError when the certificate file cannot be used. Nothing is sent before `start`."""
         self._config, self._session, self._handlers = config, session, handlers
         self.is_v5 = config.protocol == 5
-        self.is_up = False
+        self.is_up = self._is_subscribed = False
         self.largest_payload = PAYLOAD_BYTES
         self._largest_packet = PACKET_BYTES
         self._last_down = ""
@@ -220,6 +220,7 @@ class Link:
         client.on_connect = self._connected
         client.on_connect_fail = self._not_connected
         client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
         client.on_message = self._came
         client.on_socket_open = self._opened
 
@@ -233,7 +234,7 @@ class Link:
         return properties
 
     def _connected(
-        self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Properties | None
+        self, client: paho.Client, _data: Any, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
             self._down(f"the broker refuses the connection: {code}")
@@ -245,7 +246,19 @@ class Link:
         self.is_up, self._up_at = True, time.monotonic()
         self._last_down = ""
         _log.info("%s: connected to the broker", self._session.client_id)
-        self._hand_over("the connection", self._handlers.on_up)
+        # A session that the broker has kept is subscribed; what waited in it may come before the answer does.
+        self._is_subscribed = flags.session_present or not self._session.subscriptions
+        if self._is_subscribed:
+            self._hand_over("the connection", self._handlers.on_up)
+
+    def _subscribed(
+        self, _client: paho.Client, _data: Any, _number: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        if refused := [str(code) for code in codes if code.is_failure]:
+            _log.error("%s: the broker refuses a subscription: %s", self._session.client_id, ", ".join(refused))
+        if not self._is_subscribed:
+            self._is_subscribed = True
+            self._hand_over("the connection", self._handlers.on_up)
 
     def _opened(self, _client: paho.Client, _data: Any, opened: Any) -> None:
         if self._is_leaving:  # the client would go on, and wait for an answer to what it has queued
