@@ -73,9 +73,15 @@ class Offers:
 def ingest_client(
     config: MqttConfig, offer: Callable[..., bool], tell: Callable[[bytes], None] = lambda _: None
 ) -> Iterator[Ingest]:
-    """The device's ingest, connected in between."""
+    """The device's ingest, connected in between; the broker has each event at once."""
     ups: list[bool] = []
-    ingest = Ingest(config, TOPICS, None, tell=tell, on_up=lambda: ups.append(True))
+
+    def told(payload: bytes, then: Callable[[], None] | None = None) -> None:
+        tell(payload)
+        if then is not None:
+            then()
+
+    ingest = Ingest(config, TOPICS, None, tell=told, on_up=lambda: ups.append(True))
     ingest.start(offer)
     try:
         wait_until(lambda: ups, "a connection")
@@ -124,7 +130,7 @@ def desk_client(config: MqttConfig, asked: Asked, info: bytes = b'{"v":1}') -> I
     desk.start(info, asked.ask, asked.order)
     desk.announce()
     try:
-        wait_until(lambda: desk._link.is_up, "a connection")
+        wait_until(lambda: desk._link.is_up and desk._orders.is_up, "a connection")
         yield desk
     finally:
         desk.stop(says_offline=True)

@@ -15,7 +15,6 @@ import pytest
 from edge.service import Notifier, Systemd
 from service_socket import ServiceSocket
 
-
 Make: TypeAlias = Callable[..., Notifier]
 
 

@@ -21,10 +21,10 @@ SEED = 20251125
 def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[[], int]) -> int:
     """Send with WINDOW on the way; returns how many."""
     sent, before = 0, answered()
-    for message in messages:
-        ears.wait_for(lambda: answered() - before > sent - WINDOW, f"an answer to message {sent - WINDOW}")
+    for sent, message in enumerate(messages, 1):
+        overdue = sent - WINDOW
+        ears.wait_for(lambda overdue=overdue: answered() - before >= overdue, f"an answer to message {overdue}")
         ears.say(message)
-        sent += 1
     ears.wait_for(lambda: answered() - before >= sent, f"answers to all {sent} messages")
     ears.rest()
     assert answered() - before == sent
