@@ -21,8 +21,9 @@ from edge.config import Config, load_config
 from edge.engine import Engine, Hooks, open_bundle
 from edge.errors import ReminisceError
 from edge.mqtt import Desk, Ingest, Topics, gate_event, outcome_event, read_password
+from edge.remember import Gate
 from edge.report import device_info, device_state
-from edge.service import Commands, Failure, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
+from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
 
 STATE_S = 10.0  # how often `state` is published
 _HOME = Path("~/.local/share/reminisce")
@@ -73,7 +74,7 @@ class Daemon:
             progress=self._notifier.progress,
             tick_s=self._notifier.tick_s,
             on_outcome=lambda outcome: desk.tell_event(outcome_event(outcome)),
-            on_gate=lambda gate: desk.tell_event(gate_event(gate)),
+            on_gate=lambda gate: self._tell_gate(desk, gate),
             on_drained=ingest.resume,
             failed=self._commands.failed,
         )
@@ -92,6 +93,10 @@ class Daemon:
                 self._notifier.stopping()
         return following
 
+    def _tell_gate(self, desk: Desk, gate: Gate) -> None:
+        desk.tell_event(gate_event(gate))
+        self._commands.news()
+
     def _attend(self, engine: Engine, desk: Desk, vitals: Vitals) -> Config | None:
         """Publish the state, obey orders; returns the next config, or None when it is time to end."""
         due = time.monotonic()
@@ -107,6 +112,8 @@ class Daemon:
                     if (config := self._reloaded()) is not None:
                         return config
                     self._notifier.ready("the reload was refused: see the log")
+                case News():
+                    due = time.monotonic()
                 case Order(op=op, reply=reply):
                     reply(_obey(engine, op))
                 case Failure(error=error):

@@ -36,7 +36,12 @@ class Failure:
     error: BaseException
 
 
-Command: TypeAlias = "Stop | Reload | Order | Failure"
+@dataclass(frozen=True, slots=True)
+class News:
+    """The state has changed so much that it should be told at once."""
+
+
+Command: TypeAlias = "Stop | Reload | Order | Failure | News"
 
 
 class Commands:
@@ -59,6 +64,10 @@ class Commands:
     def failed(self, error: BaseException) -> None:
         """A thread ended."""
         self._queue.put(Failure(error))
+
+    def news(self) -> None:
+        """See News."""
+        self._queue.put(News())
 
     def order(self, op: str, reply: Callable[[dict[str, Any]], None]) -> bool:
         """False when there is no room."""

@@ -21,10 +21,14 @@ SEED = 20251125
 def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[[], int]) -> int:
     """Send with WINDOW on the way; returns how many."""
     sent, before = 0, answered()
-    for sent, message in enumerate(messages, 1):
-        overdue = sent - WINDOW
-        ears.wait_for(lambda overdue=overdue: answered() - before >= overdue, f"an answer to message {overdue}")
+
+    def wait_for_answers(count: int) -> None:
+        ears.wait_for(lambda: answered() - before >= count, f"an answer to message {count}")
+
+    for message in messages:
+        wait_for_answers(sent - WINDOW + 1)
         ears.say(message)
+        sent += 1
     ears.wait_for(lambda: answered() - before >= sent, f"answers to all {sent} messages")
     ears.rest()
     assert answered() - before == sent
