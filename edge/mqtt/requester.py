@@ -170,13 +170,13 @@ class Requester:
             self._on_message(message.topic, message.payload)
             return
         reply = _fields(message.payload)
-        waiting = self._waiting.get(reply.get("id"))
+        waiting = self._waiting.get(str(reply.get("id")))
         if waiting is not None:
             waiting.put(reply)
 
 
 def _fields(payload: bytes) -> dict[str, Any]:
-    """None for what is no JSON object: anybody who may publish there could have said it."""
+    """Empty for what is no JSON object: anybody who may publish there could have said it."""
     with suppress(ValueError):
         fields = json.loads(payload)
         if isinstance(fields, dict):

@@ -64,7 +64,7 @@ def test_signal_during_remembering_ends_with_130_and_leaves_nothing_behind(
 
 # Its children are started within the first second; each must have an owner from its first moment on.
 @pytest.mark.slow
-@pytest.mark.parametrize("after_s", [0.2 + 0.06 * step for step in range(20)], ids="{:.2f}".format)
+@pytest.mark.parametrize("after_s", [0.2 + 0.12 * step for step in range(9)], ids="{:.2f}".format)
 def test_signal_at_any_moment_of_the_start_leaves_nothing_behind(after_s: float, many: Path, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
