@@ -74,6 +74,25 @@ def test_drained_is_said_once_when_half_of_the_queue_is_free_again(inbox: Inbox,
     assert queued_at == [QUEUED_OFFERS // 2]
 
 
+def test_drained_is_not_said_while_more_than_half_of_the_queue_is_taken(
+    inbox: Inbox, told: Told, photo: Callable[[int], bytes], send: Send
+) -> None:
+    def settle_and_send_more(verdict: Verdict) -> None:
+        for number in range(100, 120):
+            send(inbox, number)
+        told.verdict(verdict)
+
+    inbox.offer(Offer(content=photo(0)), settle_and_send_more)
+    for number in range(1, QUEUED_OFFERS):
+        send(inbox, number)
+    assert not send(inbox, QUEUED_OFFERS)
+    queued_at: list[int] = []
+    inbox._on_drained = lambda: queued_at.append(inbox.queued)  # in place of the builder's
+    with inbox:
+        wait_until(lambda: len(told.verdicts) == QUEUED_OFFERS + 20)
+    assert queued_at == [20]
+
+
 def test_drained_is_not_said_when_nothing_was_refused(inbox: Inbox, told: Told, send: Send) -> None:
     for number in range(QUEUED_OFFERS):
         send(inbox, number)

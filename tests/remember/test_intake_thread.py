@@ -12,7 +12,7 @@ import pytest
 
 from edge.bundle import Bundle
 from edge.errors import StoreError
-from edge.items import Floats
+from edge.items import Floats, Item
 from edge.memory import Memory
 from edge.remember import Elevator, Intake
 from edge.remember.intake import _FULL_S, GROUP
@@ -72,16 +72,29 @@ def test_what_comes_later_is_remembered_once_it_is_told(
     assert (memory.tally.items, memory.tally.waiting) == (3, 0)
 
 
-def test_nothing_is_remembered_while_it_is_paused_and_everything_after(
-    intake: Intake, memory: Memory, told: Told, pictures: list[Path], accept: Callable[..., None]
+def test_nothing_is_remembered_nor_looked_for_while_it_is_paused_and_everything_after(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    looked: list[int] = []
+    waiting = memory.waiting
+
+    def look(count: int) -> list[Item]:
+        looked.append(count)
+        return waiting(count)
+
+    monkeypatch.setattr(memory, "waiting", look)
     intake.pause(paused=True)
     accept(pictures[:3])
     with intake:
         intake.wake()
         assert intake.paused
-        threading.Event().wait(0.2)
-        assert (told.outcomes, memory.tally.waiting) == ([], 3)
+        time.sleep(0.2)
+        assert (looked, told.outcomes, memory.tally.waiting) == ([], [], 3)
         intake.pause(paused=False)
         assert not intake.paused
         wait_until(lambda: len(told.outcomes) == 3)
