@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,14 @@ def ingest_client(
         ingest.stop()
 
 
+def break_off(client: Ingest | Desk) -> None:
+    """Its connection ends as when the network fails; it is made again a second later."""
+    opened = client._link._client.socket()
+    assert isinstance(opened, socket.socket)
+    opened.shutdown(socket.SHUT_RDWR)
+    wait_until(lambda: not client._link.is_up, "the connection ends")
+
+
 def wait_left(broker: Mosquitto, times: int = 1) -> None:
     """Return when the broker has read the last word of the device's ingest: a new client of that name cuts it off."""
     said = "Client reminisce-dev1-ingest disconnected"
@@ -124,7 +133,7 @@ def desk_client(config: MqttConfig, asked: Asked, info: bytes = b'{"v":1}') -> I
     desk.start(info, asked.ask, asked.order)
     desk.announce()
     try:
-        wait_until(lambda: desk._link.is_up, "a connection")
+        wait_until(lambda: desk._link._is_subscribed, "a connection")
         yield desk
     finally:
         desk.stop(says_offline=True)

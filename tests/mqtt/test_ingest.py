@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import socket
 import time
 from typing import Any
 
@@ -13,10 +12,9 @@ import pytest
 
 from brokers import Mosquitto
 from edge.items import Offer, Verdict
-from edge.mqtt import Ingest
 from links import WAYS, mqtt_config
 from onlooker import Onlooker
-from sinks import TOPICS, Offers, ingest_client, wait_left
+from sinks import TOPICS, Offers, break_off, ingest_client, wait_left
 from waiting import wait_until
 
 # paho leaves the pair of sockets by which it wakes its thread to the garbage collector, when the thread starts anew.
@@ -32,13 +30,6 @@ def as_json(content: bytes, **fields: object) -> bytes:
 
 def read(events: list[bytes]) -> list[dict[str, Any]]:
     return [json.loads(event) for event in events]
-
-
-def break_off(ingest: Ingest) -> None:
-    """The connection ends as when the network fails."""
-    opened = ingest._link._client.socket()
-    assert isinstance(opened, socket.socket)
-    opened.shutdown(socket.SHUT_RDWR)
 
 
 @every_way
