@@ -4,7 +4,7 @@
            ──► mqtt/desk.py ────► recall/questions.py ──► recall/retriever.py ──► the reply
 
 Threads: "memory-writer" writes SQLite, "compute" invokes, "inbox" makes durable what arrives, "remember" decodes and
-embeds what waits, "recall" answers; two of the MQTT clients, which only parse and enqueue; this one attends.
+embeds what waits, "recall" answers; three of the MQTT clients, which only parse and enqueue; this one attends.
 What the parts do with each other is in engine.py.
 """
 
@@ -22,7 +22,7 @@ from edge.engine import Engine, Hooks, open_bundle
 from edge.errors import ReminisceError
 from edge.mqtt import Desk, Ingest, Topics, gate_event, outcome_event, read_password
 from edge.report import device_info, device_state
-from edge.service import Commands, Failure, Notifier, Order, Reload, Stop, Systemd, Vitals
+from edge.service import Commands, Failure, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
 
 STATE_S = 10.0  # how often `state` is published
 _HOME = Path("~/.local/share/reminisce")
@@ -31,10 +31,12 @@ _log = logging.getLogger(__name__)
 
 def run(config_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises what made it impossible: ReminisceError for what a user can correct."""
+    return_large_blocks()
     commands, systemd = Commands(), Systemd.from_environ(os.environ)
     commands.catch_signals()
     with closing(Notifier(systemd)) as notifier:
         Daemon(config_file, systemd, notifier, commands).run()
+        commands.ignore_signals()
 
 
 class Daemon:

@@ -19,6 +19,7 @@ def device_info(config: Config, engine: Engine) -> bytes:
         {
             "software": __version__,
             "device": config.device,
+            "protocol": str(config.mqtt.protocol),
             "model": {
                 "id": manifest.model,
                 "sha256": engine.bundle.fingerprint,

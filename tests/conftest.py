@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from brokers import mosquitto, secure_broker
 from daemons import daemon
+from disks import disk
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.engine import Engine
@@ -23,7 +23,7 @@ from edge.memory import Memory
 from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
 
-__all__ = ["daemon", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
+__all__ = ["daemon", "disk", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -133,16 +133,14 @@ def no_room_for_rows() -> Callable[[Memory], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
-def until() -> Callable[[Callable[[], object]], None]:
-    """Waits for what another thread does; it must come true within ten seconds."""
+def open_below() -> Callable[[Path], list[str]]:
+    """The files at a path or below it that this process holds open."""
 
-    def wait(true: Callable[[], object]) -> None:
-        end = time.monotonic() + 10
-        while not true():
-            assert time.monotonic() < end, "it did not come true"
-            time.sleep(0.002)
+    def look(path: Path) -> list[str]:
+        links = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+        return [link for link in links if Path(link).is_relative_to(path)]
 
-    return wait
+    return look
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from waiting import wait_until
+
 _RECORDS = """
 SELECT hex(digest), bytes, rejected, EXISTS (SELECT 1 FROM waiting WHERE item = items.id),
     (SELECT count(*) FROM embeddings WHERE item = items.id)
@@ -77,3 +79,13 @@ def count(state: Path) -> tuple[int, int]:
     with closing(sqlite3.connect(f"file:{state / 'memory.db'}?mode=ro", uri=True)) as rows:
         items, waiting = rows.execute("SELECT (SELECT count(*) FROM items), (SELECT count(*) FROM waiting)").fetchone()
         return items, waiting
+
+
+def wait_until_embedded(state: Path, items: int | None = None, seconds: float = 60.0) -> None:
+    """Return when a running daemon has embedded all that it accepted: so many items, where that is said."""
+
+    def is_done() -> bool:
+        found, waiting = count(state)
+        return waiting == 0 and items in {None, found}
+
+    wait_until(is_done, lambda: f"{items} items and none that waits: {count(state)}", seconds)

@@ -18,12 +18,14 @@ class Pipe:
 
     opening:   the first bytes of the client, which hold its id
     swallowed: bytes of the client that never reached the broker
+    down_left: bytes that the client still gets, before the connection breaks off
     """
 
     client: socket.socket
     broker: socket.socket
     opening: bytes = b""
     swallowed: int = 0
+    down_left: int | None = None
     loses_up: threading.Event = field(default_factory=threading.Event)
     loses_down: threading.Event = field(default_factory=threading.Event)
 
@@ -46,8 +48,12 @@ class Pipe:
     def pump_down(self) -> None:
         """From the broker to the client, until either ends."""
         for data in _chunks(self.broker):
-            if not self.loses_down.is_set() and not _sent(self.client, data):
+            if not self.loses_down.is_set() and not _sent(self.client, data[: self.down_left]):
                 break
+            if self.down_left is not None:
+                self.down_left = max(0, self.down_left - len(data))
+                if not self.down_left:
+                    break
         self.close()
 
 
@@ -66,8 +72,9 @@ class Proxy:
         self._threads = [threading.Thread(target=self._accept, name="proxy", daemon=True)]
 
     def pipe(self, client: str) -> Pipe:
-        """The newest connection of a client with an id like that: it stands at the head of the first packet."""
-        return next(pipe for pipe in reversed(self._pipes) if client.encode() in pipe.opening[:100])
+        """The newest connection of the client with this id."""
+        id_ = len(client).to_bytes(2, "big") + client.encode()  # as it stands in the first packet
+        return next(pipe for pipe in reversed(self._pipes) if id_ in pipe.opening)
 
     def lose_everything(self) -> None:
         """Both directions go silent, and nobody is told."""

@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config import MqttConfig
 from edge.mqtt import Topics, read_password
+from waiting import wait_until
 
 SETTLED = ("accepted", "duplicate")
 PATIENCE_S = 60.0  # of a test on a slow and busy board
@@ -49,7 +50,7 @@ class Publisher:
         self.topics, self._mqtt = topics, mqtt
         self.sent: dict[str, int] = {}  # message numbers by the item's SHA-256 in hex, in the order of sending
         self.heard: list[Told] = []
-        self._taken: dict[int, tuple[float, int]] = {}  # when the broker answered, and with which reason
+        self._taken: dict[int, int] = {}  # how the broker answered, by message number
         self._is_up = threading.Event()
         name = f"test-{os.urandom(8).hex()}"
         self.mine = topics.reply(name, "answer")
@@ -90,15 +91,18 @@ class Publisher:
         """What was heard last on a topic; empty for nothing."""
         return next((one.fields for one in reversed(list(self.heard)) if one.topic == topic), {})
 
-    def taken_by_broker(self, until: float) -> set[str]:
-        """Items that the broker had acknowledged at this moment of the monotonic clock."""
-        taken = {number for number, (at, reason) in list(self._taken.items()) if reason == 0 and at <= until}
-        return {digest for digest, number in self.sent.items() if number in taken}
+    def taken_by_broker(self) -> set[str]:
+        """Items that the broker has acknowledged."""
+        return {digest for digest, number in self.sent.items() if self._taken.get(number) == 0}
 
     def await_told(self, items: Iterable[str], *types: str, timeout_s: float = PATIENCE_S) -> None:
-        """Return when there was such an event about each. Raises TimeoutError."""
+        """Return when there was such an event about each. Raises AssertionError."""
         missing = set(items)
-        wait_for(lambda: not missing - self.told(*types), timeout_s, lambda: f"no {types} for {missing}")
+        wait_until(lambda: not missing - self.told(*types), lambda: f"{types} of {missing}", timeout_s)
+
+    def await_first(self, items: Iterable[str], *types: str, timeout_s: float = PATIENCE_S) -> None:
+        """Return when there was such an event about any. Raises AssertionError."""
+        wait_until(lambda: set(items) & self.told(*types), f"any {types}", timeout_s)
 
     def __enter__(self) -> Publisher:
         properties: Properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -124,7 +128,7 @@ class Publisher:
         self.heard.append(Told(time.monotonic(), message.topic, fields))
 
     def _took(self, _client: paho.Client, _data: Any, number: int, code: ReasonCode, _properties: Any) -> None:
-        self._taken[number] = time.monotonic(), code.value
+        self._taken[number] = code.value
 
 
 def distinct(pictures: list[Path]) -> Iterator[bytes]:
@@ -132,12 +136,3 @@ def distinct(pictures: list[Path]) -> Iterator[bytes]:
     contents = [picture.read_bytes() for picture in pictures]
     for number in itertools.count():
         yield contents[number % len(contents)] + number.to_bytes(4, "big")
-
-
-def wait_for(is_so: Callable[[], bool], timeout_s: float, what: Callable[[], str]) -> None:
-    """Raises TimeoutError with `what` when it does not come to pass."""
-    end = time.monotonic() + timeout_s
-    while not is_so():
-        if time.monotonic() > end:
-            raise TimeoutError(what())
-        time.sleep(0.005)

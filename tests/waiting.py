@@ -8,10 +8,12 @@ from collections.abc import Callable
 SECONDS = 20.0  # for a slow and busy machine
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
-    """Return once the condition holds. Raises AssertionError naming `what` when it does not."""
+def wait_until(
+    condition: Callable[[], object], what: str | Callable[[], str] = "what the test waits for", seconds: float = SECONDS
+) -> None:
+    """Return once the condition holds. Raises AssertionError naming `what`, or what that returns, when it does not."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError(f"within {seconds:.0f} s not: {what}")
+            raise AssertionError(f"within {seconds:.0f} s not: {what if isinstance(what, str) else what()}")
         time.sleep(0.005)

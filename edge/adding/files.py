@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,3 +31,12 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
     if not found:
         raise UsageError(f"{', '.join(map(str, paths))} holds no pictures ({', '.join(sorted(SUFFIXES))})")
     return list(found), others
+
+
+def printable(file: Path) -> str:
+    """The name for people: one that is not UTF-8, or holds a line end, can be opened, but neither sent nor printed.
+
+    A broker closes the connection on control characters.
+    """
+    name = os.fsencode(file).decode(errors="backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from edge.adding.files import printable
 from edge.adding.shrink import shrink
 from edge.errors import BrokerError, UnreadableItemError
 from edge.mqtt import Outgoing, Requester, encode
@@ -51,18 +53,21 @@ class _Pending:
     item: str
     shrunk_from: int | None
     is_sent: bool = False
+    is_asked: bool = False  # since it was sent: the answer "unknown" to an older question is no reason to send it again
     asked_at: float = 0.0
 
 
 class Uploader:
     """Give `heard` to a Requester that listens to `event` and `state`, and that Requester to `add`.
 
+    on_busy:   called in `add` when `busy` changes
     busy:      why the daemon accepts nothing new for now; empty otherwise
     embedding: ids of accepted items that cannot be found yet
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_busy: Callable[[str], None] = lambda _: None) -> None:
         self.busy = ""
+        self._on_busy = on_busy
         self.embedding: set[str] = set()
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._pending: dict[str, _Pending] = {}
@@ -75,10 +80,12 @@ class Uploader:
             fields = json.loads(payload)
         except ValueError:
             return
+        if not isinstance(fields, dict):
+            return
         if topic.endswith("/state"):
-            fields = {"type": "busy", "reason": fields["busy"]} if fields.get("busy") else {"type": "ready"}
-        if isinstance(fields, dict):
-            self._events.put(fields)
+            busy = fields.get("busy", "")
+            fields = {"type": "busy" if busy else "ready", "reason": busy, "backlog": fields.get("backlog")}
+        self._events.put(fields)
 
     def add(self, client: Requester, files: Iterable[Path]) -> Iterator[Sent]:
         """Send the files; yields each once its fate is certain, not in their order.
@@ -103,9 +110,13 @@ class Uploader:
 
         Ends early when nothing happened for `patience_s`.
         """
-        end = time.monotonic() + patience_s
+        now = time.monotonic()
+        end, late = now + patience_s, now + 1  # a state that comes at once may be one of before
         while self.embedding and time.monotonic() < end:
             event = self._next_event(0.2)
+            if event.get("backlog") == 0 and time.monotonic() > late:  # a connection was lost, and events with it
+                yield from (None for _ in self.embedding)
+                self.embedding.clear()
             if event.get("item") not in self.embedding:
                 continue
             end = time.monotonic() + patience_s
@@ -119,30 +130,29 @@ class Uploader:
 
     def _begin(self, client: Requester, number: int, file: Path) -> Sent | None:
         try:
-            content = file.read_bytes()
-            before = len(content)
-            largest = client.largest_payload if client.is_v5 else (client.largest_payload - _AROUND_BYTES) * 3 // 4
-            if before > largest:
-                content = shrink(content, largest)
+            content, shrunk_from = _read(file, client)
         except (OSError, UnreadableItemError) as error:
             reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             return Sent(file=file, state="rejected", item=None, reason=reason)
         item = hashlib.sha256(content).hexdigest()
-        shrunk_from = before if len(content) != before else None
         one = _Pending(file=file, content=content, item=item, shrunk_from=shrunk_from)
         name = f"{self._name}-{number}"
+        twins = [other for other in self._pending.values() if other.item == item]
         self._pending[name] = one
-        self._ask(client, name, one)
+        if twins:
+            one.asked_at = math.inf  # not before the fate of the first is known: once is enough to send
+        else:
+            self._ask(client, name, one)
         return None
 
     def _ask(self, client: Requester, name: str, one: _Pending) -> None:
-        one.asked_at = time.monotonic()
+        one.asked_at, one.is_asked = time.monotonic(), True
         client.send(Outgoing(client.topics.ingest, encode({"id": name, "sha256": one.item})))
 
     def _send(self, client: Requester, name: str, one: _Pending) -> None:
-        one.asked_at, one.is_sent = time.monotonic(), True
-        source = _printable(one.file)
-        if client.is_v5:
+        one.asked_at, one.is_sent, one.is_asked = time.monotonic(), True, False
+        source = printable(one.file)
+        if client.carries_properties:
             user = (("id", name), ("source", source))
             client.send(Outgoing(client.topics.raw("image"), one.content, user=user))
         else:
@@ -155,10 +165,12 @@ class Uploader:
         if name in self._pending:
             self._heard_at = time.monotonic()
             client.heard()
-            if event["type"] == "unknown":
+            if event["type"] != "unknown":
+                done = self._pending.pop(name)
+                self._ask_again(client, lambda one: one.item == done.item)
+                yield self._fate(done, event)
+            elif self._pending[name].is_asked:
                 self._send(client, name, self._pending[name])
-            else:
-                yield self._fate(self._pending.pop(name), event)
         elif event.get("item") in self.embedding:
             self.embedding.discard(event["item"])
             if late := self._late(event):
@@ -186,24 +198,46 @@ class Uploader:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
             return {}
-        if event.get("type") in {"busy", "ready"}:
+        if event.get("type") in {"busy", "ready"} and event.get("reason", "") != self.busy:
             self.busy = event.get("reason", "")
+            self._on_busy(self.busy)
+            for one in self._pending.values():  # what was sent meanwhile gets its answer now
+                one.asked_at = max(one.asked_at, time.monotonic())
         return event
 
     def _be_patient(self, client: Requester) -> None:
+        client.check()
         now = time.monotonic()
         if self.busy:
             self._heard_at = now
-        for name, one in self._pending.items():
-            if now - one.asked_at > RESEND_S and not self.busy:
-                self._ask(client, name, one)
+            client.heard()
+        else:
+            self._ask_again(client, lambda one: now - one.asked_at > RESEND_S)
         if now - self._heard_at > SILENCE_S:
+            silent = f"the device {client.topics.device!r} has not answered"
             raise BrokerError(
-                f"the device {client.topics.device!r} has not answered for {SILENCE_S:.0f} s:"
-                " is `reminisce run` up, and may we use its topics? Run this again to go on"
+                f"{silent if client.is_up else 'there was no broker'} for {SILENCE_S:.0f} s: is `reminisce run` up, and"
+                " may we use its topics? Run this again to go on"
             )
 
+    def _ask_again(self, client: Requester, which: Callable[[_Pending], bool]) -> None:
+        for name, one in self._pending.items():
+            if which(one):
+                self._ask(client, name, one)
 
-def _printable(file: Path) -> str:
-    """The name for people: one that is not UTF-8 can be opened, but neither sent nor printed as it is."""
-    return os.fsencode(file).decode(errors="backslashreplace")
+
+def _read(file: Path, client: Requester) -> tuple[bytes, int | None]:
+    """What is sent of a file, and its own bytes if those are more. Raises OSError, UnreadableItemError."""
+    content = file.read_bytes()
+    if not content:
+        raise UnreadableItemError("the file is empty")
+    largest = _largest(client)
+    if len(content) <= largest:
+        return content, None
+    return shrink(content, largest), len(content)
+
+
+def _largest(client: Requester) -> int:
+    """Bytes of content that fit into one message; base64 makes four of three."""
+    whole = client.largest_payload
+    return whole if client.carries_properties else (whole - _AROUND_BYTES) * 3 // 4

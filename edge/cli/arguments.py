@@ -14,6 +14,7 @@ from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
 from edge.config import MAX_LIMIT
+from edge.signals import signals_held
 
 Command = Callable[[argparse.Namespace], int]
 _CODES = """\
@@ -92,7 +93,8 @@ def make_parser() -> argparse.ArgumentParser:
             "--config",
             type=Path,
             metavar="FILE",
-            help="settings, like config.yaml (default: /etc/reminisce/config.yaml if it is there)",
+            help="settings, like config.yaml (default: the first that is there of ~/.config/reminisce/config.yaml"
+            " and /etc/reminisce/config.yaml)",
         )
         one.set_defaults(command=does, interrupted=interrupted)
         return one
@@ -104,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
     asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
-    asking.add_argument("text", metavar="TEXT", help="what to look for, in English")
+    asking.add_argument("text", type=_question, metavar="TEXT", help="what to look for, in English")
     asking.add_argument(
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )
@@ -117,7 +119,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(command: Callable[[str, Command, str, str, str], argparse.ArgumentParser]) -> None:
-    one = command("demo", _demo, "the two-minute tour, in a temporary memory", _DEMO, "the temporary memory is gone")
+    one = command(
+        "demo", _demo, "the two-minute tour, in a temporary memory", _DEMO, "the temporary memory of the demo is gone"
+    )
     one.add_argument("--photos", type=Path, metavar="DIR", help="your own pictures instead of the shipped ones")
     one.add_argument(
         "--sheet",
@@ -130,9 +134,16 @@ def _add_demo(command: Callable[[str, Command, str, str, str], argparse.Argument
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge.demo.tour import run_tour  # noqa: PLC0415 - the other commands start without the tour's packages
+    with signals_held():
+        from edge.demo.tour import run_tour  # noqa: PLC0415 - the other commands start without the tour's packages
 
     return run_tour(settings(options.config), options.photos, options.sheet, as_json=options.json)
+
+
+def _question(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty: say what to look for")
+    return text.encode(errors="replace").decode()  # what is no UTF-8 cannot be sent
 
 
 def _limit(text: str) -> int:

@@ -7,8 +7,11 @@ import json
 import time
 
 from edge.cli.settings import requester, settings
+from edge.decode import DecodeError
+from edge.errors import BrokerError
 from edge.mqtt import Reply, read_reply
 
+ONLINE_S = 5  # what is retained comes at once
 ANSWER_S = 60  # a slow board, behind other questions
 
 
@@ -17,8 +20,13 @@ def ask(options: argparse.Namespace) -> int:
     config = settings(options.config)
     fields = {"text": options.text, "sort": options.sort, "limit": options.limit}
     with requester(config) as client:
+        client.wait_until_online(ONLINE_S)
         reply = client.request(client.topics.query, fields, ANSWER_S)
-    print(json.dumps(reply) if options.json else _text(read_reply(reply)))
+    try:
+        found = read_reply(reply)
+    except DecodeError as error:
+        raise BrokerError(f"the reply cannot be read ({error}): is the daemon of another version?") from None
+    print(json.dumps(reply) if options.json else _text(found))
     return 0
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from edge.config import Config, load_config
 from edge.mqtt import Requester, Topics, read_password
 
-INSTALLED = Path("/etc/reminisce/config.yaml")
+USERS_OWN = Path(".config/reminisce/config.yaml")  # below HOME: who this user is to the broker
+INSTALLED = Path("/etc/reminisce/config.yaml")  # the daemon's
 
 
 def config_file(chosen: Path | None) -> Path | None:
-    """The file that was named, else the installed one, else none: the defaults."""
-    return chosen or (INSTALLED if INSTALLED.exists() else None)
+    """The file that was named, else the user's own, else the installed one, else none: the defaults."""
+    places = (Path(os.environ.get("HOME", "/")) / USERS_OWN, INSTALLED)
+    return chosen or next((place for place in places if place.exists()), None)
 
 
 def settings(chosen: Path | None) -> Config:

@@ -22,24 +22,32 @@ def status(options: argparse.Namespace) -> int:
     topics = requester(config).topics
     names = {topics.status: "status", topics.info: "info", topics.state: "state"}
     with requester(config, (topics.info, topics.state), lambda topic, payload: told.put((topic, payload))):
-        found = _collect(names, told)
-    if "status" not in found:
-        raise BrokerError(f"the broker knows no device {config.device!r}: is `reminisce run` up, with this broker?")
-    print(json.dumps(found) if options.json else _text(config.device, found))
+        heard = _collect(names, told)
+    if "status" not in heard:
+        raise BrokerError(
+            f"the device {config.device!r} has never been heard of at this broker: is `reminisce run` up, with this"
+            f" `device` and broker in its config, and may we read {topics.status}?"
+        )
+    found: dict[str, Any] = {"status": heard.pop("status").decode(errors="replace")}
+    try:
+        found |= {name: json.loads(payload) for name, payload in heard.items()}
+        print(json.dumps(found) if options.json else _text(config.device, found))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        what = f"what lies below {topics.base} cannot be read ({type(error).__name__}: {error})"
+        raise BrokerError(f"{what}: is the daemon of another version?") from None
     return 0 if found["status"] == ONLINE.decode() else 1
 
 
-def _collect(names: dict[str, str], told: queue.SimpleQueue[tuple[str, bytes]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _collect(names: dict[str, str], told: queue.SimpleQueue[tuple[str, bytes]]) -> dict[str, bytes]:
+    heard: dict[str, bytes] = {}
     end = time.monotonic() + WAIT_S
-    while len(found) < len(names) and (left := end - time.monotonic()) > 0:
+    while len(heard) < len(names) and (left := end - time.monotonic()) > 0:
         try:
             topic, payload = told.get(timeout=left)
         except queue.Empty:
             break
-        name = names[topic]
-        found[name] = payload.decode() if name == "status" else json.loads(payload)
-    return found
+        heard[names[topic]] = payload
+    return heard
 
 
 def _text(device: str, found: dict[str, Any]) -> str:

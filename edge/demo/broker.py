@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import importlib.util
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edge.config import MqttConfig
+from edge.demo.children import running
 from edge.errors import BrokerError
 
-_LONGEST_SOCKET = 100  # characters of a Unix socket's path; the system takes 107
-_STOP_S = 5.0
+_LONGEST_SOCKET = 100  # bytes of a Unix socket's path; the system takes 107
 
 
 @contextmanager
 def tour_broker(folder: Path) -> Iterator[tuple[MqttConfig, str]]:
-    """Runs in between, with its files in `folder`; yields how to connect and what it is called. Raises BrokerError."""
+    """Runs in between, with its files in `folder`; yields how to connect and what it is called.
+
+    Raises BrokerError when there is none, ReminisceError when it does not start.
+    """
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))  # where Debian has daemons
     if mosquitto := shutil.which("mosquitto", path=path):
         config = _address(folder)
         (folder / "broker.conf").write_text(_mosquitto_config(config), encoding="utf-8")
-        command, name = [mosquitto, "-c", str(folder / "broker.conf")], "mosquitto"
+        command, name = [mosquitto, "-c", "broker.conf"], "mosquitto"
     elif importlib.util.find_spec("amqtt"):
         config = MqttConfig(host="127.0.0.1", port=_free_port(), protocol="3.1.1")
         command, name = [sys.executable, "-m", "edge.demo.broker", str(config.port)], "the embedded broker (MQTT 3.1.1)"
@@ -36,40 +37,30 @@ def tour_broker(folder: Path) -> Iterator[tuple[MqttConfig, str]]:
         raise BrokerError(
             "there is no MQTT broker: run `sudo apt install mosquitto`, or `pip install 'reminisce-edge[broker]'`"
         )
-    with running(command, folder / "broker.log"):
+    with running("broker", command, folder) as child:
+        child.wait_until(lambda: _accepts(config))
         yield config, name
-
-
-@contextmanager
-def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that ends with the block: told to, and killed if it does not. Ctrl-C reaches it only through us."""
-    with log.open("wb") as output:
-        child = subprocess.Popen(  # noqa: S603 - our own programs
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield child
-    finally:
-        child.terminate()
-        try:
-            child.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
 
 
 def _address(folder: Path) -> MqttConfig:
     """A Unix socket, which no other user of the machine can open; a port where its path would be too long."""
     path = folder / "broker.sock"
-    if len(str(path)) <= _LONGEST_SOCKET:
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET:
         return MqttConfig(socket=str(path))
     return MqttConfig(host="127.0.0.1", port=_free_port())
 
 
 def _mosquitto_config(config: MqttConfig) -> str:
-    listener = f"0 {config.socket}" if config.socket else f"{config.port} 127.0.0.1"
-    # As root, it would become a user that cannot write into our folder.
-    return f"user {getpass.getuser()}\nlistener {listener}\nallow_anonymous true\nset_tcp_nodelay true\n"
+    # A path of its own ends at a space; that of a child in its folder has none.
+    listener = f"0 {Path(config.socket).name}" if config.socket else f"{config.port} 127.0.0.1"
+    # Started by root, it would become a user that cannot write into our folder; started by others it stays who it is.
+    return f"user root\nlistener {listener}\nallow_anonymous true\nset_tcp_nodelay true\n"
+
+
+def _accepts(config: MqttConfig) -> bool:
+    family, address = (socket.AF_UNIX, config.socket) if config.socket else (socket.AF_INET, (config.host, config.port))
+    with socket.socket(family) as probe:
+        return probe.connect_ex(address) == 0
 
 
 def _free_port() -> int:

@@ -43,7 +43,7 @@ def write_sheet(path: Path, answers: Sequence[Answered]) -> None:
     page = _PAGE.format(answers="\n".join(_answer(answer) for answer in answers))
     unfinished = path.with_name(path.name + ".tmp")
     try:
-        unfinished.write_text(page, encoding="utf-8")
+        unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")  # a file's name may be no UTF-8
         unfinished.replace(path)  # a full disk leaves the old sheet as it was
     except OSError:
         unfinished.unlink(missing_ok=True)

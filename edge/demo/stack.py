@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.config import Config
-from edge.demo.broker import running, tour_broker
-from edge.errors import BrokerError, ReminisceError
+from edge.demo.broker import tour_broker
+from edge.demo.children import running
+from edge.errors import ReminisceError
 from edge.mqtt import Requester, Topics
+from edge.signals import signals_held
 
 _DEVICE = "demo"
-_START_S = 60  # for a slow and busy board
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +43,18 @@ def tour_stack(config: Config, on_message: Callable[[str, bytes], None]) -> Iter
             command = [sys.executable, "-m", "edge", "run", "--config", str(file)]
             listen = (topics.event, topics.state)
             with (
-                running(command, folder / "daemon.log") as daemon,
+                running("daemon", command, folder) as daemon,
                 Requester(mqtt, topics, None, listen=listen, on_message=on_message) as client,
             ):
-                _wait_until_online(client, daemon, folder / "daemon.log")
+                daemon.wait_until(lambda: client.status == "online")
                 yield Stack(client, broker)
 
 
 def _config_text(config: Config, mqtt_fields: dict[str, object], folder: Path) -> str:
     fields = dataclasses.asdict(config) | {"device": _DEVICE, "state": str(folder / "state"), "mqtt": mqtt_fields}
     fields["remember"] |= {"min_free_mb": 0}  # a tour ends before it fills a disk
+    fields["bundle"] = config.bundle and str(Path(config.bundle).absolute())  # the daemon runs in another folder
     return json.dumps(fields)  # which is YAML, too
-
-
-def _wait_until_online(client: Requester, daemon: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _START_S
-    while client.status != "online":
-        if daemon.poll() is not None:
-            said = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise ReminisceError(f"the daemon ended: {' '.join(said)}")
-        if time.monotonic() > end:
-            raise BrokerError(f"the daemon did not come up within {_START_S} s")
-        time.sleep(0.01)
 
 
 @contextmanager
@@ -76,5 +65,8 @@ def _temporary_folder() -> Iterator[str]:
         raise ReminisceError(
             f"no temporary folder can be made ({error.strerror}): set TMPDIR to one with room"
         ) from None
-    with folder:
+    try:
         yield folder.name
+    finally:
+        with signals_held():
+            folder.cleanup()

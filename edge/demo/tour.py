@@ -73,11 +73,11 @@ def _remember(
     with tqdm(total=len(pictures), desc="remembering", unit=" pictures", leave=False, disable=None) as bar:
         for sent in uploader.add(stack.client, pictures):
             bar.update(not sent.is_late)
-            file = files.setdefault(sent.item, sent.file) if sent.item else sent.file
+            first = files.setdefault(sent.item, sent.file) if sent.item else sent.file
             counted[sent.state] += 1
             counted["accepted"] -= sent.is_late
             if sent.state == "rejected":
-                print(f"{file}: {sent.reason}", file=sys.stderr)
+                print(f"{first if sent.is_late else sent.file}: {sent.reason}", file=sys.stderr)
         for late in uploader.follow(stack.client, _PATIENCE_S):
             if late is not None and late.item is not None:
                 counted.update(rejected=1, accepted=-1)

@@ -1,10 +1,10 @@
-"""The second client, for ingest alone: a full inbox holds its acknowledgements and never blocks a question."""
+"""A client for ingest alone: a full inbox holds its acknowledgements and never blocks a question."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from edge.config import MqttConfig
 from edge.errors import RefusedError
@@ -21,8 +21,16 @@ _PATIENCE_S = 2.0  # a commit on a slow card; for longer the client must not be 
 _BUSY = RefusedError("busy", "there is no room for it now: send it again later, or with QoS 1")
 
 
+class Tell(Protocol):
+    """Publishes an event; calls `then` once the broker has it."""
+
+    def __call__(self, payload: bytes, then: Callable[[], None] | None = None) -> None: ...
+
+
 class Ingest:
-    """Takes items from `ingest` and `ingest/raw/<modality>`; acknowledges each once its fate is on disk.
+    """Takes items from `ingest` and `ingest/raw/<modality>`; acknowledges each once its fate is on disk, and told.
+
+    Told means that the broker has the event: a kill in between would leave a sender waiting for it in vain.
 
     More than the inbox queues in memory is left with the broker: for a moment by not reading on, which costs nothing;
     where that is too short, by closing the connection until there is room again, after which all that was not settled
@@ -35,10 +43,10 @@ class Ingest:
         topics: Topics,
         password: str | None,
         *,
-        tell: Callable[[bytes], None],
+        tell: Tell,
         on_up: Callable[[], None],
     ) -> None:
-        """`tell` publishes an event; `on_up` is called when items can come."""
+        """`on_up` is called when items can come."""
         self._topics, self._tell = topics, tell
         self._offer: Offered = lambda _offer, _settle: False
         session = Session(
@@ -80,8 +88,7 @@ class Ingest:
         try:
             parsed = self._parse(message)
         except UnanswerableError as error:
-            self._tell(replies.rejected_event(error, error.id))
-            self._acknowledge(receipt)
+            self._tell(replies.rejected_event(error, error.id), lambda: self._acknowledge(receipt))
             return
         self._has_room.clear()
         while not self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
@@ -111,8 +118,8 @@ class Ingest:
         return parse_raw(modality, message.payload, message.user)
 
     def _settled(self, parsed: Parsed[Offer], verdict: Verdict, receipt: Receipt | None) -> None:
-        self._tell(replies.verdict_event(verdict, parsed.id, parsed.warning))
-        self._acknowledge(receipt)
+        event = replies.verdict_event(verdict, parsed.id, parsed.warning)
+        self._tell(event, lambda: self._acknowledge(receipt))
 
     def _acknowledge(self, receipt: Receipt | None) -> None:
         if receipt is not None:

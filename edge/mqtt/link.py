@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config import PAYLOAD_BYTES, MqttConfig
 from edge.errors import RefusedError, UsageError
+from edge.mqtt.deliveries import Deliveries
 
 PACKET_BYTES = PAYLOAD_BYTES + (256 << 10)  # a payload with its topic and properties
 _AROUND_BYTES = 4 << 10  # what topic and properties of our own messages take at most
@@ -117,13 +118,14 @@ class Link:
         """Raises UsageError when the certificate file cannot be used. Nothing is sent before `start`."""
         self._config, self._session, self._handlers = config, session, handlers
         self.is_v5 = config.protocol == 5
-        self.is_up = self._is_subscribed = False
+        self.is_up = self._is_connected = False
         self.largest_payload = PAYLOAD_BYTES
         self._largest_packet = PACKET_BYTES
         self._last_down = ""
         self._is_leaving = self._is_stopped = False
         self._turning = threading.Lock()  # of stop and resume; the client's thread, which both wait for, never takes it
         self._up_at, self._short = 0.0, 0
+        self._deliveries = Deliveries()
         options: dict[str, Any] = {} if self.is_v5 else {"clean_session": not session.keeps}
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -174,9 +176,10 @@ class Link:
         self._client.loop_stop()
         self._client.disconnect()  # of a connection that was being made: the client's thread left it open
 
-    def publish(self, message: Outgoing) -> None:
+    def publish(self, message: Outgoing, then: Callable[[], None] | None = None) -> None:
         """Send a message, or keep it until there is a connection (QoS 1). Raises RefusedError when it is too large.
 
+        then: called when the broker has it, in any thread; never, if it was dropped
         The size is checked here, because the client does not, and a broker that refuses a packet is sent the same one
         for ever.
         """
@@ -184,8 +187,11 @@ class Link:
         for size, most in sizes:
             if size > most:
                 raise RefusedError("too_large", f"the message has {size} bytes, the broker takes {most}")
-        if self._send(message).rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+        sent = self._send(message)
+        if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             _log.warning("a message to %s was dropped: the broker has been away for too long", message.topic)
+        elif then is not None:
+            self._deliveries.expect(sent.mid, then)
 
     def acknowledge(self, number: int) -> None:
         """Tell the broker that a QoS 1 message need not be sent again."""
@@ -222,6 +228,7 @@ class Link:
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
         client.on_message = self._came
+        client.on_publish = lambda _client, _data, number, _code, _properties: self._deliveries.arrived(number)
         client.on_socket_open = self._opened
 
     def _connect_properties(self) -> Properties:
@@ -241,24 +248,26 @@ class Link:
             return
         self._largest_packet = getattr(properties, "MaximumPacketSize", PACKET_BYTES)  # the client ignores it
         self.largest_payload = max(0, min(PAYLOAD_BYTES, self._largest_packet - _AROUND_BYTES))
-        if self._session.subscriptions:
-            client.subscribe([(topic, 1) for topic in self._session.subscriptions])
-        self.is_up, self._up_at = True, time.monotonic()
+        self._is_connected, self._up_at = True, time.monotonic()
         self._last_down = ""
         _log.info("%s: connected to the broker", self._session.client_id)
+        if self._session.subscriptions:
+            client.subscribe([(topic, 1) for topic in self._session.subscriptions])
         # A session that the broker has kept is subscribed; what waited in it may come before the answer does.
-        self._is_subscribed = flags.session_present or not self._session.subscriptions
-        if self._is_subscribed:
-            self._hand_over("the connection", self._handlers.on_up)
+        if flags.session_present or not self._session.subscriptions:
+            self._up()
 
     def _subscribed(
         self, _client: paho.Client, _data: Any, _number: int, codes: list[ReasonCode], _properties: Any
     ) -> None:
         if refused := [str(code) for code in codes if code.is_failure]:
             _log.error("%s: the broker refuses a subscription: %s", self._session.client_id, ", ".join(refused))
-        if not self._is_subscribed:
-            self._is_subscribed = True
-            self._hand_over("the connection", self._handlers.on_up)
+        if not self.is_up:
+            self._up()
+
+    def _up(self) -> None:
+        self.is_up = True
+        self._hand_over("the connection", self._handlers.on_up)
 
     def _opened(self, _client: paho.Client, _data: Any, opened: Any) -> None:
         if self._is_leaving:  # the client would go on, and wait for an answer to what it has queued
@@ -272,8 +281,8 @@ class Link:
             self._down(f"no connection to the broker: {sys.exc_info()[1]}")
 
     def _disconnected(self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        was_up, self.is_up = self.is_up, False
-        if was_up and not self._is_leaving:
+        was_connected, self._is_connected, self.is_up = self._is_connected, False, False
+        if was_connected and not self._is_leaving:
             self._down(f"the connection to the broker ended: {code}{self._suspicion()}")
         else:
             self._hand_over("the end of the connection", lambda: self._handlers.on_down(""))

@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,7 @@ from edge.mqtt.replies import OFFLINE, ONLINE, encode
 from edge.mqtt.topics import Topics
 
 CONNECT_S = 10  # how long the broker may take
-_BROKEN_OFF = 3  # connections lost at one message before it is taken for the reason
+_BROKEN_OFF = 3  # connections that the broker ended at one message before it is taken for the reason
 
 
 class Requester:
@@ -44,11 +45,14 @@ class Requester:
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_up = threading.Event()
         self._is_online = threading.Event()
-        self._lost = 0
-        session = Session(client_id=name, subscriptions=(self._mine, topics.status, *listen))
-        handlers = Handlers(on_message=self._came, on_up=self._is_up.set, on_down=self._down)
+        self._made = 0  # connections since something was achieved
+        # `info` before `status`: by the time that the device is known to be online, what it is is known, too.
+        subscriptions = tuple(dict.fromkeys((self._mine, topics.info, topics.status, *listen)))
+        session = Session(client_id=name, subscriptions=subscriptions)
+        handlers = Handlers(on_message=self._came, on_up=self._up, on_down=self._down)
         self._link = Link(config, password, session, handlers)
         self.status = ""
+        self._device_is_v5 = True
 
     def __enter__(self) -> Requester:
         """Raises BrokerError when there is no connection within CONNECT_S."""
@@ -66,8 +70,14 @@ class Requester:
         self._link.stop(timeout_s=0)
 
     @property
-    def is_v5(self) -> bool:
-        return self._link.is_v5
+    def is_up(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self._link.is_up
+
+    @property
+    def carries_properties(self) -> bool:
+        """Whether user properties of a message reach the device: with MQTT 5 on both sides."""
+        return self._link.is_v5 and self._device_is_v5
 
     @property
     def largest_payload(self) -> int:
@@ -84,17 +94,21 @@ class Requester:
             )
 
     def send(self, message: Outgoing) -> None:
-        """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
-        if self._lost >= _BROKEN_OFF:
-            raise BrokerError(
-                f"the broker at {self._address} closed the connection {self._lost} times: its log says why"
-                " (for mosquitto, max_packet_size must be at least 8650752)"
-            )
+        """Publish. Raises RefusedError when it is too large, BrokerError as `check` does."""
+        self.check()
         self._link.publish(message)
+
+    def check(self) -> None:
+        """Raises BrokerError when the broker keeps breaking off, without anything achieved in between."""
+        if self._made > _BROKEN_OFF:
+            raise BrokerError(
+                f"the broker at {self._address} closed the connection {self._made - 1} times: its log says why"
+                " (for mosquitto: max_packet_size below 8650752, or a topic that the ACL forbids)"
+            )
 
     def heard(self) -> None:
         """Something was achieved: connections lost before do not count any more."""
-        self._lost = 0
+        self._made = 1
 
     def request(self, topic: str, fields: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a question or an order, wait for its reply. Raises RefusedError with the daemon's error, BrokerError."""
@@ -105,12 +119,7 @@ class Requester:
             # `reply_to` and `id` inside the payload are for 3.1.1; with MQTT 5 they are right as well.
             payload = encode({"id": name, "reply_to": self._mine, **fields})
             self.send(Outgoing(topic, payload, reply_topic=self._mine, correlation=name.encode()))
-            reply = answers.get(timeout=timeout_s)
-        except queue.Empty:
-            why = "is offline" if self.status == OFFLINE.decode() else f"did not answer within {timeout_s:.0f} s"
-            raise BrokerError(
-                f"the device {self.topics.device!r} {why}: is `reminisce run` up, and may we use its topics?"
-            ) from None
+            reply = self._wait_for_answer(answers, timeout_s)
         finally:
             del self._waiting[name]
         if error := reply.get("error"):
@@ -121,6 +130,16 @@ class Requester:
     def _address(self) -> str:
         return self._config.socket or f"{self._config.host}:{self._config.port}"
 
+    def _wait_for_answer(self, answers: queue.SimpleQueue[dict[str, Any]], timeout_s: float) -> dict[str, Any]:
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                return answers.get(timeout=min(left, 1.0))
+            if self.status == OFFLINE.decode():
+                break
+        why = "is offline" if self.status == OFFLINE.decode() else f"did not answer within {timeout_s:.0f} s"
+        raise BrokerError(f"the device {self.topics.device!r} {why}: is `reminisce run` up, and may we use its topics?")
+
     def _wait_for_connection(self) -> None:
         end = time.monotonic() + CONNECT_S
         while not self._is_up.is_set():
@@ -130,21 +149,36 @@ class Requester:
                 if time.monotonic() < end:
                     continue
                 reason = "it does not answer (one that knows only MQTT 3.1.1 needs `mqtt.protocol: 3.1.1`)"
-            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}")
+            hint = "is it running, and is `mqtt` in the config right?"
+            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}; {hint}")
+
+    def _up(self) -> None:
+        self._made += 1
+        self._is_up.set()
 
     def _down(self, reason: str) -> None:
         if not self._is_up.is_set():
             self._news.put(reason)
-        self._lost += 1
 
     def _came(self, message: Incoming) -> None:
+        if message.topic == self.topics.info:
+            self._device_is_v5 = _fields(message.payload).get("protocol") != "3.1.1"
         if message.topic == self.topics.status:
             self.status = message.payload.decode(errors="replace")
             self._is_online.set() if message.payload == ONLINE else self._is_online.clear()
         if message.topic != self._mine:
             self._on_message(message.topic, message.payload)
             return
-        reply = json.loads(message.payload)
+        reply = _fields(message.payload)
         waiting = self._waiting.get(reply.get("id"))
         if waiting is not None:
             waiting.put(reply)
+
+
+def _fields(payload: bytes) -> dict[str, Any]:
+    """None for what is no JSON object: anybody who may publish there could have said it."""
+    with suppress(ValueError):
+        fields = json.loads(payload)
+        if isinstance(fields, dict):
+            return fields
+    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 class Questions:
     """A context manager: its thread runs in between. Each question that was taken gets exactly one reply.
 
-    Those still waiting on leaving are answered with `stopping`.
+    Those still waiting on leaving, or when the thread ends by a mistake of ours, are answered with `stopping`.
     """
 
     def __init__(self, retriever: Retriever, waiting: int, failed: Callable[[BaseException], None]) -> None:
@@ -45,7 +46,7 @@ class Questions:
         self._worker.__exit__(kind, error, trace)
 
     def ask(self, question: Question, reply: Reply) -> bool:
-        """Queue a question; False when there is no room. `reply` is called in the recall thread."""
+        """Queue a question; False when there is no room. `reply` is called in the recall thread, or here at the end."""
         with self._closing:
             if self._stopping:
                 reply(_STOPPING)
@@ -56,16 +57,33 @@ class Questions:
                 return False
             return True
 
-    def _stop(self) -> None:
-        with self._closing:  # nothing comes behind the last entry
+    def _close(self) -> None:
+        with self._closing:
             self._stopping = True
-            self._queue.put(None)
+
+    def _stop(self) -> None:
+        self._close()  # nothing comes behind the last entry
+        self._queue.put(None)
 
     def _run(self) -> None:
-        while (entry := self._queue.get()) is not None:
-            question, reply = entry
-            reply(self._answer(question))
-            self.answered += 1
+        try:
+            while (entry := self._queue.get()) is not None:
+                self._take(*entry)
+        except BaseException:
+            self._close()
+            with contextlib.suppress(queue.Empty):
+                while (entry := self._queue.get_nowait()) is not None:
+                    entry[1](_STOPPING)
+            raise
+
+    def _take(self, question: Question, reply: Reply) -> None:
+        try:
+            found = self._answer(question)
+        except Exception:
+            reply(RefusedError("internal", "the daemon met a mistake of its own and ends: its log says which"))
+            raise
+        reply(found)
+        self.answered += 1
 
     def _answer(self, question: Question) -> Answer | RefusedError:
         if self._stopping:

@@ -83,7 +83,7 @@ class Intake:
         outcomes: list[Outcome] = []
         embedded: list[Embedded] = []
         for start in range(0, len(waiting), self._elevator.batch):
-            if self._stopping:
+            if self._stopping or self._paused:
                 break
             self._ride(waiting[start : start + self._elevator.batch], embedded, outcomes)
         if embedded:
@@ -99,12 +99,9 @@ class Intake:
         starts: list[Activation] = []
         riding: list[Item] = []
         for item in items:
-            start = self._start(item)
-            if isinstance(start, Activation):
+            if (start := self._start(item)) is not None:
                 starts.append(start)
                 riding.append(item)
-            else:
-                outcomes.append(start)
         if not riding:
             return
         vectors, depth = self._elevator.ride(starts), self._elevator.depth
@@ -113,15 +110,16 @@ class Intake:
             embedded.append(Embedded(item=item.id, depth=depth, embedding=vector))
             outcomes.append(Outcome(item=item, state="indexed", depth=depth, ms=each_ms))
 
-    def _start(self, item: Item) -> Activation | Outcome:
-        """The item before the first segment; what became of it, once that is on disk, when it cannot be read."""
+    def _start(self, item: Item) -> Activation | None:
+        """The item before the first segment; None when it cannot be read, once that is on disk and said."""
         content = self._memory.content(item)
         try:
             return self._tower.start_images([content or b""])
         except UnreadableItemError as error:
             reason = "its content is gone from the state folder" if content is None else str(error)
         self._memory.reject(item, reason)
-        return Outcome(item=item, state="rejected", reason=reason)
+        self._on_outcome(Outcome(item=item, state="rejected", reason=reason))
+        return None
 
     def _count(self, done: int) -> None:
         now = time.monotonic()

@@ -51,6 +51,11 @@ class Commands:
             signal.signal(number, lambda _number, _frame: self._queue.put(Stop()))
         signal.signal(signal.SIGHUP, lambda _number, _frame: self._queue.put(Reload()))
 
+    def ignore_signals(self) -> None:
+        """From now on they do nothing: while Python ends, an impatient second SIGTERM would make a failure of it."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
     def failed(self, error: BaseException) -> None:
         """A thread ended."""
         self._queue.put(Failure(error))

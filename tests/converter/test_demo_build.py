@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from edge.bundle import RUNTIMES, Bundle
 from edge.config import Config
 from edge.demo import DEMO_PICTURES
 from edge.engine import Engine
+from edge.items import Question, Verdict
 
 pytestmark = [pytest.mark.convert, pytest.mark.slow]
 
@@ -39,15 +41,24 @@ CAPTIONS = {
 }
 # Remembers pictures and asks one question, in whatever Python runs it.
 ASK = """\
-import json, sys
+import hashlib, json, sys
 from pathlib import Path
 from edge.config import Config, RuntimeConfig
-from edge.engine import Engine
+from edge.engine import Engine, Hooks
+from edge.items import Arrival, Question
 bundle, state, runtime, question, *pictures = sys.argv[1:]
-with Engine(Config(bundle=bundle, runtime=RuntimeConfig(backend=runtime)), Path(state)) as engine:
-    kept = [outcome.state for outcome in engine.remember(map(Path, pictures))]
-    hits = [(Path(hit.item.source).name, hit.depth, hit.score) for hit in engine.ask(question).hits]
-print(json.dumps([kept, hits]))
+def arrival(path):
+    content = Path(path).read_bytes()
+    digest = hashlib.sha256(content).digest()
+    return Arrival(content=content, digest=digest, modality="image", source=path, taken_at=None)
+outcomes, config = [], Config(bundle=bundle, runtime=RuntimeConfig(backend=runtime))
+with Engine(config, Path(state), Hooks(on_outcome=outcomes.append)) as engine:
+    engine.memory.accept([arrival(path) for path in pictures])
+    while engine.intake.remember_group():
+        pass
+    answer = engine.retriever.ask(Question(text=question, limit=5))
+hits = [(Path(hit.item.source).name, hit.depth, hit.score) for hit in answer.hits]
+print(json.dumps([[outcome.state for outcome in outcomes], hits]))
 """
 
 
@@ -203,21 +214,21 @@ def test_device_remembers_and_answers_with_the_bundle_alike_on_both_runtimes(
     scores = []
     for runtime, python in runtimes.items():
         kept, hits = ask(python, bundle.folder, tmp_path / runtime, runtime, "a golden retriever")
-        assert kept == ["remembered"] * 12
+        assert kept == ["indexed"] * 12
         assert hits[0][:2] == ["golden-retriever.jpg", 16]
         scores.append(hits[0][2])
     assert scores[0] == pytest.approx(scores[1], abs=0.05)
 
 
 def test_what_was_remembered_with_one_bundle_is_not_searched_with_the_other(
-    captioned: Build, open_pictures: Build, tmp_path: Path
+    captioned: Build, open_pictures: Build, tmp_path: Path, fill: Callable[[Engine, list[Path]], list[Verdict]]
 ) -> None:
-    photo = DEMO_PICTURES / "pancakes.jpg"
-    for build in (captioned, open_pictures):
+    photo, question = DEMO_PICTURES / "pancakes.jpg", Question(text="breakfast", limit=5)
+    for build, state in ((captioned, "accepted"), (open_pictures, "duplicate")):
         with Engine(Config(bundle=str(build.bundle.folder)), tmp_path) as engine:
-            assert engine.ask("breakfast").searched == 0
-            assert [outcome.state for outcome in engine.remember([photo])] == ["remembered"]
-            assert engine.ask("breakfast").searched == 1
+            assert engine.retriever.ask(question).searched == 0
+            assert [verdict.state for verdict in fill(engine, [photo])] == [state]
+            assert engine.retriever.ask(question).searched == 1
 
 
 @pytest.mark.parametrize(

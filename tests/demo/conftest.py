@@ -1,24 +1,22 @@
-"""The tour as its own process, as a user starts it."""
+"""The tour as its own process, as a user starts it; nothing of it is left behind, neither a file nor a process."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SECONDS = 240  # for a slow and busy board; the shipped pictures take three on a laptop
+from commands import run
+from processes import see_that_nothing_is_left_in
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """What a process left behind. here: the folder that it ran in."""
+class Toured:
+    """What a tour left behind. here: the folder that it ran in."""
 
     code: int
     out: str
@@ -27,34 +25,17 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def surroundings() -> Callable[[Path], Mapping[str, str]]:
-    """A builder of environments: temporary files go to the folder, the package is this checkout's."""
-    return lambda folder: {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Toured]:
+    """Runs `reminisce demo ARGUMENTS`; options are those of `commands.start`, and the folder for temporary files."""
 
+    def tour(*arguments: str | Path, temporary: Path | None = None, **options: Any) -> Toured:
+        here, temporary = tmp_path_factory.mktemp("here"), temporary or tmp_path_factory.mktemp("temporary")
+        options["environ"] = {"TMPDIR": str(temporary), **options.get("environ", {})}
+        done = run("demo", *arguments, here=here, **options)
+        see_that_nothing_is_left_in(temporary)
+        return Toured(done.code, done.out, done.err, here)
 
-@pytest.fixture(scope="session")
-def tour(
-    tmp_path_factory: pytest.TempPathFactory, surroundings: Callable[[Path], Mapping[str, str]]
-) -> Callable[..., Finished]:
-    """Runs `python -m edge demo ARGUMENTS`; no run leaves a traceback or a temporary memory."""
-
-    def run(*arguments: str | Path) -> Finished:
-        here, temporary = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("temporary")
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "edge", "demo", *arguments],
-            cwd=here,
-            env=surroundings(temporary),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=SECONDS,
-        )
-        finished = Finished(done.returncode, done.stdout.decode(), done.stderr.decode(), here)
-        assert "Traceback" not in finished.err
-        assert list(temporary.iterdir()) == []
-        return finished
-
-    return run
+    return tour
 
 
 @pytest.fixture

@@ -7,18 +7,18 @@ import os
 import select
 import signal
 import struct
-import subprocess
-import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from commands import SECONDS, start
 from edge.demo.tour import QUESTIONS
+from processes import see_that_nothing_is_left_in
 
-SECONDS = 240  # for a slow and busy board
 PROMPT = "? "
 HELLO = "Ask something about the pictures (an empty line ends the tour)."
 
@@ -26,11 +26,11 @@ HELLO = "Ask something about the pictures (an empty line ends the tour)."
 class Terminal:
     """A pseudo-terminal with the tour of a folder on it; what it shows is read as text with plain line ends."""
 
-    def __init__(self, album: Path, here: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, album: Path, here: Path, temporary: Path) -> None:
         self._screen, line = os.openpty()
         fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # rows, columns; a new one has none
-        arguments = [sys.executable, "-m", "edge", "demo", "--photos", str(album)]
-        self.process = subprocess.Popen(arguments, cwd=here, env=environment, stdin=line, stdout=line, stderr=line)
+        streams: dict[str, Any] = {"stdin": line, "stdout": line, "stderr": line}
+        self.process = start("demo", "--photos", album, here=here, environ={"TMPDIR": str(temporary)}, **streams)
         os.close(line)
         self.closed = False
 
@@ -66,10 +66,8 @@ def temporary(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def terminal(
-    album: Path, tmp_path: Path, temporary: Path, surroundings: Callable[[Path], Mapping[str, str]]
-) -> Iterator[Terminal]:
-    terminal = Terminal(album, tmp_path, surroundings(temporary))
+def terminal(album: Path, tmp_path: Path, temporary: Path) -> Iterator[Terminal]:
+    terminal = Terminal(album, tmp_path, temporary)
     yield terminal
     terminal.close()
 
@@ -94,7 +92,7 @@ def test_typed_questions_are_answered_until_an_empty_line(
     assert terminal.end() == 1  # one of the album's pictures is broken
     sheet = (tmp_path / "reminisce-demo.html").read_text(encoding="utf-8")
     assert sheet.count("<h2>") == len(QUESTIONS) + 2
-    assert list(temporary.iterdir()) == []
+    see_that_nothing_is_left_in(temporary)
 
 
 def test_remembering_shows_its_progress(terminal: Terminal) -> None:
@@ -132,4 +130,4 @@ def test_signal_at_the_prompt_ends_the_tour_and_its_memory(
     assert shown.endswith("\nreminisce: interrupted; the temporary memory of the demo is gone\n")
     assert "Traceback" not in shown
     assert terminal.end() == 130
-    assert list(temporary.iterdir()) == []
+    see_that_nothing_is_left_in(temporary)

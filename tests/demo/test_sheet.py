@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.config import Config
-from edge.demo.sheet import THUMBNAIL, write_sheet
-from edge.engine import Engine
-from edge.items import Answer, Item
+from edge.demo.sheet import THUMBNAIL, Answered, write_sheet
+from edge.mqtt import Reply, Result
 
 DATA_URL = "data:image/jpeg;base64,"
 EMPTY_ELEMENTS = {"meta", "img", "br"}
@@ -52,34 +50,46 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def engine(pictures: list[Path], tmp_path: Path) -> Iterator[Engine]:
-    """Five pictures under names that HTML, Python's format and ASCII would each stumble over."""
+def album(pictures: list[Path], tmp_path: Path) -> dict[str, Path]:
+    """Five pictures under names that HTML, Python's format and ASCII would each stumble over, by item."""
     folder = tmp_path / "album"
     folder.mkdir()
     files = [Path(shutil.copy(picture, folder / name)) for picture, name in zip(pictures, NAMES, strict=False)]
-    with Engine(Config(), tmp_path / "state") as engine:
-        assert {outcome.state for outcome in engine.remember(files)} == {"remembered"}
-        yield engine
+    return {f"{number:064}": file for number, file in enumerate(files)}
 
 
 @pytest.fixture
-def answers(engine: Engine) -> list[Answer]:
-    return [engine.ask(question) for question in ("a house", "<script>alert('{0}')</script> & more")]
+def answers(album: dict[str, Path]) -> list[Answered]:
+    """Two questions, with all five pictures in different orders."""
+    questions = ("a house", "<script>alert('{0}')</script> & more")
+    return [
+        answered(question, album, list(album)[first:] + list(album)[:first]) for first, question in enumerate(questions)
+    ]
 
 
 @pytest.fixture
-def sheet(engine: Engine, answers: list[Answer], tmp_path: Path) -> Path:
-    write_sheet(tmp_path / "sheet.html", answers, engine.memory)
+def sheet(answers: list[Answered], tmp_path: Path) -> Path:
+    write_sheet(tmp_path / "sheet.html", answers)
     return tmp_path / "sheet.html"
 
 
-def lose(item: Item, tmp_path: Path) -> None:
-    (tmp_path / "state" / "content" / item.digest.hex()[:2] / item.digest.hex()).unlink()
+def answered(question: str, files: dict[str, Path], items: list[str]) -> Answered:
+    results = tuple(
+        Result(item=item, score=0.9 - 0.123 * rank, exit_depth=16 - rank, ts=0.0, source="", modality="image")
+        for rank, item in enumerate(items)
+    )
+    spent = {"took_ms": 123.4, "query_ms": 3.4, "filter_ms": 1.0, "correct_ms": 119.0}
+    return Answered(question, Reply(results=results, searched=5, refined=4, cut=False, **spent), files)
 
 
-def test_every_answer_has_its_thumbnail_inside_the_page(sheet: Path, answers: list[Answer]) -> None:
+def files_of(answers: list[Answered]) -> list[Path]:
+    """In the order of the page."""
+    return [one.files[hit.item] for one in answers for hit in one.reply.results]
+
+
+def test_every_answer_has_its_thumbnail_inside_the_page(sheet: Path) -> None:
     sources = Page(sheet).values("img", "src")
-    assert len(sources) == sum(len(answer.hits) for answer in answers) == 10
+    assert len(sources) == 10
     for source in sources:
         assert source.startswith(DATA_URL)
         with Image.open(io.BytesIO(base64.b64decode(source.removeprefix(DATA_URL), validate=True))) as picture:
@@ -88,15 +98,12 @@ def test_every_answer_has_its_thumbnail_inside_the_page(sheet: Path, answers: li
             picture.load()
 
 
-def test_thumbnail_is_of_the_picture_that_its_caption_names(sheet: Path, answers: list[Answer], engine: Engine) -> None:
+def test_thumbnail_is_of_the_picture_that_its_caption_names(sheet: Path, answers: list[Answered]) -> None:
     page = Page(sheet)
-    hits = [hit for answer in answers for hit in answer.hits]
-    for source, name, hit in zip(page.values("img", "src"), page.values("img", "alt"), hits, strict=True):
-        assert name == Path(hit.item.source).name
-        content = engine.memory.content(hit.item)
-        assert content is not None
+    for source, name, file in zip(page.values("img", "src"), page.values("img", "alt"), files_of(answers), strict=True):
+        assert name == file.name
         shown = Image.open(io.BytesIO(base64.b64decode(source.removeprefix(DATA_URL))))
-        expected = Image.open(io.BytesIO(content)).resize(shown.size)
+        expected = Image.open(file).resize(shown.size)
         difference = np.asarray(shown, dtype=np.float32) - np.asarray(expected, dtype=np.float32)
         assert np.abs(difference).mean() < 10  # of 255: JPEG once more; two other pictures differ by 50 and more
 
@@ -111,33 +118,58 @@ def test_page_asks_nobody_for_anything(sheet: Path) -> None:
         assert outside not in text
 
 
-def test_names_and_questions_are_shown_as_they_are(sheet: Path, answers: list[Answer]) -> None:
+def test_names_and_questions_are_shown_as_they_are(sheet: Path, answers: list[Answered]) -> None:
     page = Page(sheet)
     captions = [text for text in page.texts["figcaption"] if text.endswith(".jpg")]
-    assert captions == [Path(hit.item.source).name for answer in answers for hit in answer.hits]
+    assert captions == [file.name for file in files_of(answers)]
     assert set(captions) == set(NAMES)
     assert [text.strip() for text in page.texts["h2"]] == [answer.question for answer in answers]
     assert {tag for tag, _, _ in page.attributes} <= {"html", "meta", "img", "div"}  # a name opened no element
 
 
-def test_page_says_score_exit_and_milliseconds(sheet: Path, answers: list[Answer]) -> None:
+def test_page_says_score_exit_and_milliseconds(sheet: Path) -> None:
     page = Page(sheet)
     facts = [text for text in page.texts["figcaption"] if text.startswith("score ")]
-    assert facts == [f"score {hit.score:.2f}, exit at depth {hit.depth}" for answer in answers for hit in answer.hits]
-    assert page.texts["small"] == [f"{answer.total_ms:.0f} ms, 5 of 5 finished" for answer in answers]
+    each = [(0.90, 16), (0.78, 15), (0.65, 14), (0.53, 13), (0.41, 12)]
+    assert facts == [f"score {score:.2f}, exit at depth {depth}" for score, depth in each] * 2
+    assert page.texts["small"] == ["123 ms, 4 of 5 finished"] * 2
 
 
-def test_picture_whose_content_is_gone_leaves_an_empty_frame(
-    engine: Engine, answers: list[Answer], tmp_path: Path
+@pytest.mark.parametrize("content", [None, b"no picture any more"])
+def test_picture_that_cannot_be_shown_any_more_leaves_an_empty_frame(
+    content: bytes | None, answers: list[Answered], tmp_path: Path
 ) -> None:
-    lose(answers[0].hits[0].item, tmp_path)
-    write_sheet(tmp_path / "sheet.html", answers[:1], engine.memory)
+    gone = files_of(answers)[0]
+    gone.unlink() if content is None else gone.write_bytes(content)
+    write_sheet(tmp_path / "sheet.html", answers[:1])
     sources = Page(tmp_path / "sheet.html").values("img", "src")
     assert sources[0] == ""
     assert all(source.startswith(DATA_URL) for source in sources[1:])
 
 
-def test_no_answers_make_an_empty_page(engine: Engine, tmp_path: Path) -> None:
-    write_sheet(tmp_path / "sheet.html", [], engine.memory)
+def test_name_that_is_no_utf8_is_shown_with_its_byte(pictures: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy(pictures[0], file)
+    write_sheet(tmp_path / "sheet.html", [answered("a house", {"0": file}, ["0"])])
+    assert Page(tmp_path / "sheet.html").values("img", "alt") == [r"caf\udce9.jpg"]
+
+
+def test_no_answers_make_an_empty_page(tmp_path: Path) -> None:
+    write_sheet(tmp_path / "sheet.html", [])
     assert Page(tmp_path / "sheet.html").texts["h1"] == ["Reminisce: answers"]
     assert Page(tmp_path / "sheet.html").values("img", "src") == []
+
+
+def test_sheet_that_cannot_be_written_leaves_the_one_before_and_nothing_else(
+    sheet: Path, answers: list[Answered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sheet.read_bytes()
+
+    def full(_path: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_sheet(sheet, answers[:1])
+    assert sheet.read_bytes() == before
+    assert [path.name for path in sheet.parent.glob("sheet*")] == ["sheet.html"]

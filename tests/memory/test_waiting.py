@@ -56,6 +56,17 @@ def test_rejected_item_is_remembered_with_its_reason_and_never_waits_again(state
             assert memory.partitions() == ()
 
 
+def test_item_that_one_bundle_embedded_and_another_found_damaged_is_found_by_neither(state: Path, keep: Keep) -> None:
+    with Memory(state, "bundle one") as memory:
+        keep(memory, "cat", "dog")
+    with Memory(state, "bundle two") as memory:
+        memory.reject(memory.item(1), "damaged since")
+    with Memory(state, "bundle one") as memory:
+        assert [part.ids.tolist() for part in memory.partitions()] == [[2]]
+        tally = memory.tally
+        assert (tally.items, tally.waiting, tally.rejected, dict(tally.exits)) == (1, 0, 1, {11: 1})
+
+
 def test_rejecting_counts_the_item_out(memory: Memory, named: Named) -> None:
     memory.accept([named("cat"), named("horse")])
     memory.reject(memory.item(1), "damaged")

@@ -217,7 +217,7 @@ def test_every_type_that_is_wrong_is_listed() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["x" * 100_000, [1] * 20_000, {"a": "b" * 100_000}])
+@pytest.mark.parametrize("value", ["x" * 100_000, [1] * 5_000, {"a": "b" * 100_000}])
 def test_message_does_not_give_back_a_long_value_as_a_whole(value: object) -> None:
     code, message, _ = refusal(parse_ingest, payload({"data": "", "ts": value}))
     assert code == "bad_request"

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from edge.bundle import Bundle, Exit
-from edge.items import Floats, Item
+from edge.bundle import Exit
+from edge.items import Arrival, Floats, Outcome
 from edge.memory import Memory
 from edge.remember import Elevator, Intake
-from edge.runtime import TowerRunner, choose_runtime
-
-
-@pytest.fixture(scope="session")
-def image(bundle: Bundle) -> TowerRunner:
-    return TowerRunner(bundle.folder, bundle.manifest.tower("image"), choose_runtime("auto"), threads=2)
-
-
-@pytest.fixture(scope="session")
-def text(bundle: Bundle) -> TowerRunner:
-    return TowerRunner(bundle.folder, bundle.manifest.tower("text"), choose_runtime("auto"), threads=2)
+from edge.runtime import TowerRunner
 
 
 @pytest.fixture
-def memory(bundle: Bundle, tmp_path: Path) -> Iterator[Memory]:
-    with Memory(tmp_path / "state", bundle.fingerprint) as memory:
-        yield memory
-
-
-@pytest.fixture
-def remember(image: TowerRunner, memory: Memory) -> Callable[..., None]:
+def remember(image: TowerRunner, memory: Memory, arrival: Callable[[Path], Arrival]) -> Callable[..., None]:
     """Remembers files at an exit: `remember(paths, place)`; the first exit if none is given."""
 
     def keep(files: Sequence[Path], place: Exit | None = None) -> None:
+        outcomes: list[Outcome] = []
         elevator = Elevator(image, place or image.spec.exits[0], batch=8)
-        outcomes = list(Intake(image, elevator, memory).remember(files))
-        assert [outcome.state for outcome in outcomes] == ["remembered"] * len(files)
+        intake = Intake(image, elevator, memory, on_outcome=outcomes.append, failed=lambda _: None)
+        memory.accept([arrival(file) for file in files])
+        while intake.remember_group():
+            pass
+        assert {outcome.state for outcome in outcomes} == {"indexed"}
+        assert memory.tally.waiting == 0
 
     return keep
 
@@ -63,15 +52,3 @@ def score(image: TowerRunner, query: Callable[[str], Floats]) -> Callable[[str, 
         return float(image.embed(image.advance(start, place.segment), place)[0] @ query(sentence))
 
     return cosine
-
-
-@pytest.fixture
-def content_file(tmp_path: Path) -> Callable[[Item], Path]:
-    """Where the memory keeps an item's content."""
-
-    def where(item: Item) -> Path:
-        file = tmp_path / "state" / "content" / item.digest.hex()[:2] / item.digest.hex()
-        assert file.is_file()
-        return file
-
-    return where

@@ -10,7 +10,7 @@ import pytest
 from edge.bundle import Exit
 from edge.items import Floats, Hit, Item
 from edge.memory import Memory
-from edge.recall.correcting import Corrector
+from edge.recall.correcting import Corrector, Ranking
 from edge.recall.filtering import Candidate, Filter
 from edge.runtime import TowerRunner
 
@@ -45,8 +45,9 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
     score: Callable[[str, Path, Exit], float],
 ) -> None:
     last = image.spec.exits[-1]
-    hits, finished = corrector.rank(query(QUESTION), pool)
-    assert finished == len(hits) == 10
+    ranking = corrector.rank(query(QUESTION), pool)
+    hits = ranking.hits
+    assert (ranking.refined, len(hits), ranking.cut) == (10, 10, False)
     assert {hit.item.id for hit in hits} == {candidate.item for candidate in pool}
     for hit in hits:
         assert hit.depth == last.depth
@@ -58,12 +59,12 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
 def test_ranking_does_not_depend_on_the_batch(
     image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Floats]
 ) -> None:
-    expected, _ = Corrector(image, memory, batch=256).rank(query(QUESTION), pool)
+    expected = Corrector(image, memory, batch=256).rank(query(QUESTION), pool).hits
     for batch in (1, 3, 10):
-        hits, finished = Corrector(image, memory, batch).rank(query(QUESTION), pool)
-        assert finished == 10
-        assert names(hits) == names(expected)
-        assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in expected], abs=1e-4)
+        ranking = Corrector(image, memory, batch).rank(query(QUESTION), pool)
+        assert ranking.refined == 10
+        assert names(ranking.hits) == names(expected)
+        assert [hit.score for hit in ranking.hits] == pytest.approx([hit.score for hit in expected], abs=1e-4)
 
 
 def delete(file: Path) -> None:
@@ -89,18 +90,20 @@ def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
     corrector: Corrector,
     pool: list[Candidate],
     query: Callable[[str], Floats],
-    content_file: Callable[[Item], Path],
+    content_file: Callable[[Path, Item], Path],
+    state: Path,
 ) -> None:
-    whole, finished = corrector.rank(query(QUESTION), pool)
-    assert finished == 10
+    whole = corrector.rank(query(QUESTION), pool)
+    assert whole.refined == 10
     lost = pool[:2]  # the two best coarse ones: by their score alone they would stand in front
     for candidate in lost:
-        damage(content_file(memory.item(candidate.item)))
-    hits, finished = corrector.rank(query(QUESTION), pool)
-    assert finished == 8
+        damage(content_file(state, memory.item(candidate.item)))
+    ranking = corrector.rank(query(QUESTION), pool)
+    hits = ranking.hits
+    assert (ranking.refined, ranking.cut) == (8, False)
     assert [hit.item.id for hit in hits[8:]] == [candidate.item for candidate in lost]
     assert [(hit.score, hit.depth) for hit in hits[8:]] == [(one.score, one.depth) for one in lost]
-    rest = [hit.item.id for hit in whole if hit.item.id not in {candidate.item for candidate in lost}]
+    rest = [hit.item.id for hit in whole.hits if hit.item.id not in {candidate.item for candidate in lost}]
     assert [hit.item.id for hit in hits[:8]] == rest
 
 
@@ -109,12 +112,14 @@ def test_pool_without_any_content_is_answered_in_coarse_order(
     corrector: Corrector,
     pool: list[Candidate],
     query: Callable[[str], Floats],
-    content_file: Callable[[Item], Path],
+    content_file: Callable[[Path, Item], Path],
+    state: Path,
 ) -> None:
     for candidate in pool:
-        content_file(memory.item(candidate.item)).unlink()
-    hits, finished = corrector.rank(query(QUESTION), pool)
-    assert finished == 0
+        content_file(state, memory.item(candidate.item)).unlink()
+    ranking = corrector.rank(query(QUESTION), pool)
+    hits = ranking.hits
+    assert (ranking.refined, ranking.cut) == (0, False)
     assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, one.depth, one.score) for one in pool]
 
 
@@ -125,15 +130,17 @@ def test_items_that_left_at_the_last_exit_are_not_encoded_again(
     pictures: list[Path],
     remember: Callable[..., None],
     query: Callable[[str], Floats],
-    content_file: Callable[[Item], Path],
+    content_file: Callable[[Path, Item], Path],
+    state: Path,
 ) -> None:
     last = image.spec.exits[-1]
     remember(pictures[:5], last)
     pool = Filter(memory, NEVER).best(query(QUESTION), 5)
     for candidate in pool:
-        content_file(memory.item(candidate.item)).unlink()  # there is nothing left that could be encoded
-    hits, finished = corrector.rank(query(QUESTION), pool)
-    assert finished == 5
+        content_file(state, memory.item(candidate.item)).unlink()  # there is nothing left that could be encoded
+    ranking = corrector.rank(query(QUESTION), pool)
+    hits = ranking.hits
+    assert (ranking.refined, ranking.cut) == (5, False)
     assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, last.depth, one.score) for one in pool]
 
 
@@ -149,12 +156,13 @@ def test_items_of_the_first_and_the_last_exit_are_ranked_together(
     first, last = image.spec.exits[0], image.spec.exits[-1]
     remember(pictures[:10:2], first)
     remember(pictures[1:10:2], last)
-    hits, finished = corrector.rank(query(QUESTION), Filter(memory, NEVER).best(query(QUESTION), 10))
-    assert finished == 10
+    ranking = corrector.rank(query(QUESTION), Filter(memory, NEVER).best(query(QUESTION), 10))
+    hits = ranking.hits
+    assert (ranking.refined, ranking.cut) == (10, False)
     expected = [score(QUESTION, Path(hit.item.source), last) for hit in hits]
     assert [hit.score for hit in hits] == pytest.approx(expected, abs=TOLERANCE)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
 def test_empty_pool_has_no_hits(corrector: Corrector, query: Callable[[str], Floats]) -> None:
-    assert corrector.rank(query(QUESTION), []) == ([], 0)
+    assert corrector.rank(query(QUESTION), []) == Ranking([], refined=0, cut=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import Exit
-from edge.items import Encoded, Floats
+from edge.items import Embedded, Floats
 from edge.memory import Memory
 from edge.recall.filtering import Filter
 from edge.runtime import TowerRunner
@@ -99,17 +99,11 @@ def test_item_at_two_exits_is_found_once_and_at_the_deeper_one(
     item = memory.item(coarse.item)
     content = memory.content(item)
     assert content is not None
-    memory.keep([at_exit(image, content, item.digest, deep)])
+    start = image.start_images([content])
+    embedding = image.embed(image.advance(start, deep.segment), deep)[0]
+    memory.index([Embedded(item=item.id, depth=deep.depth, embedding=embedding)])
     (found,) = Filter(memory, NEVER).best(query("a house"), 5)
     assert (found.item, found.depth) == (coarse.item, deep.depth)
-
-
-def at_exit(image: TowerRunner, content: bytes, digest: bytes, place: Exit) -> Encoded:
-    start = image.start_images([content])
-    embedding = image.embed(image.advance(start, place.segment), place)[0]
-    return Encoded(
-        content=content, digest=digest, modality="image", source="again", depth=place.depth, embedding=embedding
-    )
 
 
 def test_hint_at_annoy_comes_once_where_it_would_pay(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.items import Floats, Item
+from edge.items import Answer, Arrival, Floats, Item, Question
 from edge.memory import Memory
 from edge.recall import Retriever
 from edge.recall.correcting import Corrector
@@ -15,6 +18,7 @@ from edge.recall.filtering import Filter
 from edge.runtime import TowerRunner
 
 NEVER = 1_000_000
+Ask = Callable[..., Answer]
 SHOWN = {
     "a dog with its tongue out": "golden-retriever.jpg",
     "sushi": "sushi-rolls.jpg",
@@ -24,8 +28,15 @@ SHOWN = {
 
 
 @pytest.fixture
-def retriever(image: TowerRunner, text: TowerRunner, memory: Memory) -> Retriever:
-    return Retriever(text, Filter(memory, NEVER), Corrector(image, memory, batch=8), memory)
+def ask(image: TowerRunner, text: TowerRunner, memory: Memory) -> Ask:
+    """Asks one retriever: `ask("a dog", limit=5, pool=50, sort="time")`."""
+    retriever = Retriever(text, Filter(memory, NEVER), Corrector(image, memory, batch=8), memory, pool=50)
+
+    def run(sentence: str, *, limit: int = 5, pool: int = 50, **more: Any) -> Answer:
+        retriever._pool = pool
+        return retriever.ask(Question(text=sentence, limit=limit, **more))
+
+    return run
 
 
 @pytest.fixture
@@ -37,27 +48,25 @@ def twelve(pictures: list[Path], remember: Callable[..., None]) -> list[Path]:
     return chosen
 
 
-def test_question_finds_what_it_describes(retriever: Retriever, twelve: list[Path]) -> None:
+def test_question_finds_what_it_describes(ask: Ask, twelve: list[Path]) -> None:
     for question, name in SHOWN.items():
-        answer = retriever.ask(question, limit=3, pool=12)
+        answer = ask(question, limit=3, pool=12)
         assert answer.question == question
         assert answer.searched == len(twelve)
         assert Path(answer.hits[0].item.source).name == name
 
 
 @pytest.mark.parametrize("limit", [1, 5, 12, 50])
-def test_answer_has_as_many_hits_as_asked_for_or_as_there_are(
-    limit: int, retriever: Retriever, twelve: list[Path]
-) -> None:
-    answer = retriever.ask("a dog", limit, pool=50)
+def test_answer_has_as_many_hits_as_asked_for_or_as_there_are(limit: int, ask: Ask, twelve: list[Path]) -> None:
+    answer = ask("a dog", limit=limit, pool=50)
     assert len(answer.hits) == min(limit, len(twelve))
     assert len({hit.item.id for hit in answer.hits}) == len(answer.hits)
 
 
 def test_pool_of_0_answers_from_the_coarse_search(
-    retriever: Retriever, memory: Memory, image: TowerRunner, twelve: list[Path], query: Callable[[str], Floats]
+    ask: Ask, memory: Memory, image: TowerRunner, twelve: list[Path], query: Callable[[str], Floats]
 ) -> None:
-    answer = retriever.ask("a dog", limit=5, pool=0)
+    answer = ask("a dog", limit=5, pool=0)
     coarse = Filter(memory, NEVER).best(query("a dog"), 5)
     assert [(hit.item.id, hit.depth, hit.score) for hit in answer.hits] == [
         (one.item, one.depth, one.score) for one in coarse
@@ -68,9 +77,9 @@ def test_pool_of_0_answers_from_the_coarse_search(
 
 @pytest.mark.parametrize(("pool", "refined"), [(1, 1), (3, 3), (12, 12), (50, 12)])
 def test_pool_says_how_many_are_finished_also_when_more_are_wanted(
-    pool: int, refined: int, retriever: Retriever, image: TowerRunner, twelve: list[Path]
+    pool: int, refined: int, ask: Ask, image: TowerRunner, twelve: list[Path]
 ) -> None:
-    answer = retriever.ask("a dog", limit=12, pool=pool)
+    answer = ask("a dog", limit=12, pool=pool)
     assert answer.refined == refined
     first, last = image.spec.exits[0].depth, image.spec.exits[-1].depth
     assert [hit.depth for hit in answer.hits] == [last] * refined + [first] * (len(twelve) - refined)
@@ -80,52 +89,87 @@ def test_pool_says_how_many_are_finished_also_when_more_are_wanted(
 
 @pytest.mark.usefixtures("twelve")
 def test_lost_content_costs_the_fine_score_but_not_the_answer(
-    retriever: Retriever, image: TowerRunner, content_file: Callable[[Item], Path]
+    ask: Ask, image: TowerRunner, content_file: Callable[[Path, Item], Path], state: Path
 ) -> None:
-    before = retriever.ask("a dog with its tongue out", limit=12, pool=12)
-    content_file(before.hits[0].item).unlink()
-    after = retriever.ask("a dog with its tongue out", limit=12, pool=12)
+    before = ask("a dog with its tongue out", limit=12, pool=12)
+    content_file(state, before.hits[0].item).unlink()
+    after = ask("a dog with its tongue out", limit=12, pool=12)
     assert (before.refined, after.refined) == (12, 11)
     assert after.hits[-1].item == before.hits[0].item
     assert after.hits[-1].depth == image.spec.exits[0].depth
 
 
+@pytest.mark.usefixtures("twelve")
+def test_unrefined_question_is_answered_from_the_coarse_search_whatever_the_pool(ask: Ask) -> None:
+    unrefined, coarse = ask("a dog", refine=False), ask("a dog", pool=0)
+    assert unrefined.hits == coarse.hits
+    assert (unrefined.refined, unrefined.cut) == (0, False)
+
+
+@pytest.mark.usefixtures("twelve")
+def test_deadline_that_has_passed_costs_the_refining_but_not_the_answer(ask: Ask) -> None:
+    late, coarse = ask("a dog", deadline=time.monotonic()), ask("a dog", pool=0)
+    assert late.hits == coarse.hits
+    assert (late.refined, late.cut) == (0, True)
+    in_time = ask("a dog", deadline=time.monotonic() + 600)
+    assert (in_time.refined, in_time.cut) == (12, False)
+
+
+def test_order_by_time_puts_the_newest_first_and_changes_nothing_else(
+    ask: Ask, memory: Memory, pictures: list[Path], arrival: Callable[[Path], Arrival], remember: Callable[..., None]
+) -> None:
+    # Taken in another order than that of their coming; the one of which nobody knows when counts by its coming.
+    taken = [5.0, 3_000_000_000.0, None, 4_000_000_000.0, 5.0, 1.0]
+    memory.accept(
+        [dataclasses.replace(arrival(path), taken_at=at) for path, at in zip(pictures[:6], taken, strict=True)]
+    )
+    remember([])  # what waits
+    relevant, newest = ask("a house", limit=4), ask("a house", limit=4, sort="time")
+    assert set(newest.hits) == set(relevant.hits)
+    assert [hit.score for hit in relevant.hits] == sorted((hit.score for hit in relevant.hits), reverse=True)
+    every = ask("a house", limit=6, sort="time").hits
+    assert [hit.item.id for hit in every] == [4, 2, 3, 1, 5, 6]
+    assert [hit.item.id for hit in newest.hits] == [
+        hit.item.id for hit in every if hit.item.id in {hit.item.id for hit in relevant.hits}
+    ]
+
+
 def test_what_was_remembered_between_two_questions_is_found(
-    retriever: Retriever, pictures: list[Path], remember: Callable[..., None]
+    ask: Ask, pictures: list[Path], remember: Callable[..., None]
 ) -> None:
     dog = next(path for path in pictures if path.name == "golden-retriever.jpg")
     remember(pictures[:3])
-    assert retriever.ask("a dog", limit=5, pool=50).searched == 3
+    assert ask("a dog", limit=5, pool=50).searched == 3
     remember([dog])
-    answer = retriever.ask("a dog", limit=5, pool=50)
+    answer = ask("a dog", limit=5, pool=50)
     assert answer.searched == 4
     assert answer.hits[0].item.source == str(dog)
 
 
 @pytest.mark.parametrize("pool", [0, 50])
-def test_empty_memory_answers_with_nothing(pool: int, retriever: Retriever) -> None:
-    answer = retriever.ask("a dog", limit=5, pool=pool)
+def test_empty_memory_answers_with_nothing(pool: int, ask: Ask) -> None:
+    answer = ask("a dog", limit=5, pool=pool)
     assert (list(answer.hits), answer.searched, answer.refined) == ([], 0, 0)
 
 
 @pytest.mark.usefixtures("twelve")
 @pytest.mark.parametrize("question", ["", " ", "dog " * 500, "狗", "\udcff", "'; DROP TABLE items; --"])
-def test_any_text_is_a_question(question: str, retriever: Retriever) -> None:
-    answer = retriever.ask(question, limit=5, pool=2)
+def test_any_text_is_a_question(question: str, ask: Ask) -> None:
+    answer = ask(question, limit=5, pool=2)
     assert answer.question == question
     assert len(answer.hits) == 5
 
 
 @pytest.mark.usefixtures("twelve")
-def test_same_question_has_the_same_answer(retriever: Retriever) -> None:
-    first, second = (retriever.ask("someone outdoors", limit=12, pool=12) for _ in range(2))
+def test_same_question_has_the_same_answer(ask: Ask) -> None:
+    first, second = (ask("someone outdoors", limit=12, pool=12) for _ in range(2))
     assert first.hits == second.hits
 
 
 @pytest.mark.usefixtures("twelve")
-def test_answer_says_where_its_milliseconds_went(retriever: Retriever) -> None:
-    retriever.ask("a dog", limit=5, pool=12)  # interpreters are opened by the first question
-    fine, coarse = retriever.ask("a dog", limit=5, pool=12), retriever.ask("a dog", limit=5, pool=0)
+def test_answer_says_where_its_milliseconds_went(ask: Ask) -> None:
+    ask("a dog", limit=5, pool=12)  # interpreters are opened by the first question
+    fine, coarse = ask("a dog", limit=5, pool=12), ask("a dog", limit=5, pool=0)
     for answer in (fine, coarse):
         assert min(answer.query_ms, answer.filter_ms, answer.correct_ms) >= 0
         assert answer.query_ms > 0

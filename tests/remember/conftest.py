@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from edge.config import RememberConfig
-from edge.items import Offer
+from edge.items import Arrival, Offer, Verdict
 from edge.memory import Memory
 from edge.remember import Elevator, Inbox, Intake
 from edge.runtime import TowerRunner, check_image
@@ -32,6 +32,12 @@ def intake(image: TowerRunner, memory: Memory, told: Told) -> Intake:
     """Up to the first exit, by eight."""
     elevator = Elevator(image, image.spec.exits[0], batch=8)
     return Intake(image, elevator, memory, on_outcome=told.outcome, failed=told.failures.append)
+
+
+@pytest.fixture
+def accept(memory: Memory, arrival: Callable[[Path], Arrival]) -> Callable[[list[Path]], list[Verdict]]:
+    """Accepts files without an inbox, in one commit."""
+    return lambda files: memory.accept([arrival(file) for file in files])
 
 
 @pytest.fixture

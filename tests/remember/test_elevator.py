@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,12 @@ def test_ride_is_the_same_in_any_batch_and_order(image: TowerRunner, arrived: li
 
 
 def test_exit_depth_of_the_config_is_where_items_leave(
-    image: TowerRunner, pictures: list[Path], tmp_path: Path
+    image: TowerRunner, pictures: list[Path], tmp_path: Path, fill: Callable[..., object]
 ) -> None:
     for place in image.spec.exits:
         config = Config(remember=RememberConfig(exit_depth=place.depth))
         with Engine(config, tmp_path / str(place.depth)) as engine:
-            list(engine.remember(pictures[:1]))
+            fill(engine, pictures[:1])
             assert [partition.depth for partition in engine.memory.partitions()] == [place.depth]
 
 

@@ -14,6 +14,7 @@ from edge.errors import UnreadableItemError
 from edge.remember import Inbox
 from edge.remember.files import LARGEST_FILE, read_below
 from told import Told
+from waiting import wait_until
 
 OUTSIDE = "the path lies outside of remember.roots"
 
@@ -40,11 +41,9 @@ def refusal_of(roots: list[Path], path: Path | str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _leaves_no_file_open() -> Iterator[None]:
-    open_files = Path("/proc/self/fd")
-    before = len(list(open_files.iterdir()))
+def _leaves_no_file_open(tmp_path: Path, open_below: Callable[[Path], list[str]]) -> Iterator[None]:
     yield
-    assert len(list(open_files.iterdir())) == before
+    assert open_below(tmp_path) == []
 
 
 def test_file_below_a_root_is_read(root: Path, tmp_path: Path) -> None:
@@ -154,7 +153,6 @@ def test_odd_paths_are_rejected_and_the_inbox_lives(
     told: Told,
     send: Callable[..., bool],
     photo: Callable[[int], bytes],
-    until: Callable[[Callable[[], object]], None],
     root: Path,
     secret: Path,
 ) -> None:
@@ -165,7 +163,7 @@ def test_odd_paths_are_rejected_and_the_inbox_lives(
     with make_inbox(RememberConfig(min_free_mb=0, roots=(str(root),))) as inbox:
         for path in (*odd, root / "cat.jpg", root / "photo.png"):
             send(inbox, path=path)
-        until(lambda: len(told.verdicts) == len(odd) + 2)
+        wait_until(lambda: len(told.verdicts) == len(odd) + 2)
     *unread, no_picture, accepted = told.verdicts
     assert {(verdict.state, verdict.digest) for verdict in unread} == {("rejected", None)}
     assert all(verdict.reason for verdict in unread)

@@ -1,188 +1,219 @@
-"""Files in, durable items out: what is said of each file, in which order, and when it becomes true."""
+"""What waits is embedded, a group a commit: what is said of each item, and when it becomes true."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.errors import DiskFullError
+from edge.items import Arrival, Item, Outcome, Verdict
 from edge.memory import Memory
-from edge.remember import Elevator, Intake, Outcome
+from edge.remember import Elevator, Intake
 from edge.remember.intake import GROUP
-from edge.runtime import TowerRunner
+from edge.runtime import TowerRunner, check_image
+from told import Told
+
+Copies = Callable[[int], list[Path]]
+Durable = Callable[[str], set[bytes]]
+GONE = "its content is gone from the state folder"
 
 
-def states(intake: Intake, files: list[Path]) -> list[str]:
-    outcomes = list(intake.remember(files))
-    assert [outcome.source for outcome in outcomes] == files
-    return [outcome.state for outcome in outcomes]
+def names(items: list[Item]) -> list[str]:
+    return [Path(item.source).name for item in items]
 
 
-def digest(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
-
-
-def durable(state: Path) -> set[bytes]:
-    """Digests of the items that a process would find that opens the folder now; uncommitted rows do not show."""
-    with closing(sqlite3.connect(f"file:{state / 'memory.db'}?mode=ro", uri=True)) as rows:
-        return {
-            digest
-            for (digest,) in rows.execute("SELECT digest FROM items JOIN embeddings ON item = items.id")
-            if (state / "content" / digest.hex()[:2] / digest.hex()).is_file()
-        }
-
-
-def test_each_file_has_its_outcome_in_the_order_given(intake: Intake, pictures: list[Path], tmp_path: Path) -> None:
-    diary = tmp_path / "diary.jpg"
-    diary.write_text("Dear diary", encoding="utf-8")
-    files = [pictures[3], diary, pictures[0], tmp_path / "gone.jpg", pictures[3], pictures[1]]
-    assert states(intake, files) == ["remembered", "refused", "remembered", "refused", "known", "remembered"]
-
-
-def test_everything_is_known_the_second_time(intake: Intake, memory: Memory, pictures: list[Path]) -> None:
-    assert states(intake, pictures[:3]) == ["remembered"] * 3
-    version = memory.version
-    assert states(intake, pictures[:3]) == ["known"] * 3
-    assert memory.version == version  # so that no index is built again for nothing
-
-
-def test_same_content_under_two_names_is_one_item(
-    intake: Intake, memory: Memory, pictures: list[Path], tmp_path: Path
+def test_each_item_can_be_found_and_has_its_outcome_in_order(
+    intake: Intake, memory: Memory, told: Told, image: TowerRunner, pictures: list[Path], accept: Callable[..., None]
 ) -> None:
-    twin = tmp_path / "twin.jpg"
-    twin.write_bytes(pictures[0].read_bytes())
-    assert states(intake, [twin, pictures[0], twin]) == ["remembered", "known", "known"]
-    (partition,) = memory.partitions()
-    assert len(partition.ids) == 1
-    assert memory.item(int(partition.ids[0])).source == str(twin)
+    accept(pictures[:10])
+    items = memory.waiting(20)
+    assert intake.remember_group() == 10
+    assert [outcome.item for outcome in told.outcomes] == items
+    assert {(outcome.state, outcome.depth) for outcome in told.outcomes} == {("indexed", image.spec.exits[0].depth)}
+    assert all(outcome.ms > 0 for outcome in told.outcomes)
+    (part,) = memory.partitions()
+    assert part.ids.tolist() == [item.id for item in items]
+    assert (memory.tally.waiting, memory.tally.exits) == (0, {image.spec.exits[0].depth: 10})
 
 
-def test_item_keeps_its_content_and_where_it_came_from(
-    intake: Intake, memory: Memory, pictures: list[Path], image: TowerRunner
-) -> None:
-    states(intake, pictures[:2])
-    (partition,) = memory.partitions()
-    assert partition.depth == image.spec.exits[0].depth
-    for number, path in zip(partition.ids, pictures, strict=False):
-        item = memory.item(int(number))
-        assert (item.source, item.modality, item.bytes) == (str(path), "image", path.stat().st_size)
-        assert memory.content(item) == path.read_bytes()
+def test_nothing_that_waits_is_nothing_to_do(intake: Intake, memory: Memory, told: Told, commits: list[str]) -> None:
+    assert intake.remember_group() == 0
+    assert (told.outcomes, memory.version, commits) == ([], 0, [])
 
 
-def test_content_is_known_after_the_memory_was_closed_and_opened(
-    bundle: Bundle, image: TowerRunner, pictures: list[Path], tmp_path: Path
-) -> None:
-    for expected in ("remembered", "known"):
-        with Memory(tmp_path / "kept", bundle.fingerprint) as memory:
-            intake = Intake(image, Elevator(image, image.spec.exits[0], batch=8), memory)
-            assert states(intake, pictures[:1]) == [expected]
-
-
-def test_unreadable_files_are_refused_with_their_reason_and_the_rest_is_remembered(
-    intake: Intake, memory: Memory, pictures: list[Path], tmp_path: Path
-) -> None:
-    names = ("diary.jpg", "empty.jpg", "half.jpg", "folder.jpg", "gone.jpg")
-    diary, empty, half, folder, gone = (tmp_path / name for name in names)
-    diary.write_text("Dear diary", encoding="utf-8")
-    empty.touch()
-    half.write_bytes(pictures[0].read_bytes()[:5000])
-    folder.mkdir()
-    outcomes = list(intake.remember([diary, empty, half, folder, gone, pictures[0]]))
-    assert [outcome.state for outcome in outcomes] == ["refused"] * 5 + ["remembered"]
-    starts = [
-        "not a picture of a known kind (JPEG, PNG, ",
-        "not a picture of a known kind (JPEG, PNG, ",
-        "not a picture that can be read (image file is truncated",
-        "cannot be read: Is a directory",
-        "cannot be read: No such file or directory",
-        "",
-    ]
-    for outcome, start in zip(outcomes, starts, strict=True):
-        assert outcome.reason.startswith(start)
-    (partition,) = memory.partitions()
-    assert len(partition.ids) == 1
-
-
-def test_group_of_refused_files_commits_nothing(intake: Intake, memory: Memory, tmp_path: Path) -> None:
-    assert states(intake, [tmp_path / "gone.jpg", tmp_path / "lost.jpg"]) == ["refused"] * 2
-    assert memory.version == 0
-    assert memory.partitions() == ()
-
-
-def test_no_files_have_no_outcomes(intake: Intake) -> None:
-    assert list(intake.remember([])) == []
-
-
-def test_name_that_is_not_utf_8_is_remembered_with_its_odd_bytes_shown(
-    intake: Intake, memory: Memory, pictures: list[Path], tmp_path: Path
-) -> None:
-    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))  # as older cameras and disks have them
-    odd.write_bytes(pictures[0].read_bytes())
-    assert states(intake, [odd]) == ["remembered"]
-    assert memory.item(1).source == rf"{tmp_path}/caf\xe9.jpg"
-
-
-def test_more_files_than_a_group_take_several_commits(
-    intake: Intake, memory: Memory, copies: Callable[[int], list[Path]]
-) -> None:
-    assert states(intake, copies(2 * GROUP + 6)) == ["remembered"] * (2 * GROUP + 6)
-    assert memory.version == 3
-
-
-def test_whatever_was_said_to_be_remembered_is_on_disk(
-    intake: Intake, copies: Callable[[int], list[Path]], tmp_path: Path
+def test_more_items_than_a_group_take_several_commits_longest_waiting_first(
+    intake: Intake, memory: Memory, copies: Copies, accept: Callable[..., None], commits: list[str]
 ) -> None:
     files = copies(2 * GROUP + 6)
-    said: set[bytes] = set()
-    for outcome in intake.remember(files):
-        said.add(digest(outcome.source))
-        found = durable(tmp_path / "state")
-        assert said <= found
-        # Whole groups: the one that is being reported, and nothing of the next.
-        assert found == {digest(file) for file in files[: -(-len(said) // GROUP) * GROUP]}
+    accept(files)
+    commits.clear()
+    assert [intake.remember_group() for _ in range(2)] == [GROUP, GROUP]
+    assert names(memory.waiting(99)) == [file.name for file in files[2 * GROUP :]]
+    assert [intake.remember_group() for _ in range(2)] == [6, 0]
+    assert (memory.version, len(commits)) == (3, 3)
 
 
-def test_files_are_read_a_group_at_a_time(intake: Intake, copies: Callable[[int], list[Path]]) -> None:
-    files, asked = copies(2 * GROUP), []
-
-    def arriving() -> Iterator[Path]:
-        for file in files:
-            asked.append(file)
-            yield file
-
-    outcomes = intake.remember(arriving())
-    assert asked == []
-    assert next(outcomes) == Outcome(files[0], "remembered")
-    assert asked == files[:GROUP]
-
-
-def test_caller_that_stops_early_keeps_what_it_was_told(
-    intake: Intake, memory: Memory, copies: Callable[[int], list[Path]]
+def test_outcome_is_said_when_the_embedding_is_on_disk(
+    image: TowerRunner, memory: Memory, copies: Copies, accept: Callable[..., None], durable: Durable
 ) -> None:
-    files = copies(GROUP + 1)
-    outcomes = intake.remember(files)
-    next(outcomes)
-    del outcomes
-    assert memory.knows(digest(files[0]))
-    assert not memory.knows(digest(files[GROUP]))
-    assert states(intake, files) == ["known"] * GROUP + ["remembered"]
+    found: list[bool] = []
+    intake = Intake(
+        image,
+        Elevator(image, image.spec.exits[0], batch=8),
+        memory,
+        on_outcome=lambda outcome: found.append(outcome.item.digest in durable("embeddings")),
+        failed=lambda _: None,
+    )
+    accept(copies(GROUP + 3))
+    assert [intake.remember_group(), intake.remember_group()] == [GROUP, 3]
+    assert found == [True] * (GROUP + 3)
+
+
+def damaged_picture(pictures: list[Path], folder: Path) -> Path:
+    """A picture that was copied by half: its head is whole."""
+    file = folder / "half.jpg"
+    file.write_bytes(pictures[0].read_bytes()[:5000])
+    check_image(file.read_bytes(), 224)
+    return file
+
+
+def test_damaged_content_that_passed_the_check_is_rejected_with_its_reason_and_never_tried_again(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    arrival: Callable[[Path], Arrival],
+    pictures: list[Path],
+    tmp_path: Path,
+    bundle: Bundle,
+    accept: Callable[..., list[Verdict]],
+) -> None:
+    half = damaged_picture(pictures, tmp_path)
+    assert [verdict.state for verdict in accept([half])] == ["accepted"]
+    item = memory.item(1)
+    assert intake.remember_group() == 1
+    (outcome,) = told.outcomes
+    assert (outcome.item, outcome.state, outcome.depth) == (item, "rejected", 0)
+    assert outcome.reason.startswith("not a picture that can be read (image file is truncated")
+    refusal = Verdict("rejected", item.digest, outcome.reason)
+    assert accept([half]) == [refusal]
+    assert intake.remember_group() == 0
+    memory.__exit__(None, None, None)
+    with Memory(memory.folder, bundle.fingerprint) as again:
+        assert again.waiting(9) == []
+        assert again.accept([arrival(half)]) == [refusal]
+
+
+def test_items_that_cannot_be_read_take_nothing_from_their_batch(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    tmp_path: Path,
+    state: Path,
+    accept: Callable[..., None],
+    content_file: Callable[[Path, Item], Path],
+) -> None:
+    accept([*pictures[:3], damaged_picture(pictures, tmp_path), *pictures[3:6]])
+    content_file(state, memory.item(2)).unlink()
+    assert intake.remember_group() == 7
+    outcomes = {outcome.item.id: outcome for outcome in told.outcomes}
+    assert {number for number, outcome in outcomes.items() if outcome.state == "rejected"} == {2, 4}
+    assert outcomes[2].reason == GONE
+    assert memory.partitions()[0].ids.tolist() == [1, 3, 5, 6, 7]
+    assert (memory.tally.items, memory.tally.rejected, memory.tally.waiting) == (5, 2, 0)
+
+
+def test_batch_of_nothing_but_damage_is_rejected(
+    intake: Intake, memory: Memory, told: Told, pictures: list[Path], tmp_path: Path, accept: Callable[..., None]
+) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(9)]
+    for number, file in enumerate(files):
+        file.write_bytes(pictures[number].read_bytes()[:5000])
+    accept(files)
+    assert intake.remember_group() == 9
+    assert [outcome.state for outcome in told.outcomes] == ["rejected"] * 9
+    assert (memory.partitions(), memory.tally.rejected) == ((), 9)
+
+
+def test_content_that_was_gone_and_is_sent_again_is_remembered(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    state: Path,
+    accept: Callable[..., list[Verdict]],
+    content_file: Callable[[Path, Item], Path],
+) -> None:
+    accept(pictures[:1])
+    content_file(state, memory.item(1)).unlink()
+    intake.remember_group()
+    assert [verdict.state for verdict in accept(pictures[:1])] == ["accepted"]
+    assert intake.remember_group() == 1
+    assert [outcome.state for outcome in told.outcomes] == ["rejected", "indexed"]
+    assert (memory.tally.items, memory.tally.rejected) == (1, 0)
+
+
+def test_full_disk_is_an_error_and_everything_waits_on(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    copies: Copies,
+    accept: Callable[..., None],
+    no_room_for_rows: Callable[[Memory], AbstractContextManager[None]],
+) -> None:
+    accept(copies(GROUP))
+    with no_room_for_rows(memory), pytest.raises(DiskFullError, match="is full: free some space"):
+        intake.remember_group()
+    assert (told.outcomes, memory.tally.waiting, intake.items_per_s()) == ([], GROUP, 0)
+    assert intake.remember_group() == GROUP
+    assert len(told.outcomes) == GROUP
+
+
+def test_rejection_is_said_also_when_the_rest_of_its_group_meets_a_full_disk(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    copies: Copies,
+    tmp_path: Path,
+    accept: Callable[..., None],
+    no_room_for_rows: Callable[[Memory], AbstractContextManager[None]],
+) -> None:
+    accept([damaged_picture(pictures, tmp_path), *copies(GROUP - 1)])
+    with no_room_for_rows(memory), pytest.raises(DiskFullError):
+        intake.remember_group()
+    assert [(outcome.item.id, outcome.state) for outcome in told.outcomes] == [(1, "rejected")]
+    assert intake.remember_group() == GROUP - 1
+    assert [outcome.item.id for outcome in told.outcomes] == list(range(1, GROUP + 1))
+
+
+def test_rate_counts_what_could_be_found_within_the_window(
+    intake: Intake, pictures: list[Path], tmp_path: Path, accept: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert intake.items_per_s() == 0
+    accept([*pictures[:6], damaged_picture(pictures, tmp_path)])
+    intake.remember_group()
+    assert intake.items_per_s() == pytest.approx(6 / 60)
+    monkeypatch.setattr("edge.remember.intake._RATE_S", 0.05)
+    time.sleep(0.06)
+    assert intake.items_per_s() == 0
 
 
 @pytest.mark.parametrize("batch", [1, 3, 32])
 def test_embedding_is_the_same_whatever_the_batch(
-    batch: int, bundle: Bundle, image: TowerRunner, pictures: list[Path], tmp_path: Path
+    batch: int, memory: Memory, image: TowerRunner, pictures: list[Path], accept: Callable[..., None]
 ) -> None:
-    place = image.spec.exits[0]
-    with Memory(tmp_path / f"by-{batch}", bundle.fingerprint) as memory:
-        list(Intake(image, Elevator(image, place, batch), memory).remember(pictures[:7]))
-        (partition,) = memory.partitions()
+    place, outcomes = image.spec.exits[0], list[Outcome]()
+    accept(pictures[:7])
+    intake = Intake(image, Elevator(image, place, batch), memory, on_outcome=outcomes.append, failed=lambda _: None)
+    assert intake.remember_group() == len(outcomes) == 7
     alone = [image.start_images([path.read_bytes()]) for path in pictures[:7]]
     expected = np.concatenate([image.embed(image.advance(start, place.segment), place) for start in alone])
-    np.testing.assert_allclose(partition.embeddings, expected, atol=3e-4)  # float16 on disk: 2e-4 near 0.5
+    # float16 on disk: 2e-4 near 0.5
+    np.testing.assert_allclose(memory.partitions()[0].embeddings, expected, atol=3e-4)

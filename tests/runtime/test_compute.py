@@ -17,8 +17,8 @@ from edge.bundle import RUNTIMES, Bundle, Model
 from edge.errors import RuntimeMissingError
 from edge.items import Floats
 from edge.runtime import Compute, Interpreters, TowerRunner, choose_runtime
+from waiting import wait_until
 
-Until = Callable[[Callable[[], object]], None]
 LONG_S = 60.0  # a tick that does not come during a test
 
 
@@ -42,10 +42,10 @@ class Watched(Interpreters):
 class Running:
     """A compute thread, what it said, and callers of their own threads."""
 
-    def __init__(self, bundle: Bundle, until: Until) -> None:
+    def __init__(self, bundle: Bundle) -> None:
         tower = bundle.manifest.tower("image")
         self.head, self.shape = tower.exits[0].head, tower.segments[tower.exits[0].segment].output
-        self.files, self.until = Watched(bundle), until
+        self.files = Watched(bundle)
         self.progressed: list[str] = []
         self.failures: list[BaseException] = []
         self.stack = ExitStack()
@@ -69,13 +69,13 @@ class Running:
         """A call that does not return before `files.go_on` is set."""
         self.files.go_on.clear()
         held = self.call(compute.background, number)
-        self.until(lambda: number in self.files.order)
+        wait_until(lambda: number in self.files.order)
         return held
 
 
 @pytest.fixture
-def running(bundle: Bundle, until: Until) -> Iterator[Running]:
-    running = Running(bundle, until)
+def running(bundle: Bundle) -> Iterator[Running]:
+    running = Running(bundle)
     with running.callers, running.stack:
         yield running
         running.files.go_on.set()
@@ -114,9 +114,9 @@ def test_question_goes_before_remembering_and_equals_in_order_of_arrival(running
     arriving = [compute.background, compute.background, compute.urgent, compute.background, compute.urgent]
     for number, run in enumerate(arriving, 2):
         running.call(run, number)
-        running.until(lambda number=number: compute._calls.qsize() == number - 1)  # type: ignore[misc]
+        wait_until(lambda number=number: compute._calls.qsize() == number - 1)  # type: ignore[misc]
     running.files.go_on.set()
-    running.until(lambda: len(running.files.order) == 6)
+    wait_until(lambda: len(running.files.order) == 6)
     assert running.files.order == [1, 4, 6, 2, 3, 5]
 
 
@@ -146,16 +146,16 @@ def test_progress_follows_each_call_in_the_same_thread(running: Running) -> None
     compute = running.start(LONG_S)
     for number in range(1, 4):
         compute.background(running.head, running.inputs(number))
-        running.until(lambda number=number: len(running.progressed) == number)  # type: ignore[misc]
+        wait_until(lambda number=number: len(running.progressed) == number)  # type: ignore[misc]
     with pytest.raises(RuntimeError, match="input x has shape"):
         compute.urgent(running.head, {"x": np.zeros((1, 2, 3), dtype=np.float32)})
-    running.until(lambda: len(running.progressed) == 4)
+    wait_until(lambda: len(running.progressed) == 4)
     assert set(running.progressed) == {"compute"}
 
 
 def test_progress_goes_on_while_there_is_nothing_to_do(running: Running) -> None:
     running.start(tick_s=0.01)
-    running.until(lambda: len(running.progressed) >= 5)
+    wait_until(lambda: len(running.progressed) >= 5)
 
 
 def test_call_that_hangs_stops_the_progress_until_it_returns(running: Running) -> None:
@@ -168,15 +168,15 @@ def test_call_that_hangs_stops_the_progress_until_it_returns(running: Running) -
     assert [held.done(), waiting.done()] == [False, False]
     running.files.go_on.set()
     assert len(waiting.result(10)) == 1
-    running.until(lambda: len(running.progressed) >= before + 5)
+    wait_until(lambda: len(running.progressed) >= before + 5)
 
 
 def test_stopping_runs_what_was_called_before_and_ends_the_thread(running: Running) -> None:
     compute = running.start(LONG_S)
     calls = [running.hold(compute, 1), running.call(compute.background, 2), running.call(compute.urgent, 3)]
-    running.until(lambda: compute._calls.qsize() == 2)
+    wait_until(lambda: compute._calls.qsize() == 2)
     leaving = running.callers.submit(running.stack.close)
-    running.until(lambda: compute._calls.qsize() == 3)
+    wait_until(lambda: compute._calls.qsize() == 3)
     assert not leaving.done()
     running.files.go_on.set()
     leaving.result(10)
@@ -204,7 +204,7 @@ def test_thread_that_fails_says_so_and_leaves_no_caller_waiting(running: Running
     compute = running.start(LONG_S)
     first = running.hold(compute, 1)
     waiting = [running.call(compute.urgent, 2), running.call(compute.background, 3)]
-    running.until(lambda: compute._calls.qsize() == 2)
+    wait_until(lambda: compute._calls.qsize() == 2)
     running.files.go_on.set()
     assert len(first.result(10)) == 1
     for call in waiting:

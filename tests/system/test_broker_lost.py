@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +12,20 @@ import pytest
 
 from brokers import Mosquitto
 from daemons import Daemon, reach
-from memories import count, look_into
+from memories import look_into, wait_until_embedded
 from proxies import Proxy
-from publishers import PATIENCE_S, SETTLED, Publisher, distinct, wait_for
+from publishers import PATIENCE_S, SETTLED, Publisher, distinct
+from waiting import wait_until
 
 SEED = 20251125
 BURST = 16
-LOSSES = 6
+LOSSES = 5
 BACK_S = 45  # the slowest retry, 30 s, and some for the work behind it
-# Mosquitto answers a publisher up to 3 ms before it writes: of 480 items whose broker was killed at the first answer
-# of twelve, 10 were lost, and none that was older.
-WRITTEN_S = 0.05
+# Mosquitto writes a few milliseconds after it has answered, more on a busy board. Killed 40 times at the first of
+# twelve answers, it lost 10 of 480 items: all of them answered less than 3 ms before.
+WRITTEN_S = 1.0
 PUBACK_BYTES = 4
+DESK, INGEST = "reminisce-dev1", "reminisce-dev1-ingest"
 
 
 @pytest.fixture
@@ -30,39 +33,44 @@ def photos(pictures: list[Path]) -> Iterator[bytes]:
     return distinct(pictures)
 
 
-def wait_until_all_is_indexed(daemon: Daemon, items: int, timeout_s: float = PATIENCE_S) -> None:
-    wait_for(lambda: count(daemon.state) == (items, 0), timeout_s, lambda: f"{count(daemon.state)}, not {items}, 0")
-
-
-def lose_broker(broker: Mosquitto, publisher: Publisher, photos: Iterator[bytes], delay_s: float) -> set[str]:
-    """Kill it so long after it took the first of a burst, start it again. What it had acknowledged and written."""
-    sent = {publisher.send(next(photos)) for _ in range(BURST)}
-    wait_for(lambda: bool(sent & publisher.taken_by_broker(time.monotonic())), PATIENCE_S, lambda: "no PUBACK")
-    time.sleep(delay_s)
-    written = publisher.taken_by_broker(time.monotonic() - WRITTEN_S)
-    broker.kill()
-    broker.start()
-    return written
-
-
 @pytest.mark.slow
-def test_broker_that_is_killed_and_started_again_has_lost_nothing_that_it_acknowledged(
+def test_broker_that_is_killed_while_items_come_in_costs_none_that_was_accepted(
     secure_broker: Mosquitto, tmp_path: Path, photos: Iterator[bytes]
 ) -> None:
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
-    written: set[str] = set()
     daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(secure_broker, "dev1"))
     with daemon, Publisher(reach(secure_broker, "app"), daemon.topics) as publisher:
         for _ in range(LOSSES):
-            written |= lose_broker(secure_broker, publisher, photos, 0.3 * chance.random())
+            burst = {publisher.send(next(photos)) for _ in range(BURST)}
+            publisher.await_first(burst, *SETTLED)
+            time.sleep(0.2 * chance.random())
+            secure_broker.kill()
+            secure_broker.start()
         last = publisher.send(next(photos))
-        publisher.await_told([last], "indexed", timeout_s=BACK_S)  # sent last, it came last
-        wait_for(lambda: count(daemon.state)[1] == 0, PATIENCE_S, lambda: f"{count(daemon.state)}")
+        publisher.await_told([last], "indexed", timeout_s=BACK_S)
+        wait_until_embedded(daemon.state)
     remains = look_into(daemon.state)
-    remains.check_accepted(written | publisher.told(*SETTLED))
+    remains.check_accepted(publisher.told(*SETTLED))
     remains.check_indexed(remains.records.keys())
-    assert len(written) > BURST
-    assert daemon.log.read_text(encoding="utf-8").count("-ingest: the connection to the broker ended") > LOSSES // 2
+    assert daemon.log.read_text(encoding="utf-8").count(f"{INGEST}: the connection to the broker ended") == LOSSES
+
+
+@pytest.mark.slow
+def test_broker_that_is_killed_and_started_again_delivers_all_that_it_acknowledged(
+    secure_broker: Mosquitto, tmp_path: Path, photos: Iterator[bytes]
+) -> None:
+    daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(secure_broker, "dev1"))
+    with daemon, Publisher(reach(secure_broker, "app"), daemon.topics) as publisher:
+        daemon.signal(signal.SIGSTOP)  # what is sent stays with the broker
+        sent = {publisher.send(next(photos)) for _ in range(BURST)}
+        wait_until(lambda: publisher.taken_by_broker() == sent, "all taken by the broker", PATIENCE_S)
+        time.sleep(WRITTEN_S)
+        secure_broker.kill()
+        assert not publisher.told(*SETTLED)
+        secure_broker.start()
+        daemon.signal(signal.SIGCONT)
+        publisher.await_told(sent, "indexed", timeout_s=BACK_S)
+    look_into(daemon.state).check_indexed(sent)
 
 
 def test_message_whose_acknowledgement_is_lost_comes_again_and_is_kept_once(
@@ -71,11 +79,11 @@ def test_message_whose_acknowledgement_is_lost_comes_again_and_is_kept_once(
     with Proxy(mosquitto.host, mosquitto.port) as proxy:
         daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto, port=proxy.port))
         with daemon, Publisher(reach(mosquitto), daemon.topics) as publisher:
-            pipe = proxy.pipe("-ingest")
+            pipe = proxy.pipe(INGEST)
             pipe.loses_up.set()
             item = publisher.send(next(photos))
             publisher.await_told([item], "accepted")
-            wait_for(lambda: pipe.swallowed == PUBACK_BYTES, PATIENCE_S, lambda: f"swallowed {pipe.swallowed} bytes")
+            wait_until(lambda: pipe.swallowed == PUBACK_BYTES, lambda: f"PUBACK of {pipe.swallowed} bytes", PATIENCE_S)
             assert not publisher.told("duplicate")
             pipe.close()
             publisher.await_told([item], "duplicate")
@@ -84,6 +92,39 @@ def test_message_whose_acknowledgement_is_lost_comes_again_and_is_kept_once(
     assert [event["type"] for event in publisher.events(*SETTLED)] == ["accepted", "duplicate", "accepted"]
     assert [event["item"] for event in publisher.events("indexed")] == [item, following]
     look_into(daemon.state).check_indexed([item, following])
+
+
+def test_message_is_not_acknowledged_before_the_broker_has_the_event_about_it(
+    mosquitto: Mosquitto, tmp_path: Path, photos: Iterator[bytes]
+) -> None:
+    with Proxy(mosquitto.host, mosquitto.port) as proxy:
+        daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto, port=proxy.port))
+        with daemon, Publisher(reach(mosquitto), daemon.topics) as publisher:
+            desk, ingest = proxy.pipe(DESK), proxy.pipe(INGEST)
+            desk.loses_up.set()
+            ingest.loses_up.set()
+            item = publisher.send(next(photos))
+            wait_until_embedded(daemon.state, 1)
+            assert desk.swallowed > ingest.swallowed == 0
+            daemon.kill()
+            daemon.start()
+            publisher.await_told([item], "duplicate")
+    look_into(daemon.state).check_indexed([item])
+
+
+def test_message_that_breaks_off_in_its_middle_comes_again_whole(
+    mosquitto: Mosquitto, tmp_path: Path, photos: Iterator[bytes]
+) -> None:
+    with Proxy(mosquitto.host, mosquitto.port) as proxy:
+        daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto, port=proxy.port))
+        with daemon, Publisher(reach(mosquitto), daemon.topics) as publisher:
+            broken = proxy.pipe(INGEST)
+            broken.down_left = 10_000
+            sent = [publisher.send(next(photos)) for _ in range(3)]
+            publisher.await_told(sent, "indexed")
+            assert broken.down_left == 0
+    assert not publisher.events("rejected", "duplicate")
+    look_into(daemon.state).check_indexed(sent)
 
 
 @pytest.mark.slow
@@ -101,6 +142,30 @@ def test_connection_that_goes_silent_is_noticed_and_what_was_sent_meanwhile_arri
     look_into(daemon.state).check_indexed(sent)
 
 
+def test_daemon_that_starts_before_its_broker_comes_online_with_it(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    mosquitto.stop()
+    daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto))
+    daemon.launch()
+    try:
+        daemon.await_log("no connection to the broker: [Errno 111] Connection refused")
+        mosquitto.start()
+        with daemon.requester() as client:
+            client.wait_until_online(PATIENCE_S)
+        daemon.stop()
+    finally:
+        daemon.kill()
+
+
+@pytest.mark.parametrize("fault", ["killed", "silent"])
+def test_daemon_that_cannot_reach_its_broker_ends_all_the_same(
+    mosquitto: Mosquitto, tmp_path: Path, fault: str
+) -> None:
+    proxy = Proxy(mosquitto.host, mosquitto.port)
+    with proxy, Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto, port=proxy.port)) as daemon:
+        mosquitto.kill() if fault == "killed" else proxy.lose_everything()
+        daemon.stop(timeout_s=5)
+
+
 @pytest.mark.slow
 def test_daemon_without_its_broker_goes_on_embedding_and_tells_of_it_afterwards(
     secure_broker: Mosquitto, tmp_path: Path, photos: Iterator[bytes]
@@ -115,7 +180,7 @@ def test_daemon_without_its_broker_goes_on_embedding_and_tells_of_it_afterwards(
             client.request(daemon.topics.control, {"op": "resume"}, PATIENCE_S)
         secure_broker.kill()
         gone_at = time.monotonic()
-        wait_until_all_is_indexed(daemon, len(sent))
+        wait_until_embedded(daemon.state)
         assert time.monotonic() - gone_at < 30
         told_before = publisher.told("indexed")
         time.sleep(max(0.0, gone_at + 60 - time.monotonic()))

@@ -13,10 +13,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from edge.bundle import ImagePreprocess
 from edge.errors import UnreadableItemError
 from edge.items import Floats
+from edge.runtime.preprocess.jpeg import SOI, count_scans
 
 # 50 megapixels are 150 MB of RGB, as much as a 2 GB board can spare. JPEGs are decoded at a fraction of their size
 # (`draft`), so that photos of 108 megapixel phones stay far below it.
 MAX_DECODED_PIXELS = 50_000_000
+MAX_WEBP_PIXELS = MAX_DECODED_PIXELS // 2  # its decoder holds a picture four times
+MAX_SIDE = 65_535  # a row costs 8 bytes besides its pixels: a line of 50 million is half a gigabyte
+# Each goes over the whole picture again and may be ten bytes long: 8 MB can take half an hour. libtiff has this limit.
+MAX_SCANS = 100
 _OVERSAMPLING = 2
 # What cameras, phones and browsers write. Pillow knows more kinds; EPS, for one, it hands to Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -41,7 +46,8 @@ def decode_image(content: bytes, side: int) -> Image.Image:
     Transparency becomes white; of an animation the first frame counts. Raises UnreadableItemError.
     """
     with _refusals(), _opened(content, _OVERSAMPLING * side) as picture:
-        return _on_white(_eight_bits(ImageOps.exif_transpose(picture)))
+        ImageOps.exif_transpose(picture, in_place=True)  # each copy may be 200 MB
+        return _on_white(_eight_bits(picture))
 
 
 def image_input(picture: Image.Image, spec: ImagePreprocess) -> Floats:
@@ -76,17 +82,33 @@ def _refusals() -> Iterator[None]:
 @contextlib.contextmanager
 def _opened(content: bytes, side: int) -> Iterator[Image.Image]:
     with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        if content.startswith(SOI) and _is_held_whole(picture, content):
+            _check_size(picture, MAX_DECODED_PIXELS)
         picture.draft("RGB", (side, side))
-        _check_size(picture)
+        _check_size(picture, MAX_WEBP_PIXELS if picture.format == "WEBP" else MAX_DECODED_PIXELS)
         yield picture
 
 
-def _check_size(picture: Image.Image) -> None:
-    pixels = picture.width * picture.height
-    if pixels > MAX_DECODED_PIXELS:
+def _is_held_whole(picture: Image.Image, content: bytes) -> bool:
+    """Whether all of a JPEG is in memory before the first row of it is decoded, at whatever fraction of its size."""
+    scans = count_scans(content, MAX_SCANS)
+    if scans > MAX_SCANS:
+        raise UnreadableItemError(
+            f"not a picture that can be read (a JPEG of more than {MAX_SCANS} scans): convert it to JPEG or PNG"
+        )
+    return scans > 1 or "progressive" in picture.info
+
+
+def _check_size(picture: Image.Image, most: int) -> None:
+    if picture.width * picture.height > most:
         raise UnreadableItemError(
             f"too large to decode safely ({picture.width} x {picture.height} pixels,"
-            f" {MAX_DECODED_PIXELS // 1_000_000} megapixels at most): scale it down first"
+            f" {most // 1_000_000} megapixels at most): scale it down first"
+        )
+    if max(picture.size) > MAX_SIDE:
+        raise UnreadableItemError(
+            f"too large to decode safely ({picture.width} x {picture.height} pixels,"
+            f" {MAX_SIDE} on a side at most): scale it down first"
         )
 
 
@@ -100,9 +122,11 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
+    wanted = "RGBA" if picture.has_transparency_data else "RGB"
+    if picture.mode != wanted:
+        picture = picture.convert(wanted)
+    if wanted == "RGB":
+        return picture
     white = Image.new("RGB", picture.size, (255, 255, 255))
     white.paste(picture, mask=picture)  # takes half the memory of Image.alpha_composite
     return white

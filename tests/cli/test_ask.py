@@ -1,0 +1,150 @@
+"""`reminisce ask`: answers with their figures, as text and as JSON, or one line that says why there are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from brokers import Mosquitto
+from commands import Finished, finish, run, start, write_config
+from daemons import Daemon, reach
+from onlooker import Onlooker
+
+PROTOCOL = (Path(__file__).parents[2] / "edge" / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
+SPENT = re.compile(r"^\d+ ms, 12 searched, 12 refined$")
+
+
+def ask(device: Daemon, *arguments: str) -> Finished:
+    return run("ask", "--config", device.config_file, *arguments)
+
+
+def test_answers_are_ranked_with_source_score_and_day(device: Daemon, held: list[Path]) -> None:
+    done = ask(device, "an animal")
+    assert (done.code, done.err) == (0, "")
+    *lines, spent = done.out.splitlines()
+    assert SPENT.match(spent)
+    hits = [re.fullmatch(r"(\d)\. (\S+)  score (-?\d\.\d\d), \d{4}-\d\d-\d\d", line) for line in lines]
+    found = [hit.groups() for hit in hits if hit]
+    assert [rank for rank, _, _ in found] == ["1", "2", "3", "4", "5"]
+    assert {name for _, name, _ in found} <= {str(path) for path in held}
+    scores = [float(score) for _, _, score in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
+    done = ask(device, "--json", "an animal")
+    assert (done.code, done.err) == (0, "")
+    (reply,) = done.objects
+    table = PROTOCOL.partition("A question has at most")[2].partition("## Control")[0]
+    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error"}
+    documented = set(re.findall(r"`(\w+)`", table))
+    of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
+    assert always <= reply.keys() <= documented | {"v", "id", "final"}
+    assert all(result.keys() == of_a_result - {"results"} for result in reply["results"])
+
+
+def test_limit_says_how_many(device: Daemon) -> None:
+    assert len(ask(device, "--limit", "3", "an animal").out.splitlines()) == 4
+    assert len(ask(device, "--limit", "1000", "an animal").out.splitlines()) == 13
+
+
+def test_sort_by_time_gives_the_same_answers_newest_first(device: Daemon) -> None:
+    by_relevance = json.loads(ask(device, "--json", "an animal").out)["results"]
+    by_time = json.loads(ask(device, "--json", "--sort", "time", "an animal").out)["results"]
+    assert {result["item"] for result in by_time} == {result["item"] for result in by_relevance}
+    times = [result["ts"] for result in by_time]
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("question", [b"caf\xe9 \xff", "café 狗 🐕".encode(), b'%s {0} \\ <b>"', b"two\nlines", b"- x"])
+def test_whatever_is_asked_is_answered(question: bytes, device: Daemon) -> None:
+    done = ask(device, "--", os.fsdecode(question))
+    assert (done.code, done.err) == (0, "")
+    assert len(done.out.splitlines()) == 6
+
+
+def test_question_that_the_daemon_refuses_is_a_failure_with_its_words(device: Daemon) -> None:
+    done = ask(device, "x" * 10_001)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "reminisce: text has 10001 characters: must be 1 to 10000, not all blank (bad_request)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([""], "argument TEXT: is empty: say what to look for"),
+        ([" \n"], "argument TEXT: is empty: say what to look for"),
+        (["--limit", "0", "x"], "argument --limit: '0': must be 1 to 1000"),
+        (["--limit", "1001", "x"], "argument --limit: '1001': must be 1 to 1000"),
+        (["--limit", "two", "x"], "argument --limit: 'two': must be 1 to 1000"),
+        (["--sort", "size", "x"], "argument --sort: invalid choice: 'size'"),
+        ([], "the following arguments are required: TEXT"),
+        (["a", "dog"], "unrecognized arguments: dog"),
+    ],
+)
+def test_command_line_that_makes_no_sense_is_refused_without_asking_anybody(arguments: list[str], said: str) -> None:
+    done = run("ask", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_empty_memory_says_so(daemon: Daemon) -> None:
+    done = ask(daemon, "an animal")
+    assert (done.code, done.err) == (0, "")
+    assert re.fullmatch(r"nothing is remembered so far\n\d+ ms, 0 searched, 0 refined\n", done.out)
+
+
+def test_device_that_does_not_answer_can_be_left_with_ctrl_c(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    file = write_config(tmp_path, reach(mosquitto))
+    with Onlooker(mosquitto.port) as silent:
+        silent.say("reminisce/dev1/status", b"online", is_retained=True)
+        asking = start("ask", "--config", file, "an animal")
+        silent.wait_on("reminisce/dev1/query")
+        asking.send_signal(signal.SIGINT)
+        done = finish(asking)
+    assert (done.code, done.out, done.err) == (130, "", "\nreminisce: interrupted; no answer\n")
+
+
+def test_device_that_goes_offline_meanwhile_is_told_at_once(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    file = write_config(tmp_path, reach(mosquitto))
+    with Onlooker(mosquitto.port) as going:
+        going.say("reminisce/dev1/status", b"online", is_retained=True)
+        asking = start("ask", "--config", file, "an animal")
+        going.wait_on("reminisce/dev1/query")
+        going.say("reminisce/dev1/status", b"offline", is_retained=True)
+        done = finish(asking)
+    assert done.code == 1
+    assert done.err.startswith("reminisce: the device 'dev1' is offline: is `reminisce run` up, ")
+
+
+def test_answer_of_another_version_is_an_error_and_no_traceback(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    file = write_config(tmp_path, reach(mosquitto))
+    with Onlooker(mosquitto.port) as other:
+        other.say("reminisce/dev1/status", b"online", is_retained=True)
+        asking = start("ask", "--config", file, "an animal")
+        question = other.wait_on("reminisce/dev1/query")[0].fields
+        other.say(question["reply_to"], json.dumps({"v": 9, "id": question["id"], "final": True, "hits": []}).encode())
+        done = finish(asking)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("reminisce: the reply cannot be read (")
+    assert done.err.endswith("): is the daemon of another version?\n")
+
+
+def test_reader_that_has_seen_enough_ends_it_in_silence(device: Daemon) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    asking = start("ask", "--config", device.config_file, "an animal", stdout=writer)
+    os.close(writer)
+    done = finish(asking)
+    assert (done.code, done.err) == (1, "")
+
+
+def test_output_that_cannot_be_written_is_an_error(device: Daemon) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = finish(start("ask", "--config", device.config_file, "an animal", stdout=full))
+    assert (done.code, done.err) == (1, "reminisce: the output cannot be written: No space left on device\n")

@@ -1,0 +1,5 @@
+"""Fixtures of tests on the whole daemon."""
+
+from siege import besieged, siege
+
+__all__ = ["besieged", "siege"]  # fixtures, defined beside what they start

@@ -1,0 +1,80 @@
+"""A real daemon among clients that are broken or mean it harm: it lives, answers, and neither stalls nor swells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ears import MINE, Ears
+from edge.mqtt import Outgoing
+from hostile import Garbler, real_item, real_order, real_query, small_pictures
+from siege import Siege
+
+pytestmark = pytest.mark.slow
+MESSAGES = 2_000  # on each topic
+WINDOW = 32  # messages on their way at once: below what the daemon refuses as too many
+SEED = 20251125
+
+
+def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[[], int]) -> int:
+    """Send with WINDOW on the way; returns how many."""
+    sent, before = 0, answered()
+    for message in messages:
+        ears.wait_for(lambda: answered() - before > sent - WINDOW, f"an answer to message {sent - WINDOW}")
+        ears.say(message)
+        sent += 1
+    ears.wait_for(lambda: answered() - before >= sent, f"answers to all {sent} messages")
+    ears.rest()
+    assert answered() - before == sent
+    return sent
+
+
+def with_reply(siege: Siege, topic: str, payloads: Iterator[bytes], name: str) -> Iterator[Outgoing]:
+    reply = siege.daemon.topics.reply(MINE, name)
+    for number, payload in enumerate(payloads):
+        yield Outgoing(topic, payload, qos=number % 2, reply_topic=reply, correlation=f"{name}-{number}".encode())
+
+
+@pytest.mark.parametrize(("name", "real"), [("query", real_query), ("control", real_order)])
+def test_every_mutated_message_with_a_reply_topic_gets_exactly_one_reply(
+    siege: Siege, name: str, real: Callable[[int], dict[str, object]]
+) -> None:
+    garbler, ears = Garbler(SEED), siege.ears
+    payloads = (garbler.message(real(number)) for number in range(MESSAGES))
+    messages = with_reply(siege, f"{siege.daemon.topics.base}/{name}", payloads, name)
+    sent = send_and_count(ears, messages, lambda: ears.replied)
+    assert sent == MESSAGES
+    mine = {key: count for key, count in ears.replies.items() if key.startswith(f"{name}-")}
+    assert mine == {f"{name}-{number}": 1 for number in range(MESSAGES)}
+    with siege.daemon.requester() as client:  # one of the orders was to pause
+        assert client.request(siege.daemon.topics.control, {"op": "resume"}, 20)["paused"] is False
+
+
+def test_every_mutated_item_as_json_gets_its_event(siege: Siege, pictures: list[Path]) -> None:
+    garbler, ears = Garbler(SEED + 1), siege.ears
+    content = small_pictures(pictures[:1])[0]
+    topic = siege.daemon.topics.ingest
+    payloads = (garbler.message(real_item(number, content)) for number in range(MESSAGES))
+    send_and_count(ears, (Outgoing(topic, payload) for payload in payloads), lambda: ears.judged)
+
+
+@pytest.mark.parametrize("modality", ["image", "other"])
+def test_every_damaged_file_gets_its_event(siege: Siege, pictures: list[Path], modality: str) -> None:
+    garbler, ears = Garbler(SEED + 2), siege.ears
+    real = small_pictures(pictures[::20])
+    names = ("audio", "text", "video", "Image", "💥", "image ", "x" * 3_000)
+
+    def messages() -> Iterator[Outgoing]:
+        for number in range(MESSAGES):
+            name = "image" if modality == "image" else names[number % len(names)]
+            user = (
+                ("id", f"{modality}-{number}"),
+                ("ts", str(number)),
+                ("source", "".join(filter(str.isprintable, garbler.text()))),
+            )
+            yield Outgoing(siege.daemon.topics.raw(name), garbler.picture(real), user=user)
+
+    send_and_count(ears, messages(), lambda: ears.judged)
+    ears.wait_for(lambda: ears.riding == 0, "what became of each accepted item")

@@ -1,0 +1,163 @@
+"""The memory without its network: all parts together, running and ending."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.config import Config, RecallConfig, RememberConfig
+from edge.engine import Engine, Hooks
+from edge.errors import BundleError, RefusedError, StoreError, UsageError
+from edge.items import Answer, Offer, Question
+from edge.memory import Memory
+from told import Told
+from waiting import wait_until
+
+THREADS = {"compute", "inbox", "recall", "remember"}
+
+
+def running() -> set[str]:
+    return {thread.name for thread in threading.enumerate()} & THREADS
+
+
+def hooks_of(told: Told) -> Hooks:
+    return Hooks(on_outcome=told.outcome, on_gate=told.gates.append, failed=told.failures.append)
+
+
+def offer_all(engine: Engine, told: Told, files: list[Path]) -> None:
+    for file in files:
+        offer = Offer(content=file.read_bytes(), source=str(file))
+        wait_until(lambda offer=offer: engine.inbox.offer(offer, told.verdict))  # type: ignore[misc]
+
+
+def test_offers_become_answers(state: Path, pictures: list[Path]) -> None:
+    told, answers = Told(), list[Answer | RefusedError]()
+    dog = next(path for path in pictures if path.name == "golden-retriever.jpg")
+    with Engine(Config(), state, hooks_of(told)) as engine:
+        engine.start()
+        offer_all(engine, told, [*pictures[:8], dog])
+        wait_until(lambda: len(told.outcomes) == 9)
+        engine.questions.ask(Question(text="a dog with its tongue out", limit=3), answers.append)
+        wait_until(lambda: answers)
+    (answer,) = answers
+    assert isinstance(answer, Answer)
+    assert (answer.searched, answer.refined, answer.hits[0].item.source) == (9, 9, str(dog))
+    assert {verdict.state for verdict in told.verdicts} == {"accepted"}
+    assert {outcome.depth for outcome in told.outcomes} == {Config().remember.exit_depth}
+    assert told.threads == {"inbox", "remember"}
+    assert told.failures == []
+
+
+def test_question_is_answered_while_items_come_in(state: Path, pictures: list[Path]) -> None:
+    told, answers = Told(), list[Answer | RefusedError]()
+    with Engine(Config(recall=RecallConfig(pool=2)), state, hooks_of(told)) as engine:
+        engine.start()
+        offer_all(engine, told, pictures)
+        while len(told.outcomes) < len(pictures):
+            count = len(answers)
+            engine.questions.ask(Question(text="a house", limit=1), answers.append)
+            wait_until(lambda count=count: len(answers) > count)  # type: ignore[misc]
+    searched = [answer.searched for answer in answers if isinstance(answer, Answer)]
+    assert len(searched) == len(answers)
+    assert searched == sorted(searched)
+
+
+def test_leaving_ends_every_thread_and_closes_every_file(
+    state: Path, pictures: list[Path], open_below: Callable[[Path], list[str]]
+) -> None:
+    told = Told()
+    with Engine(Config(), state, hooks_of(told)) as engine:
+        engine.start()
+        assert running() == THREADS
+        offer_all(engine, told, pictures[:40])
+    assert running() == set()
+    assert open_below(state) == []
+    with Engine(Config(), state) as engine:  # nothing was lost on the way down
+        assert engine.memory.tally.items == len(told.verdicts)
+        assert engine.memory.tally.waiting == len(told.verdicts) - len(told.outcomes)
+
+
+def test_what_the_last_life_left_is_remembered_by_the_next(state: Path, pictures: list[Path]) -> None:
+    first, second = Told(), Told()
+    with Engine(Config(), state, hooks_of(first)) as engine:
+        engine.intake.pause(paused=True)
+        engine.start()
+        offer_all(engine, first, pictures[:9])
+        wait_until(lambda: len(first.verdicts) == 9)
+    assert first.outcomes == []
+    with Engine(Config(), state, hooks_of(second)) as engine:
+        engine.start()
+        wait_until(lambda: len(second.outcomes) == 9)
+
+
+def test_progress_is_called_while_nothing_happens_and_in_the_compute_thread(state: Path) -> None:
+    seen: list[str] = []
+    hooks = dataclasses.replace(Hooks(), progress=lambda: seen.append(threading.current_thread().name), tick_s=0.01)
+    with Engine(Config(), state, hooks):
+        wait_until(lambda: len(seen) >= 3)
+    assert set(seen) == {"compute"}
+
+
+def test_inbox_refuses_what_the_image_tower_cannot_take(state: Path) -> None:
+    told = Told()
+    with Engine(Config(remember=RememberConfig(min_free_mb=0)), state, hooks_of(told)) as engine:
+        engine.start()
+        engine.inbox.offer(Offer(content=b"Dear diary"), told.verdict)
+        wait_until(lambda: told.verdicts)
+    assert told.verdicts[0].state == "rejected"
+
+
+def a_folder_without_manifest(config: Config, folder: Path) -> Config:
+    (folder / "bundle").mkdir()
+    return dataclasses.replace(config, bundle=str(folder / "bundle"))
+
+
+def a_folder_that_is_not_there(config: Config, folder: Path) -> Config:
+    return dataclasses.replace(config, bundle=str(folder / "nowhere"))
+
+
+def an_exit_that_is_not_there(config: Config, _: Path) -> Config:
+    return dataclasses.replace(config, remember=RememberConfig(exit_depth=4))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        (a_folder_without_manifest, BundleError, "is not a bundle: it has no manifest.json"),
+        (a_folder_that_is_not_there, UsageError, "bundle: .*nowhere is not a folder"),
+        (an_exit_that_is_not_there, UsageError, "remember.exit_depth: no exit at depth 4: there are "),
+    ],
+)
+def test_config_that_cannot_be_used_is_refused_before_anything_is_made(
+    wrong: Callable[[Config, Path], Config], error: type[Exception], said: str, tmp_path: Path, state: Path
+) -> None:
+    with pytest.raises(error, match=said):
+        Engine(wrong(Config(), tmp_path), state)
+    assert not state.exists()
+    assert running() == set()
+
+
+def test_engine_whose_state_is_in_use_leaves_nothing_open(state: Path, open_below: Callable[[Path], list[str]]) -> None:
+    with Memory(state, "another"):
+        before = open_below(state)
+        with pytest.raises(StoreError, match="is in use by another process"):
+            Engine(Config(), state)
+        assert open_below(state) == before
+    assert running() == set()
+
+
+def test_engine_that_fails_after_its_thread_started_ends_it(
+    state: Path, monkeypatch: pytest.MonkeyPatch, open_below: Callable[[Path], list[str]]
+) -> None:
+    def fail(*_: object) -> None:
+        raise BundleError("a tokenizer that is none")
+
+    monkeypatch.setattr("edge.engine.TowerRunner", fail)
+    with pytest.raises(BundleError):
+        Engine(Config(), state)
+    assert running() == set()
+    assert open_below(state) == []
