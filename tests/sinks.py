@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -70,13 +71,31 @@ class Offers:
         return self.taken
 
 
+@dataclass(slots=True)
+class Events:
+    """What was published; the broker has each at once, or when the test says so."""
+
+    arrive: bool = True
+    told: list[bytes] = field(default_factory=list)
+    then: list[Callable[[], None]] = field(default_factory=list)
+
+    def tell(self, payload: bytes, then: Callable[[], None] | None = None) -> None:
+        self.told.append(payload)
+        if then is not None:
+            self.then.append(then)
+            if self.arrive:
+                then()
+
+    @property
+    def fields(self) -> list[dict[str, Any]]:
+        return [json.loads(event) for event in self.told]
+
+
 @contextmanager
-def ingest_client(
-    config: MqttConfig, offer: Callable[..., bool], tell: Callable[[bytes], None] = lambda _: None
-) -> Iterator[Ingest]:
+def ingest_client(config: MqttConfig, offer: Callable[..., bool], events: Events | None = None) -> Iterator[Ingest]:
     """The device's ingest, connected in between."""
     ups: list[bool] = []
-    ingest = Ingest(config, TOPICS, None, tell=tell, on_up=lambda: ups.append(True))
+    ingest = Ingest(config, TOPICS, None, tell=(events or Events()).tell, on_up=lambda: ups.append(True))
     ingest.start(offer)
     try:
         wait_until(lambda: ups, "a connection")
@@ -133,7 +152,7 @@ def desk_client(config: MqttConfig, asked: Asked, info: bytes = b'{"v":1}') -> I
     desk.start(info, asked.ask, asked.order)
     desk.announce()
     try:
-        wait_until(lambda: desk._link._is_subscribed, "a connection")
+        wait_until(lambda: desk._link.is_up and desk._orders.is_up, "two connections")
         yield desk
     finally:
         desk.stop(says_offline=True)
