@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,25 +71,45 @@ class Offers:
         return self.taken
 
 
-@contextmanager
-def ingest_client(
-    config: MqttConfig, offer: Callable[..., bool], tell: Callable[[bytes], None] = lambda _: None
-) -> Iterator[Ingest]:
-    """The device's ingest, connected in between; the broker has each event at once."""
-    ups: list[bool] = []
+@dataclass(slots=True)
+class Events:
+    """What was published; the broker has each at once, or when the test says so."""
 
-    def told(payload: bytes, then: Callable[[], None] | None = None) -> None:
-        tell(payload)
+    arrive: bool = True
+    told: list[bytes] = field(default_factory=list)
+    then: list[Callable[[], None]] = field(default_factory=list)
+
+    def tell(self, payload: bytes, then: Callable[[], None] | None = None) -> None:
+        self.told.append(payload)
         if then is not None:
-            then()
+            self.then.append(then)
+            if self.arrive:
+                then()
 
-    ingest = Ingest(config, TOPICS, None, tell=told, on_up=lambda: ups.append(True))
+    @property
+    def fields(self) -> list[dict[str, Any]]:
+        return [json.loads(event) for event in self.told]
+
+
+@contextmanager
+def ingest_client(config: MqttConfig, offer: Callable[..., bool], events: Events | None = None) -> Iterator[Ingest]:
+    """The device's ingest, connected in between."""
+    ups: list[bool] = []
+    ingest = Ingest(config, TOPICS, None, tell=(events or Events()).tell, on_up=lambda: ups.append(True))
     ingest.start(offer)
     try:
         wait_until(lambda: ups, "a connection")
         yield ingest
     finally:
         ingest.stop()
+
+
+def break_off(client: Ingest | Desk) -> None:
+    """Its connection ends as when the network fails; it is made again a second later."""
+    opened = client._link._client.socket()
+    assert isinstance(opened, socket.socket)
+    opened.shutdown(socket.SHUT_RDWR)
+    wait_until(lambda: not client._link.is_up, "the connection ends")
 
 
 def wait_left(broker: Mosquitto, times: int = 1) -> None:
@@ -130,7 +152,7 @@ def desk_client(config: MqttConfig, asked: Asked, info: bytes = b'{"v":1}') -> I
     desk.start(info, asked.ask, asked.order)
     desk.announce()
     try:
-        wait_until(lambda: desk._link.is_up and desk._orders.is_up, "a connection")
+        wait_until(lambda: desk._link.is_up and desk._orders.is_up, "two connections")
         yield desk
     finally:
         desk.stop(says_offline=True)

@@ -23,7 +23,7 @@ _BROKEN_OFF = 3  # connections that the broker ended at one message before it is
 
 
 class Requester:
-    """A context manager: connected in between. Any thread may ask; answers are told apart by their correlation.
+    """A context manager: connected in between. Any thread may ask; answers are told apart by their `id`.
 
     listen: further topics; what comes there goes to `on_message`, in the client's thread
     """

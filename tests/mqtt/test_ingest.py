@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import socket
 import time
 from typing import Any
 
@@ -13,10 +12,9 @@ import pytest
 
 from brokers import Mosquitto
 from edge.items import Offer, Verdict
-from edge.mqtt import Ingest
 from links import WAYS, mqtt_config
 from onlooker import Onlooker
-from sinks import TOPICS, Offers, ingest_client, wait_left
+from sinks import TOPICS, Events, Offers, break_off, ingest_client, wait_left
 from waiting import wait_until
 
 # paho leaves the pair of sockets by which it wakes its thread to the garbage collector, when the thread starts anew.
@@ -28,17 +26,6 @@ RAW = TOPICS.raw("image")
 
 def as_json(content: bytes, **fields: object) -> bytes:
     return json.dumps({"data": base64.b64encode(content).decode(), **fields}).encode()
-
-
-def read(events: list[bytes]) -> list[dict[str, Any]]:
-    return [json.loads(event) for event in events]
-
-
-def break_off(ingest: Ingest) -> None:
-    """The connection ends as when the network fails."""
-    opened = ingest._link._client.socket()
-    assert isinstance(opened, socket.socket)
-    opened.shutdown(socket.SHUT_RDWR)
 
 
 @every_way
@@ -56,26 +43,26 @@ def test_item_comes_as_json_and_as_bytes(mosquitto: Mosquitto, protocol: Any, tr
 
 
 def test_user_properties_say_more_of_the_bytes(mosquitto: Mosquitto) -> None:
-    offers, events = Offers(), list[bytes]()
+    offers, events = Offers(), Events()
     user = (("id", "7"), ("ts", "1.5"), ("source", "Zoë"), ("colour", "red"))
-    with Onlooker(mosquitto.port) as onlooker, ingest_client(mqtt_config(mosquitto), offers.offer, events.append):
+    with Onlooker(mosquitto.port) as onlooker, ingest_client(mqtt_config(mosquitto), offers.offer, events):
         onlooker.say(RAW, b"x", user=user)
         (taken,) = offers.wait_for(1)
         taken.accept()
     assert taken.offer == Offer(content=b"x", source="Zoë", taken_at=1.5)
     item = hashlib.sha256(b"x").hexdigest()
-    assert read(events) == [{"v": 1, "type": "accepted", "id": "7", "item": item, "warning": "ignored: colour"}]
+    assert events.fields == [{"v": 1, "type": "accepted", "id": "7", "item": item, "warning": "ignored: colour"}]
 
 
 def test_one_id_on_both_topics_is_answered_twice(mosquitto: Mosquitto) -> None:
-    offers, events = Offers(), list[bytes]()
-    with Onlooker(mosquitto.port) as onlooker, ingest_client(mqtt_config(mosquitto), offers.offer, events.append):
+    offers, events = Offers(), Events()
+    with Onlooker(mosquitto.port) as onlooker, ingest_client(mqtt_config(mosquitto), offers.offer, events):
         onlooker.say(RAW, b"x", user=(("id", "7"),))
         onlooker.say(TOPICS.ingest, as_json(b"x", id="7"))
         first, second = offers.wait_for(2)
         first.accept()
         second.settle(Verdict("duplicate", hashlib.sha256(b"x").digest()))
-    assert [(event["type"], event["id"]) for event in read(events)] == [("accepted", "7"), ("duplicate", "7")]
+    assert [(event["type"], event["id"]) for event in events.fields] == [("accepted", "7"), ("duplicate", "7")]
 
 
 @every_way
@@ -156,6 +143,23 @@ def test_item_settled_after_its_connection_broke_is_sent_again(mosquitto: Mosqui
     assert later.contents == [b"1"]
 
 
+def test_item_is_acknowledged_once_the_broker_has_the_event_about_it(mosquitto: Mosquitto) -> None:
+    offers, events, later, config = Offers(), Events(arrive=False), Offers(), mqtt_config(mosquitto)
+    with Onlooker(mosquitto.port) as onlooker, ingest_client(config, offers.offer, events) as ingest:
+        onlooker.say_all(RAW, [b"0", b"", b"1"])
+        for taken in offers.wait_for(2):
+            taken.accept()
+        wait_until(lambda: len(events.told) == 3, "three events")
+        assert ingest._receipts.pending == 3
+        events.then[0]()
+        events.then[1]()
+        assert ingest._receipts.pending == 1
+    wait_left(mosquitto)
+    with ingest_client(config, later.offer):
+        later.wait_for(1)
+    assert later.contents == [b"1"]
+
+
 @both
 def test_what_is_sent_while_the_device_is_away_waits_for_it(mosquitto: Mosquitto, protocol: Any) -> None:
     offers, config = Offers(), mqtt_config(mosquitto, protocol)
@@ -185,25 +189,25 @@ def test_what_is_sent_while_the_device_is_away_waits_for_it(mosquitto: Mosquitto
 def test_message_that_is_not_valid_is_rejected_once_and_for_good(
     mosquitto: Mosquitto, topic: str, payload: bytes, code: str
 ) -> None:
-    offers, events, config = Offers(), list[bytes](), mqtt_config(mosquitto)
-    with Onlooker(mosquitto.port, topics="none") as onlooker, ingest_client(config, offers.offer, events.append):
+    offers, events, config = Offers(), Events(), mqtt_config(mosquitto)
+    with Onlooker(mosquitto.port, topics="none") as onlooker, ingest_client(config, offers.offer, events):
         onlooker.say(topic, payload)
         onlooker.say(RAW, b"x")
         offers.wait_for(1)[0].accept()
-    assert [(event["type"], event.get("error", {}).get("code")) for event in read(events)] == [
+    assert [(event["type"], event.get("error", {}).get("code")) for event in events.fields] == [
         ("rejected", code),
         ("accepted", None),
     ]
-    with ingest_client(config, offers.offer, events.append), Onlooker(mosquitto.port, topics="none") as onlooker:
+    with ingest_client(config, offers.offer, events), Onlooker(mosquitto.port, topics="none") as onlooker:
         onlooker.say(RAW, b"y")
         offers.wait_for(2)
     assert offers.contents == [b"x", b"y"]
 
 
 def test_message_that_is_not_valid_has_its_id_in_the_event(mosquitto: Mosquitto) -> None:
-    offers, events = Offers(), list[bytes]()
-    with Onlooker(mosquitto.port) as onlooker, ingest_client(mqtt_config(mosquitto), offers.offer, events.append):
+    offers, events = Offers(), Events()
+    with Onlooker(mosquitto.port) as onlooker, ingest_client(mqtt_config(mosquitto), offers.offer, events):
         onlooker.say(TOPICS.ingest, b'{"id": "7"}')
         onlooker.say(RAW, b"x", user=(("id", "8"), ("ts", "now")))
-        wait_until(lambda: len(events) == 2, "two events")
-    assert [event["id"] for event in read(events)] == ["7", "8"]
+        wait_until(lambda: len(events.told) == 2, "two events")
+    assert [event["id"] for event in events.fields] == ["7", "8"]

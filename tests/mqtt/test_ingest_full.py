@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from edge.items import Offer, Verdict
 from edge.mqtt import Ingest
 from links import WAYS, mqtt_config
 from onlooker import Onlooker
-from sinks import TOPICS, Offers, ingest_client, wait_left
+from sinks import TOPICS, Events, Offers, ingest_client, wait_left
 from waiting import wait_until
 
 # paho leaves the pair of sockets by which it wakes its thread to the garbage collector, when the thread starts anew.
@@ -120,21 +119,19 @@ def test_resuming_what_was_not_suspended_changes_nothing(mosquitto: Mosquitto) -
 
 
 def test_what_was_sent_with_qos_0_is_answered_at_once_when_the_inbox_is_full(mosquitto: Mosquitto) -> None:
-    offers, events = Offers(room=1), list[bytes]()
+    offers, events = Offers(room=1), Events()
     config = mqtt_config(mosquitto)
-    with Onlooker(mosquitto.port) as onlooker, ingest_client(config, offers.offer, events.append) as ingest:
+    with Onlooker(mosquitto.port) as onlooker, ingest_client(config, offers.offer, events) as ingest:
         onlooker.say(RAW, b"0")
         offers.wait_for(1)
         start = time.monotonic()
         for number in (1, 2):
             onlooker.say(RAW, b"x", qos=0, user=(("id", str(number)),))
-        wait_until(lambda: len(events) == 2, "two events")
+        wait_until(lambda: len(events.told) == 2, "two events")
         assert time.monotonic() - start < 1
         assert ingest._link.is_up
     refused = {"code": "busy", "message": "there is no room for it now: send it again later, or with QoS 1"}
-    assert [json.loads(event) for event in events] == [
-        {"v": 1, "type": "rejected", "id": id_, "error": refused} for id_ in ("1", "2")
-    ]
+    assert events.fields == [{"v": 1, "type": "rejected", "id": id_, "error": refused} for id_ in ("1", "2")]
 
 
 @pytest.mark.parametrize("patience_s", [0.0, 0.02, 2.0])
