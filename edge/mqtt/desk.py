@@ -17,7 +17,7 @@ from edge.mqtt.messages import UnanswerableError, parse_control, parse_query, qu
 from edge.mqtt.topics import Topics
 
 Ask: TypeAlias = Callable[[Question, Callable[["Answer | RefusedError"], None]], bool]
-Order: TypeAlias = Callable[[str, Callable[[dict[str, Any]], None]], bool]
+Order: TypeAlias = Callable[[str, Callable[["dict[str, Any] | RefusedError"], None]], bool]
 _log = logging.getLogger(__name__)
 _BUSY = RefusedError("busy", "too many are waiting: ask again later")
 
@@ -40,9 +40,19 @@ class Desk:
     ask, order: queue a question or an order; False when there is no room. Set by `start`.
     """
 
-    def __init__(self, config: MqttConfig, topics: Topics, password: str | None, limit: int) -> None:
-        """`limit` is for questions that do not say how many answers they want."""
-        self._topics, self._limit = topics, limit
+    def __init__(
+        self,
+        config: MqttConfig,
+        topics: Topics,
+        password: str | None,
+        limit: int,
+        on_online: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`limit` is for questions that do not say how many answers they want.
+
+        on_online: called when `online` was said, in a thread of a client
+        """
+        self._topics, self._limit, self._on_online = topics, limit, on_online
         self._info = self._state = b""
         self._takes_items = self._is_said = False
         self._saying = threading.Lock()
@@ -91,13 +101,19 @@ class Desk:
             self.tell_state(self._state)
         self._say_online()
 
+    @property
+    def is_online(self) -> bool:
+        """Whether items, questions and orders reach us."""
+        return self._takes_items and self._link.is_up and self._orders.is_up
+
     def _say_online(self) -> None:
         """Once a connection, as soon as all is true that it says."""
         with self._saying:
-            if self._is_said or not (self._takes_items and self._link.is_up and self._orders.is_up):
+            if self._is_said or not self.is_online:
                 return
             self._is_said = True
         self._publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
+        self._on_online()
 
     def _lost(self, _reason: str) -> None:
         with self._saying:
@@ -137,8 +153,11 @@ class Desk:
     def _take_control(self, payload: bytes, sender: _Sender) -> None:
         parsed = parse_control(payload)
 
-        def reply(fields: dict[str, Any]) -> None:
-            self._reply(sender, replies.done(fields, parsed.id, parsed.warning), parsed.id)
+        def reply(done: dict[str, Any] | RefusedError) -> None:
+            if isinstance(done, RefusedError):
+                self._reply(sender, replies.error(done, parsed.id), parsed.id)
+            else:
+                self._reply(sender, replies.done(done, parsed.id, parsed.warning), parsed.id)
 
         if not self._order(parsed.body.op, reply):
             self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)

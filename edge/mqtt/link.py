@@ -126,6 +126,7 @@ class Link:
         self._turning = threading.Lock()  # of stop and resume; the client's thread, which both wait for, never takes it
         self._up_at, self._short = 0.0, 0
         self._deliveries = Deliveries()
+        self._last_sent: paho.MQTTMessageInfo | None = None
         options: dict[str, Any] = {} if self.is_v5 else {"clean_session": not session.keeps}
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -148,10 +149,12 @@ class Link:
         self._client.loop_start()
 
     def stop(self, last: Outgoing | None = None, timeout_s: float = 2.0) -> None:
-        """Send one last message, if there is a connection, and end it."""
+        """Send what waits and one last message, if there is a connection, and end it."""
         if last is not None and self.is_up:
+            self._send(last)
+        if self._last_sent is not None and self.is_up:  # the broker takes them in order
             with contextlib.suppress(ValueError, RuntimeError):  # the connection has just ended, or the queue is full
-                self._send(last).wait_for_publish(timeout_s)
+                self._last_sent.wait_for_publish(timeout_s)
         with self._turning:
             self._is_stopped = True
             self._leave()
@@ -207,7 +210,9 @@ class Link:
                 properties.ResponseTopic = message.reply_topic
             if message.user:
                 properties.UserProperty = list(message.user)
-        return self._client.publish(message.topic, message.payload, message.qos, message.is_retained, properties)
+        sent = self._client.publish(message.topic, message.payload, message.qos, message.is_retained, properties)
+        self._last_sent = sent
+        return sent
 
     def _set_up(self, password: str | None) -> None:
         client, config, will = self._client, self._config, self._session.will
