@@ -4,7 +4,7 @@
            ──► mqtt/desk.py ────► recall/questions.py ──► recall/retriever.py ──► the reply
 
 Threads: "memory-writer" writes SQLite, "compute" invokes, "inbox" makes durable what arrives, "remember" decodes and
-embeds what waits, "recall" answers; two of the MQTT clients, which only parse and enqueue; this one attends.
+embeds what waits, "recall" answers; three of the MQTT clients, which only parse and enqueue; this one attends.
 What the parts do with each other is in engine.py.
 """
 
@@ -21,18 +21,22 @@ from edge.config import Config, load_config
 from edge.engine import Engine, Hooks, open_bundle
 from edge.errors import ReminisceError
 from edge.mqtt import Desk, Ingest, Topics, gate_event, outcome_event, read_password
+from edge.remember import Gate
 from edge.report import device_info, device_state
-from edge.service import Commands, Failure, Notifier, Order, Reload, Stop, Systemd, Vitals
+from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
 
 STATE_S = 10.0  # how often `state` is published
+_CONNECT_S = 5.0  # how long a start waits for the broker; one that is away must not look like a start that failed
 _HOME = Path("~/.local/share/reminisce")
 _log = logging.getLogger(__name__)
 
 
 def run(config_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises what made it impossible: ReminisceError for what a user can correct."""
+    return_large_blocks()
     commands, systemd = Commands(), Systemd.from_environ(os.environ)
     commands.catch_signals()
+    commands.catch_failures()
     with closing(Notifier(systemd)) as notifier:
         Daemon(config_file, systemd, notifier, commands).run()
         commands.ignore_signals()
@@ -43,6 +47,7 @@ class Daemon:
 
     def __init__(self, config_file: Path | None, systemd: Systemd, notifier: Notifier, commands: Commands) -> None:
         self._config_file, self._systemd, self._notifier, self._commands = config_file, systemd, notifier, commands
+        self._is_serving = False
 
     def run(self) -> None:
         """Until a life ends without a config for the next."""
@@ -53,10 +58,11 @@ class Daemon:
 
     def _serve_or_go_back(self, config: Config, served: Config | None) -> tuple[Config | None, Config | None]:
         """The config of the next life, and one that is known to work; `served` is the last that did, if it is left."""
+        self._is_serving = False
         try:
             return self._serve(config), config
         except ReminisceError as error:
-            if served is None:
+            if served is None or self._is_serving:  # what has worked for a while failed for another reason
                 raise
             _log.error("the new config cannot be used, going on with the one before: %s", error)
             return served, None
@@ -66,13 +72,13 @@ class Daemon:
         topics, password = Topics(config.device), read_password(config.mqtt, self._systemd.credentials)
         state = state_folder(config, self._systemd)
         following: Config | None = None
-        desk = Desk(config.mqtt, topics, password, config.recall.limit)
+        desk = Desk(config.mqtt, topics, password, config.recall.limit, self._commands.news)
         ingest = Ingest(config.mqtt, topics, password, tell=desk.tell_event, on_up=desk.announce)
         hooks = Hooks(
             progress=self._notifier.progress,
             tick_s=self._notifier.tick_s,
             on_outcome=lambda outcome: desk.tell_event(outcome_event(outcome)),
-            on_gate=lambda gate: desk.tell_event(gate_event(gate)),
+            on_gate=lambda gate: self._tell_gate(desk, gate),
             on_drained=ingest.resume,
             failed=self._commands.failed,
         )
@@ -84,21 +90,31 @@ class Daemon:
             desk.start(device_info(config, engine), engine.questions.ask, self._commands.order)
             stack.callback(ingest.stop)
             ingest.start(engine.inbox.offer)
-            self._notifier.ready(f"{engine.memory.tally.items} items, model {engine.bundle.manifest.model}")
+            stack.enter_context(self._commands.orders())
             _log.info("ready as %s: model %s on %s", config.device, engine.bundle.manifest.model, engine.runtime)
+            self._is_serving = True
             following = self._attend(engine, desk, Vitals(state))
             if following is None:
                 self._notifier.stopping()
         return following
 
+    def _tell_gate(self, desk: Desk, gate: Gate) -> None:
+        desk.tell_event(gate_event(gate))
+        self._commands.news()
+
     def _attend(self, engine: Engine, desk: Desk, vitals: Vitals) -> Config | None:
         """Publish the state, obey orders; returns the next config, or None when it is time to end."""
         due = time.monotonic()
+        ready_by: float | None = due + _CONNECT_S
         while True:
-            if time.monotonic() >= due:
+            now = time.monotonic()
+            if now >= due:
                 desk.tell_state(device_state(engine, vitals.sample()))
-                due = time.monotonic() + STATE_S
-            match self._commands.next(due - time.monotonic()):
+                due = now + STATE_S
+            if ready_by is not None and (desk.is_online or now >= ready_by):
+                self._notifier.ready(_status(engine, desk))
+                ready_by = None
+            match self._commands.next(min(due, ready_by or due) - time.monotonic()):
                 case Stop():
                     return None
                 case Reload():
@@ -106,6 +122,8 @@ class Daemon:
                     if (config := self._reloaded()) is not None:
                         return config
                     self._notifier.ready("the reload was refused: see the log")
+                case News():
+                    due = time.monotonic()
                 case Order(op=op, reply=reply):
                     reply(_obey(engine, op))
                 case Failure(error=error):
@@ -123,6 +141,11 @@ class Daemon:
             _log.error("the config is not reloaded:\n%s", error)
             return None
         return config
+
+
+def _status(engine: Engine, desk: Desk) -> str:
+    broker = "" if desk.is_online else "no connection to the broker so far; "
+    return f"{broker}{engine.memory.tally.items} items, model {engine.bundle.manifest.model}"
 
 
 def _obey(engine: Engine, op: str) -> dict[str, Any]:

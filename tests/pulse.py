@@ -40,7 +40,6 @@ class Beat:
     pings:       that were answered, with whatever reply; lost: those that never were
     ping_ms:     the longest time from one answer to the next, the pause before a ping included
     watchdogs:   WATCHDOG=1 that came; watchdog_ms: the longest time between two
-    noise_ms:    the longest that this process itself was kept waiting for a processor; not the daemon's fault
     """
 
     pings: int
@@ -48,12 +47,11 @@ class Beat:
     ping_ms: float
     watchdogs: int
     watchdog_ms: float
-    noise_ms: float
 
     def __str__(self) -> str:
         return (
             f"ping {self.ping_ms:.0f} ms ({self.pings} answered, {self.lost} lost), "
-            f"watchdog {self.watchdog_ms:.0f} ms ({self.watchdogs}), noise {self.noise_ms:.0f} ms"
+            f"watchdog {self.watchdog_ms:.0f} ms ({self.watchdogs})"
         )
 
 
@@ -63,6 +61,11 @@ class Pulse:
     def __init__(self, path: Path) -> None:
         self.environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(WATCHDOG_MS * 1000)}
         self._command = [sys.executable, __file__, str(path)]
+
+    @property
+    def pid(self) -> int:
+        """Of the process that feels."""
+        return self._process.pid
 
     def __enter__(self) -> Pulse:
         ours = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))}
@@ -121,7 +124,7 @@ class _Feeler:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
         self._answers, self._watchdogs = _Series(), _Series()
-        self._lost, self._noise_s = 0, 0.0
+        self._lost = 0
         threading.Thread(target=self._hear, daemon=True).start()
 
     def _hear(self) -> None:
@@ -141,15 +144,12 @@ class _Feeler:
     def ping_on(self, client: Requester) -> None:
         while True:
             self.ping(client)
-            due = time.monotonic() + PING_S
             time.sleep(PING_S)
-            self._noise_s = max(self._noise_s, time.monotonic() - due)
 
     def look(self) -> Beat:
         (pings, ping_ms), (watchdogs, watchdog_ms) = self._answers.look(), self._watchdogs.look()
-        lost, noise_ms = self._lost, 1e3 * self._noise_s
-        self._lost, self._noise_s = 0, 0.0
-        return Beat(pings, lost, ping_ms, watchdogs, watchdog_ms, noise_ms)
+        lost, self._lost = self._lost, 0
+        return Beat(pings, lost, ping_ms, watchdogs, watchdog_ms)
 
 
 def _main(path: str) -> None:

@@ -130,15 +130,11 @@ class Uploader:
 
     def _begin(self, client: Requester, number: int, file: Path) -> Sent | None:
         try:
-            content = file.read_bytes()
-            before = len(content)
-            if before > (largest := _largest(client)):
-                content = shrink(content, largest)
+            content, shrunk_from = _read(file, client)
         except (OSError, UnreadableItemError) as error:
             reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             return Sent(file=file, state="rejected", item=None, reason=reason)
         item = hashlib.sha256(content).hexdigest()
-        shrunk_from = before if len(content) != before else None
         one = _Pending(file=file, content=content, item=item, shrunk_from=shrunk_from)
         name = f"{self._name}-{number}"
         twins = [other for other in self._pending.values() if other.item == item]
@@ -210,9 +206,11 @@ class Uploader:
         return event
 
     def _be_patient(self, client: Requester) -> None:
+        client.check()
         now = time.monotonic()
         if self.busy:
             self._heard_at = now
+            client.heard()
         else:
             self._ask_again(client, lambda one: now - one.asked_at > RESEND_S)
         if now - self._heard_at > SILENCE_S:
@@ -226,6 +224,17 @@ class Uploader:
         for name, one in self._pending.items():
             if which(one):
                 self._ask(client, name, one)
+
+
+def _read(file: Path, client: Requester) -> tuple[bytes, int | None]:
+    """What is sent of a file, and its own bytes if those are more. Raises OSError, UnreadableItemError."""
+    content = file.read_bytes()
+    if not content:
+        raise UnreadableItemError("the file is empty")
+    largest = _largest(client)
+    if len(content) <= largest:
+        return content, None
+    return shrink(content, largest), len(content)
 
 
 def _largest(client: Requester) -> int:

@@ -7,7 +7,7 @@ import json
 import os
 
 from edge.cli.settings import config_file, settings
-from edge.mqtt import read_password
+from edge.mqtt import Requester, Topics, read_password
 from edge.service import Systemd
 
 
@@ -19,7 +19,7 @@ def check(options: argparse.Namespace) -> int:
 
     config = settings(options.config)
     systemd = Systemd.from_environ(os.environ)
-    read_password(config.mqtt, systemd.credentials)
+    Requester(config.mqtt, Topics(config.device), read_password(config.mqtt, systemd.credentials))
     bundle = open_bundle(config)
     where = config.mqtt.socket or f"{config.mqtt.host}:{config.mqtt.port}"
     found = {

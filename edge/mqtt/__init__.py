@@ -1,4 +1,4 @@
-"""The device's only door: two clients of a broker, and the payloads that go through them. The contract: PROTOCOL.md."""
+"""The only door of the device: three clients of a broker, and what goes through them. The contract: PROTOCOL.md."""
 
 from edge.mqtt.desk import Desk
 from edge.mqtt.ingest import Ingest

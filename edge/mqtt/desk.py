@@ -1,8 +1,9 @@
-"""The front desk, the first client: says what the daemon is and does, takes questions and orders."""
+"""The front desk, the first client and one for orders alone: says what the daemon is and does, takes questions."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,15 +17,16 @@ from edge.mqtt.messages import UnanswerableError, parse_control, parse_query, qu
 from edge.mqtt.topics import Topics
 
 Ask: TypeAlias = Callable[[Question, Callable[["Answer | RefusedError"], None]], bool]
-Order: TypeAlias = Callable[[str, Callable[[dict[str, Any]], None]], bool]
+Order: TypeAlias = Callable[[str, Callable[["dict[str, Any] | RefusedError"], None]], bool]
 _log = logging.getLogger(__name__)
 _BUSY = RefusedError("busy", "too many are waiting: ask again later")
 
 
 @dataclass(frozen=True, slots=True)
 class _Sender:
-    """Whom a reply goes to."""
+    """Whom a reply goes to, and by which client."""
 
+    link: Link
     topic: str
     qos: int
     correlation: bytes | None
@@ -33,30 +35,48 @@ class _Sender:
 class Desk:
     """Status, info, state and events out; queries and control in, each answered exactly once.
 
+    Orders have a connection of their own: on one with the questions they would wait behind a flood of them.
+
     ask, order: queue a question or an order; False when there is no room. Set by `start`.
     """
 
-    def __init__(self, config: MqttConfig, topics: Topics, password: str | None, limit: int) -> None:
-        """`limit` is for questions that do not say how many answers they want."""
-        self._topics, self._limit = topics, limit
+    def __init__(
+        self,
+        config: MqttConfig,
+        topics: Topics,
+        password: str | None,
+        limit: int,
+        on_online: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`limit` is for questions that do not say how many answers they want.
+
+        on_online: called when `online` was said, in a thread of a client
+        """
+        self._topics, self._limit, self._on_online = topics, limit, on_online
         self._info = self._state = b""
-        self._takes_items = False
+        self._takes_items = self._is_said = False
+        self._saying = threading.Lock()
         self._ask: Ask = lambda _question, _reply: False
         self._order: Order = lambda _op, _reply: False
         session = Session(
             client_id=f"reminisce-{topics.device}",
-            subscriptions=(topics.query, topics.control),
+            subscriptions=(topics.query,),
             will=Outgoing(topics.status, replies.OFFLINE, is_retained=True),
         )
-        self._link = Link(config, password, session, Handlers(on_message=self._came, on_up=self._introduce))
+        orders = Session(client_id=f"reminisce-{topics.device}-control", subscriptions=(topics.control,))
+        handlers = Handlers(on_message=self._question_came, on_up=self._introduce, on_down=self._lost)
+        self._link = Link(config, password, session, handlers)
+        self._orders = Link(config, password, orders, Handlers(on_message=self._order_came, on_up=self._say_online))
 
     def start(self, info: bytes, ask: Ask, order: Order) -> None:
         """Connect, introduce the device with `info` on each connection; returns at once."""
         self._info, self._ask, self._order = info, ask, order
         self._link.start()
+        self._orders.start()
 
     def stop(self, *, says_offline: bool) -> None:
         """Leave; a device that will be back at once need not say so."""
+        self._orders.stop()
         self._link.stop(Outgoing(self._topics.status, replies.OFFLINE, is_retained=True) if says_offline else None)
 
     def tell_event(self, payload: bytes, then: Callable[[], None] | None = None) -> None:
@@ -73,31 +93,48 @@ class Desk:
     def announce(self) -> None:
         """The other client takes items now: say `online`. Before, they would be lost on their way."""
         self._takes_items = True
-        if self._link.is_up:
-            self._say_online()
+        self._say_online()
 
     def _introduce(self) -> None:
         self._publish(Outgoing(self._topics.info, self._info, is_retained=True))
         if self._state:
             self.tell_state(self._state)
-        if self._takes_items:
-            self._say_online()
+        self._say_online()
+
+    @property
+    def is_online(self) -> bool:
+        """Whether items, questions and orders reach us."""
+        return self._takes_items and self._link.is_up and self._orders.is_up
 
     def _say_online(self) -> None:
+        """Once a connection, as soon as all is true that it says."""
+        with self._saying:
+            if self._is_said or not self.is_online:
+                return
+            self._is_said = True
         self._publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
+        self._on_online()
 
-    def _came(self, message: Incoming) -> None:
+    def _lost(self, _reason: str) -> None:
+        with self._saying:
+            self._is_said = False
+
+    def _question_came(self, message: Incoming) -> None:
+        self._came(message, self._link, self._take_query)
+
+    def _order_came(self, message: Incoming) -> None:
+        self._came(message, self._orders, self._take_control)
+
+    def _came(self, message: Incoming, link: Link, take: Callable[[bytes, _Sender], None]) -> None:
         if message.is_retained:  # nobody waits for its answer any more
             return
-        sender = self._sender(message)
-        if sender is None:
+        topic = message.reply_topic or reply_to(message.payload)
+        if topic is None or not self._topics.is_reply(topic):
             _log.info("a message to %s has no valid reply topic: not answered", message.topic)
             return
+        sender = _Sender(link, topic, message.qos, message.correlation)
         try:
-            if message.topic == self._topics.query:
-                self._take_query(message.payload, sender)
-            else:
-                self._take_control(message.payload, sender)
+            take(message.payload, sender)
         except UnanswerableError as error:
             self._reply(sender, replies.error(error, error.id), error.id)
 
@@ -116,29 +153,33 @@ class Desk:
     def _take_control(self, payload: bytes, sender: _Sender) -> None:
         parsed = parse_control(payload)
 
-        def reply(fields: dict[str, Any]) -> None:
-            self._reply(sender, replies.done(fields, parsed.id, parsed.warning), parsed.id)
+        def reply(done: dict[str, Any] | RefusedError) -> None:
+            if isinstance(done, RefusedError):
+                self._reply(sender, replies.error(done, parsed.id), parsed.id)
+            else:
+                self._reply(sender, replies.done(done, parsed.id, parsed.warning), parsed.id)
 
         if not self._order(parsed.body.op, reply):
             self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)
 
-    def _sender(self, message: Incoming) -> _Sender | None:
-        topic = message.reply_topic or reply_to(message.payload)
-        if topic is None or not self._topics.is_reply(topic):
-            return None
-        return _Sender(topic, message.qos, message.correlation)
-
     def _reply(self, sender: _Sender, payload: bytes, id_: str | None) -> None:
-        refusal = self._publish(Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation))
+        refusal = _send(sender.link, _to(sender, payload))
         if refusal is not None:
-            shorter = replies.error(refusal, id_)
-            self._publish(Outgoing(sender.topic, shorter, qos=sender.qos, correlation=sender.correlation))
+            _send(sender.link, _to(sender, replies.error(refusal, id_)))
 
     def _publish(self, message: Outgoing, then: Callable[[], None] | None = None) -> RefusedError | None:
-        """Returns why the broker would not take it."""
-        try:
-            self._link.publish(message, then)
-        except RefusedError as error:
-            _log.error("a message to %s cannot be sent: %s", message.topic, error.message)
-            return error
-        return None
+        return _send(self._link, message, then)
+
+
+def _to(sender: _Sender, payload: bytes) -> Outgoing:
+    return Outgoing(sender.topic, payload, qos=sender.qos, correlation=sender.correlation)
+
+
+def _send(link: Link, message: Outgoing, then: Callable[[], None] | None = None) -> RefusedError | None:
+    """Returns why the broker would not take it."""
+    try:
+        link.publish(message, then)
+    except RefusedError as error:
+        _log.error("a message to %s cannot be sent: %s", message.topic, error.message)
+        return error
+    return None

@@ -24,6 +24,7 @@ OPS = ("ping", "pause", "resume")
 SHORT_BYTES = 64 << 10  # of a question or an order: a parser that reads megabytes holds up everything else
 LONGEST_TEXT = 10_000  # characters of a question; the text tower reads some hundred of them
 _LONGEST_ID, _LONGEST_SOURCE = 128, 1_000
+_MOST_VALUES = 10_000  # of a payload; the parser makes 8 MB of empty lists in half a second, and nobody else has a turn
 _LATEST = 253_402_300_799  # the last second of the year 9999
 _LONGEST_DEADLINE_MS = 3_600_000
 
@@ -197,6 +198,8 @@ def _parse(name: str, kind: type[T], payload: bytes, largest: int) -> Parsed[T]:
 
 
 def _mapping(payload: bytes) -> dict[str, Any]:
+    if sum(payload.count(mark) for mark in b",:[{") > _MOST_VALUES:  # none of them is in base64
+        raise UnanswerableError("bad_request", f"the payload has more than {_MOST_VALUES} values")
     try:
         data = json.loads(payload, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

@@ -23,7 +23,7 @@ _BROKEN_OFF = 3  # connections that the broker ended at one message before it is
 
 
 class Requester:
-    """A context manager: connected in between. Any thread may ask; answers are told apart by their correlation.
+    """A context manager: connected in between. Any thread may ask; answers are told apart by their `id`.
 
     listen: further topics; what comes there goes to `on_message`, in the client's thread
     """
@@ -94,13 +94,17 @@ class Requester:
             )
 
     def send(self, message: Outgoing) -> None:
-        """Publish. Raises RefusedError when it is too large, BrokerError when the broker keeps breaking off."""
+        """Publish. Raises RefusedError when it is too large, BrokerError as `check` does."""
+        self.check()
+        self._link.publish(message)
+
+    def check(self) -> None:
+        """Raises BrokerError when the broker keeps breaking off, without anything achieved in between."""
         if self._made > _BROKEN_OFF:
             raise BrokerError(
                 f"the broker at {self._address} closed the connection {self._made - 1} times: its log says why"
                 " (for mosquitto: max_packet_size below 8650752, or a topic that the ACL forbids)"
             )
-        self._link.publish(message)
 
     def heard(self) -> None:
         """Something was achieved: connections lost before do not count any more."""
@@ -158,14 +162,23 @@ class Requester:
 
     def _came(self, message: Incoming) -> None:
         if message.topic == self.topics.info:
-            self._device_is_v5 = json.loads(message.payload).get("protocol") != "3.1.1"
+            self._device_is_v5 = _fields(message.payload).get("protocol") != "3.1.1"
         if message.topic == self.topics.status:
             self.status = message.payload.decode(errors="replace")
             self._is_online.set() if message.payload == ONLINE else self._is_online.clear()
         if message.topic != self._mine:
             self._on_message(message.topic, message.payload)
             return
-        reply = json.loads(message.payload)
-        waiting = self._waiting.get(reply.get("id"))
+        reply = _fields(message.payload)
+        waiting = self._waiting.get(str(reply.get("id")))
         if waiting is not None:
             waiting.put(reply)
+
+
+def _fields(payload: bytes) -> dict[str, Any]:
+    """Empty for what is no JSON object: anybody who may publish there could have said it."""
+    with suppress(ValueError):
+        fields = json.loads(payload)
+        if isinstance(fields, dict):
+            return fields
+    return {}

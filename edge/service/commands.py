@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from edge.errors import RefusedError
+
+Reply: TypeAlias = Callable[["dict[str, Any] | RefusedError"], None]
 _ORDERS = 64  # that may wait
+_STOPPING = RefusedError("stopping", "the daemon is stopping: try again in a moment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Order:
     """From the control topic."""
 
     op: str
-    reply: Callable[[dict[str, Any]], None]
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,12 @@ class Failure:
     error: BaseException
 
 
-Command: TypeAlias = "Stop | Reload | Order | Failure"
+@dataclass(frozen=True, slots=True)
+class News:
+    """The state has changed so much that it should be told at once."""
+
+
+Command: TypeAlias = "Stop | Reload | Order | Failure | News"
 
 
 class Commands:
@@ -44,12 +55,18 @@ class Commands:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._taking = threading.Lock()
+        self._takes_orders = False
 
     def catch_signals(self) -> None:
         """From now on SIGTERM and SIGINT stop, SIGHUP reloads."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: self._queue.put(Stop()))
         signal.signal(signal.SIGHUP, lambda _number, _frame: self._queue.put(Reload()))
+
+    def catch_failures(self) -> None:
+        """From now on a thread that nobody else answers for, as those of the MQTT clients, fails like the others."""
+        threading.excepthook = lambda failure: self.failed(failure.exc_value or RuntimeError("a thread ended"))
 
     def ignore_signals(self) -> None:
         """From now on they do nothing: while Python ends, an impatient second SIGTERM would make a failure of it."""
@@ -60,12 +77,40 @@ class Commands:
         """A thread ended."""
         self._queue.put(Failure(error))
 
-    def order(self, op: str, reply: Callable[[dict[str, Any]], None]) -> bool:
-        """False when there is no room."""
-        if self._queue.qsize() >= _ORDERS:
-            return False
-        self._queue.put(Order(op, reply))
+    def news(self) -> None:
+        """See News."""
+        self._queue.put(News())
+
+    def order(self, op: str, reply: Reply) -> bool:
+        """False when there is no room. Each that was taken gets one reply, `stopping` if nobody will carry it out."""
+        with self._taking:
+            if self._takes_orders:
+                if self._queue.qsize() >= _ORDERS:
+                    return False
+                self._queue.put(Order(op, reply))
+                return True
+        reply(_STOPPING)
         return True
+
+    @contextlib.contextmanager
+    def orders(self) -> Iterator[None]:
+        """Orders are taken in between; those still waiting at the end get their reply."""
+        with self._taking:
+            self._takes_orders = True
+        try:
+            yield
+        finally:
+            with self._taking:
+                self._takes_orders = False
+            self._refuse_orders()
+
+    def _refuse_orders(self) -> None:
+        for _ in range(self._queue.qsize()):  # the others stay, in their order
+            match self._queue.get():
+                case Order(reply=reply):
+                    reply(_STOPPING)
+                case other:
+                    self._queue.put(other)
 
     def next(self, timeout_s: float) -> Command | None:
         """The next of them; None when there was none in time."""

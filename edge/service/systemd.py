@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Systemd:
             state=_first_path(environ.get("STATE_DIRECTORY")),
             credentials=_first_path(environ.get("CREDENTIALS_DIRECTORY")),
             notify_socket=environ.get("NOTIFY_SOCKET") or None,
-            watchdog_s=int(interval) / 1e6 if ours and interval.isdigit() and int(interval) else None,
+            watchdog_s=int(interval) / 1e6 if ours and re.fullmatch("0*[1-9][0-9]{0,17}", interval) else None,
         )
 
 

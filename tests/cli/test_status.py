@@ -44,9 +44,8 @@ def test_json_has_the_documented_keys(device: Daemon) -> None:
     info = PROTOCOL.partition("## Info")[2].partition("## State")[0]
     assert found["info"].keys() - {"v"} <= set(re.findall(r"`(\w+)`", info))
     state = PROTOCOL.partition("## State")[2].partition("\n## ")[0]
-    documented = {
-        name for row in re.findall(r"^\| (`.*?) \|", state, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
-    }
+    rows = re.findall(r"^\| (`.*?) \|", state, re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert documented - {"busy", "temperature_c"} <= found["state"].keys() - {"v"} <= documented
 
 

@@ -167,7 +167,7 @@ def test_payload_that_is_nested_too_deep_is_refused(name: str, depth: int, opens
 @every
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
 def test_nesting_that_can_be_read_but_hardly_be_printed_is_refused(name: str, opens: str, closes: str) -> None:
-    for depth in range(450, 1_010):
+    for depth in (*range(450, 980, 20), *range(980, 1_010)):  # 1000 is what Python can do
         nested = f"{opens * depth}1{closes * depth}"
         for field in ("text", "data", "op", "v", "id"):
             said = refusal(PARSERS[name], f'{{"{field}": {nested}}}'.encode())
@@ -217,7 +217,7 @@ def test_every_type_that_is_wrong_is_listed() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["x" * 100_000, [1] * 20_000, {"a": "b" * 100_000}])
+@pytest.mark.parametrize("value", ["x" * 100_000, [1] * 5_000, {"a": "b" * 100_000}])
 def test_message_does_not_give_back_a_long_value_as_a_whole(value: object) -> None:
     code, message, _ = refusal(parse_ingest, payload({"data": "", "ts": value}))
     assert code == "bad_request"

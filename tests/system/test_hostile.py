@@ -21,8 +21,12 @@ SEED = 20251125
 def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[[], int]) -> int:
     """Send with WINDOW on the way; returns how many."""
     sent, before = 0, answered()
+
+    def wait_for_answers(count: int) -> None:
+        ears.wait_for(lambda: answered() - before >= count, f"an answer to message {count}")
+
     for message in messages:
-        ears.wait_for(lambda: answered() - before > sent - WINDOW, f"an answer to message {sent - WINDOW}")
+        wait_for_answers(sent - WINDOW + 1)
         ears.say(message)
         sent += 1
     ears.wait_for(lambda: answered() - before >= sent, f"answers to all {sent} messages")

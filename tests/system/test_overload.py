@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,12 @@ import pytest
 from ears import MINE
 from edge.mqtt import Outgoing
 from hostile import png, progressive_jpeg, small_pictures
-from siege import Siege, besiege, unharmed
+from siege import Look, Siege, besiege
 
 pytestmark = pytest.mark.slow
 HUGE_BYTES = 50_000_000
 FLOOD = 5_000
+LEFT_MB = 25  # that a heap may keep of what has passed through it
 
 
 def replied_alive(siege: Siege) -> None:
@@ -42,8 +42,8 @@ def huge_messages(siege: Siege) -> Iterator[Outgoing]:
 def test_payloads_of_fifty_megabytes_reach_nobody_or_are_refused(
     protocol: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with besiege(tmp_path, protocol) as siege, capsys.disabled(), unharmed(siege, f"huge, {protocol}"):
-        judged = siege.ears.judged
+    with besiege(tmp_path, protocol) as siege:
+        judged, before = siege.ears.judged, Look.at_once(siege)
         for message in huge_messages(siege):
             siege.ears.shout(message)
         if protocol == 5:
@@ -53,6 +53,8 @@ def test_payloads_of_fifty_megabytes_reach_nobody_or_are_refused(
             assert siege.ears.codes["too_large"] == 6
         assert siege.ears.replied == 0
         replied_alive(siege)
+        with capsys.disabled():
+            before.judge(f"huge, {protocol}")
 
 
 BOMBS = {
@@ -66,11 +68,11 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_file_that_would_swell_beyond_the_board_is_unreadable(siege: Siege, name: str) -> None:
     ears = siege.ears
-    before = ears.codes["unreadable"]
+    before, memory = ears.codes["unreadable"], siege.anonymous_mb
     ears.say(Outgoing(siege.daemon.topics.raw("image"), BOMBS[name], user=(("id", name),)))
     ears.wait_for(lambda: ears.verdicts[name] == 1, "a verdict")
     assert ears.codes["unreadable"] == before + 1
-    assert siege.anonymous_mb < 150
+    assert siege.anonymous_mb - memory < LEFT_MB
 
 
 def test_largest_picture_that_is_allowed_is_found_and_its_memory_comes_back(siege: Siege) -> None:
@@ -78,24 +80,25 @@ def test_largest_picture_that_is_allowed_is_found_and_its_memory_comes_back(sieg
     before = siege.anonymous_mb
     ears.say(Outgoing(siege.daemon.topics.raw("image"), png(7_000, 7_000, 6), user=(("id", "large"),)))
     peak = before
-    while not ears.outcomes["indexed"]:
+    indexed = ears.outcomes["indexed"]
+    while ears.outcomes["indexed"] == indexed:
         peak = max(peak, siege.anonymous_mb)
         ears.rest(0.01)
-    sys.stdout.write(f"49 megapixels, RGBA: {peak - before:.0f} MB more for a while\n")
+    siege.notes.append(f"49 megapixels of RGBA took {peak - before:.0f} MB for a while")
     replied_alive(siege)
     assert peak - before < 500
-    assert siege.anonymous_mb - before < 60
+    assert siege.anonymous_mb - before < LEFT_MB
 
 
 def test_json_of_eight_megabytes_that_is_all_structure_stops_nobody(siege: Siege) -> None:
     ears, many = siege.ears, (8 << 20) // 4
-    judged = ears.judged
+    judged, memory = ears.judged, siege.anonymous_mb
     for values in (b"[]," * many, b"{}," * many, b"1," * many, b"1.5," * many, b'"",' * many):
         ears.say(Outgoing(siege.daemon.topics.ingest, b'{"tags":[' + values[: (8 << 20) - 20] + b"0]}"))
     keys = b",".join(b'"%x":0' % number for number in range(700_000))
     ears.say(Outgoing(siege.daemon.topics.ingest, b"{" + keys + b"}"))
     ears.wait_for(lambda: ears.judged == judged + 6, "every verdict")
-    assert siege.anonymous_mb < 150
+    assert siege.anonymous_mb - memory < LEFT_MB
 
 
 FOREIGN = (
@@ -143,19 +146,21 @@ def test_client_that_never_reads_takes_nothing_from_the_others(siege: Siege) -> 
         ears.wait_for(lambda: ears.replied == before + 500, "every reply")
 
 
-def test_every_question_of_a_flood_gets_one_reply(siege: Siege) -> None:
+@pytest.mark.parametrize("qos", [0, 1])
+def test_every_question_of_a_flood_gets_one_reply(siege: Siege, qos: int) -> None:
     ears, reply = siege.ears, siege.daemon.topics.reply(MINE, "flood")
     before, codes = ears.replied, Counter(ears.codes)
     for number in range(FLOOD):
         payload = json.dumps({"text": f"a dog and {number} cats", "refine": number % 50 == 0}).encode()
-        ears.say(Outgoing(siege.daemon.topics.query, payload, reply_topic=reply, correlation=b"flood-%d" % number))
+        name = b"flood%d-%d" % (qos, number)
+        ears.say(Outgoing(siege.daemon.topics.query, payload, qos, reply_topic=reply, correlation=name))
     ears.wait_for(lambda: ears.replied >= before + FLOOD, "every reply")
     ears.rest()
-    flood = {name: count for name, count in ears.replies.items() if name.startswith("flood-")}
-    assert flood == {f"flood-{number}": 1 for number in range(FLOOD)}
+    flood = {name: count for name, count in ears.replies.items() if name.startswith(f"flood{qos}-")}
+    assert flood == {f"flood{qos}-{number}": 1 for number in range(FLOOD)}
     codes = ears.codes - codes
-    sys.stdout.write(f"of {FLOOD} questions at once {codes['ok']} were answered and {codes['busy']} refused\n")
-    assert set(codes) == {"ok", "busy"}
+    siege.notes.append(f"of {FLOOD} questions at once {codes['ok']} were answered and {codes['busy']} refused")
+    assert set(codes) <= {"ok", "busy"}
 
 
 def test_every_item_of_a_flood_gets_its_event(siege: Siege, pictures: list[Path]) -> None:

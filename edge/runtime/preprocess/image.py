@@ -20,7 +20,7 @@ from edge.runtime.preprocess.jpeg import SOI, count_scans
 MAX_DECODED_PIXELS = 50_000_000
 MAX_WEBP_PIXELS = MAX_DECODED_PIXELS // 2  # its decoder holds a picture four times
 MAX_SIDE = 65_535  # a row costs 8 bytes besides its pixels: a line of 50 million is half a gigabyte
-# Each goes over the whole picture again and may be ten bytes long: a file of 8 MB can take half an hour. libtiff's limit.
+# Each goes over the whole picture again and may be ten bytes long: 8 MB can take half an hour. libtiff has this limit.
 MAX_SCANS = 100
 _OVERSAMPLING = 2
 # What cameras, phones and browsers write. Pillow knows more kinds; EPS, for one, it hands to Ghostscript.
