@@ -17,8 +17,6 @@ from onlooker import Onlooker
 from sinks import TOPICS, Events, Offers, ingest_client, wait_left
 from waiting import wait_until
 
-# paho leaves the pair of sockets by which it wakes its thread to the garbage collector, when the thread starts anew.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
 every_way = pytest.mark.parametrize(("protocol", "transport"), WAYS)
 RAW = TOPICS.raw("image")
 

@@ -19,8 +19,6 @@ from links import WAYS, LinkUnderTest, mqtt_config
 from onlooker import Onlooker
 from waiting import wait_until
 
-# paho leaves a Unix socket that could not be connected to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
 every_way = pytest.mark.parametrize(("protocol", "transport"), WAYS)
 both = pytest.mark.parametrize("protocol", [5, "3.1.1"])
 

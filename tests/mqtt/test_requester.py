@@ -23,8 +23,6 @@ from onlooker import Onlooker
 from sinks import TOPICS, Asked, desk_client
 from waiting import wait_until
 
-# paho leaves sockets that could not be connected to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
 every_way = pytest.mark.parametrize(("protocol", "transport"), WAYS)
 both = pytest.mark.parametrize("protocol", [5, "3.1.1"])
 QUERY = TOPICS.query
