@@ -19,6 +19,7 @@ from daemons import Daemon, reach
 from ears import Ears
 from edge.mqtt import Outgoing
 from hostile import png
+from processes import anonymous_mb
 from pulse import Pulse
 
 LONGEST_GAP_MS = 250  # on two quiet cores
@@ -35,9 +36,7 @@ class Siege:
 
     @property
     def anonymous_mb(self) -> float:
-        """Memory that the system cannot take back."""
-        status = Path(f"/proc/{self.daemon.pid}/status").read_text(encoding="utf-8")
-        return int(status.partition("RssAnon:")[2].split()[0]) / 1024
+        return anonymous_mb(self.daemon.pid)
 
     def warm_up(self) -> None:
         """Every file of the model is loaded, and what that takes is no news afterwards."""

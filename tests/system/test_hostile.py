@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ears import MINE, Ears
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.slow
 MESSAGES = 2_000  # on each topic
 WINDOW = 32  # messages on their way at once: below what the daemon refuses as too many
 SEED = 20251125
+WARM_UP, ROUNDS, ROUND = 4, 10, 400
+MOST_GROWTH = 0.25  # MB for 1000 messages: what the heap's own ups and downs may look like over so few
 
 
 def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[[], int]) -> int:
@@ -82,3 +85,27 @@ def test_every_damaged_file_gets_its_event(siege: Siege, pictures: list[Path], m
 
     send_and_count(ears, messages(), lambda: ears.judged)
     ears.wait_for(lambda: ears.riding == 0, "what became of each accepted item")
+
+
+def mixed(siege: Siege, pictures: list[bytes], count: int) -> Iterator[Outgoing]:
+    """The same `count` messages at each call, a quarter on each topic; each is answered with a reply or an event."""
+    garbler, topics = Garbler(SEED + 3), siege.daemon.topics
+    for number in range(count // 4):
+        for topic, real in ((topics.query, real_query(number)), (topics.control, real_order(0))):
+            yield Outgoing(topic, garbler.message(real), reply_topic=topics.reply(MINE, "mixed"))
+        yield Outgoing(topics.ingest, garbler.message(real_item(number, pictures[0])))
+        yield Outgoing(topics.raw("image"), garbler.picture(pictures))
+
+
+def test_memory_does_not_grow_with_the_messages(siege: Siege, pictures: list[Path]) -> None:
+    # The same messages in each round, so that what the daemon rightly keeps is kept in the first. A line is laid through
+    # its anonymous memory at rest after each later round.
+    ears, real = siege.ears, small_pictures(pictures[:1])
+    rested = []
+    for _ in range(WARM_UP + ROUNDS):
+        send_and_count(ears, mixed(siege, real, ROUND), lambda: ears.replied + ears.judged)
+        ears.wait_for(lambda: ears.riding == 0, "what became of each accepted item")
+        rested.append(siege.anonymous_mb)
+    slope = float(np.polyfit(np.arange(ROUNDS) * ROUND / 1000, rested[WARM_UP:], 1)[0])
+    siege.notes.append(f"{1000 * slope:+.0f} kB for 1000 messages, {rested[WARM_UP]:.1f} to {rested[-1]:.1f} MB")
+    assert slope <= MOST_GROWTH
