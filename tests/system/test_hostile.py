@@ -98,8 +98,8 @@ def mixed(siege: Siege, pictures: list[bytes], count: int) -> Iterator[Outgoing]
 
 
 def test_memory_does_not_grow_with_the_messages(siege: Siege, pictures: list[Path]) -> None:
-    # The same messages in each round, so that what the daemon rightly keeps is kept in the first. A line is laid through
-    # its anonymous memory at rest after each later round.
+    # The same messages in each round, so that what the daemon rightly keeps is kept in the first. A line is laid
+    # through its anonymous memory at rest after each later round.
     ears, real = siege.ears, small_pictures(pictures[:1])
     rested = []
     for _ in range(WARM_UP + ROUNDS):
