@@ -126,12 +126,23 @@ class MqttConfig:
         problems = []
         if not self.host:
             problems.append("host is empty: must be a name or an address")
+        elif not _is_host(self.host):
+            problems.append(f"host is {self.host!r}: must be a name or an address")
         if self.socket is not None and self.tls_ca is not None:
             problems.append("tls_ca cannot be used together with socket: a Unix socket never leaves the device")
         if self.password_file is not None and self.username is None:
             problems.append("password_file needs username")
         if problems:
             raise DecodeError(tuple(problems))
+
+
+def _is_host(name: str) -> bool:
+    """Whether it can be looked up at all: the client's thread would end at any other."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return name.isprintable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

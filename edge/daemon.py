@@ -21,8 +21,9 @@ from edge.config import Config, load_config
 from edge.engine import Engine, Hooks, open_bundle
 from edge.errors import ReminisceError
 from edge.mqtt import Desk, Ingest, Topics, gate_event, outcome_event, read_password
+from edge.remember import Gate
 from edge.report import device_info, device_state
-from edge.service import Commands, Failure, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
+from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
 
 STATE_S = 10.0  # how often `state` is published
 _CONNECT_S = 5.0  # how long a start waits for the broker; one that is away must not look like a start that failed
@@ -71,13 +72,13 @@ class Daemon:
         topics, password = Topics(config.device), read_password(config.mqtt, self._systemd.credentials)
         state = state_folder(config, self._systemd)
         following: Config | None = None
-        desk = Desk(config.mqtt, topics, password, config.recall.limit, self._commands.wake)
+        desk = Desk(config.mqtt, topics, password, config.recall.limit, self._commands.news)
         ingest = Ingest(config.mqtt, topics, password, tell=desk.tell_event, on_up=desk.announce)
         hooks = Hooks(
             progress=self._notifier.progress,
             tick_s=self._notifier.tick_s,
             on_outcome=lambda outcome: desk.tell_event(outcome_event(outcome)),
-            on_gate=lambda gate: desk.tell_event(gate_event(gate)),
+            on_gate=lambda gate: self._tell_gate(desk, gate),
             on_drained=ingest.resume,
             failed=self._commands.failed,
         )
@@ -96,6 +97,10 @@ class Daemon:
             if following is None:
                 self._notifier.stopping()
         return following
+
+    def _tell_gate(self, desk: Desk, gate: Gate) -> None:
+        desk.tell_event(gate_event(gate))
+        self._commands.news()
 
     def _attend(self, engine: Engine, desk: Desk, vitals: Vitals) -> Config | None:
         """Publish the state, obey orders; returns the next config, or None when it is time to end."""
@@ -117,6 +122,8 @@ class Daemon:
                     if (config := self._reloaded()) is not None:
                         return config
                     self._notifier.ready("the reload was refused: see the log")
+                case News():
+                    due = time.monotonic()
                 case Order(op=op, reply=reply):
                     reply(_obey(engine, op))
                 case Failure(error=error):

@@ -15,7 +15,8 @@ from edge.config import MqttConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 240  # for a slow and busy board
-WARNINGS = ("-W", "error", "-W", "ignore::ResourceWarning:paho.mqtt.client")  # it leaves failed sockets to be collected
+# What is open when a signal comes, or a connection fails, is left to be collected.
+WARNINGS = ("-W", "error", "-W", "ignore::ResourceWarning")
 
 
 @dataclass(frozen=True, slots=True)

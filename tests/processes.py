@@ -1,8 +1,31 @@
-"""What the kernel says of a running process."""
+"""Which processes live, and what they hold: for tests that nothing is left behind, and how much is taken."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import psutil
+
+from waiting import wait_until
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of processes that work in a folder or below it, or were given a file there."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command, where = process.cmdline(), process.cwd()
+        except psutil.Error:
+            continue
+        if Path(where).is_relative_to(folder) or any(str(folder) in word for word in command):
+            found.append(" ".join(command))
+    return found
+
+
+def see_that_nothing_is_left_in(folder: Path) -> None:
+    """Raises AssertionError unless the folder is empty and no process is at work there."""
+    wait_until(lambda: not processes_of(folder), f"the end of all processes of {folder}", seconds=10)
+    assert list(folder.iterdir()) == []
 
 
 def anonymous_mb(pid: int) -> float:

@@ -110,6 +110,8 @@ def test_value_at_the_end_of_its_range_is_taken(tmp_path: Path, text: str) -> No
         ("bundle: 3", "bundle is 3: must be a text"),
         ("mqtt: {protocol: 4}", "mqtt.protocol is 4: must be one of 5, 3.1.1"),
         ("mqtt: {host: ''}", "mqtt.host is empty: must be a name or an address"),
+        ("mqtt: {host: a..b}", "mqtt.host is 'a..b': must be a name or an address"),
+        ('mqtt: {host: "a\\0b"}', "mqtt.host is 'a\\x00b': must be a name or an address"),
         ("mqtt: {password_file: /etc/secret}", "mqtt.password_file needs username"),
         (
             "mqtt: {socket: /run/broker.sock, tls_ca: /etc/ca.crt}",

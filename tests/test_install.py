@@ -93,8 +93,10 @@ def test_wheel_holds_every_file_of_both_packages(tmp_path: Path, bundle: Bundle)
         "converter/data/CREDITS.md",
         "converter/data/class_texts.tsv",
         "converter/recipes/demo.yaml",
+        "edge/bundle/FORMAT.md",
         "edge/demo/bundle/manifest.json",
         "edge/demo/pictures/CREDITS.md",
+        "edge/mqtt/PROTOCOL.md",
     }
 
 

@@ -43,7 +43,7 @@ examples:
   reminisce add ~/Pictures /media/card/DCIM
       folders with everything below; run it again to go on after an interruption: what is there is skipped
   reminisce add --json ~/Pictures | jq -r 'select(.state == "rejected") | .file'
-      one JSON object a file, and a last one with the counts
+      one JSON object a file, another one if it turns out to be broken later, and a last one with the counts
 """
 _ASK = """\
 examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -45,12 +46,14 @@ class Child:
 def running(name: str, command: list[str], folder: Path) -> Iterator[Child]:
     """A child that ends with the block: told to, and killed if it does not. Its log lies in `folder`."""
     log = folder / f"{name}.log"
+    # Killed ourselves, we cannot end it; the kernel does it then.
+    tied_to_us = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
     with ExitStack() as stack:
         with log.open("wb") as output, signals_held():
             # Ctrl-C in a terminal reaches the child only through us. It imports what we do: the folder of the user may
             # hold a `queue.py`, and `python -m` looks there first.
             child = subprocess.Popen(  # noqa: S603 - our own programs
-                command,
+                [*tied_to_us, *command],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)},
                 stdin=subprocess.DEVNULL,

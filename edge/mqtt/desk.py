@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -53,7 +54,8 @@ class Desk:
         """
         self._topics, self._limit, self._on_online = topics, limit, on_online
         self._info = self._state = b""
-        self._takes_items = False
+        self._takes_items = self._is_said = False
+        self._saying = threading.Lock()
         self._ask: Ask = lambda _question, _reply: False
         self._order: Order = lambda _op, _reply: False
         session = Session(
@@ -62,7 +64,8 @@ class Desk:
             will=Outgoing(topics.status, replies.OFFLINE, is_retained=True),
         )
         orders = Session(client_id=f"reminisce-{topics.device}-control", subscriptions=(topics.control,))
-        self._link = Link(config, password, session, Handlers(on_message=self._question_came, on_up=self._introduce))
+        handlers = Handlers(on_message=self._question_came, on_up=self._introduce, on_down=self._lost)
+        self._link = Link(config, password, session, handlers)
         self._orders = Link(config, password, orders, Handlers(on_message=self._order_came, on_up=self._say_online))
 
     def start(self, info: bytes, ask: Ask, order: Order) -> None:
@@ -104,9 +107,17 @@ class Desk:
         return self._takes_items and self._link.is_up and self._orders.is_up
 
     def _say_online(self) -> None:
-        if self.is_online:
-            self._publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
-            self._on_online()
+        """Once a connection, as soon as all is true that it says."""
+        with self._saying:
+            if self._is_said or not self.is_online:
+                return
+            self._is_said = True
+        self._publish(Outgoing(self._topics.status, replies.ONLINE, is_retained=True))
+        self._on_online()
+
+    def _lost(self, _reason: str) -> None:
+        with self._saying:
+            self._is_said = False
 
     def _question_came(self, message: Incoming) -> None:
         self._came(message, self._link, self._take_query)

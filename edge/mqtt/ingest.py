@@ -17,6 +17,7 @@ from edge.mqtt.topics import Topics
 
 Offered: TypeAlias = Callable[[Offer, Callable[[Verdict], None]], bool]
 _RECEIVE_MAXIMUM = 16
+_PATIENCE_S = 2.0  # a commit on a slow card; for longer the client must not be silent: the shortest keepalive is 5 s
 _BUSY = RefusedError("busy", "there is no room for it now: send it again later, or with QoS 1")
 
 
@@ -31,8 +32,9 @@ class Ingest:
 
     Told means that the broker has the event: a kill in between would leave a sender waiting for it in vain.
 
-    More than the inbox queues in memory is left with the broker: the connection is closed until there is room again,
-    because a broker does not stop sending when acknowledgements are held (mosquitto 2.0.11 lets its window grow).
+    More than the inbox queues in memory is left with the broker: for a moment by not reading on, which costs nothing;
+    where that is too short, by closing the connection until there is room again, after which all that was not settled
+    comes a second time. To hold acknowledgements is not enough (mosquitto 2.0.11 lets its window grow).
     """
 
     def __init__(
@@ -58,7 +60,8 @@ class Ingest:
         self._link = Link(config, password, session, handlers)
         self._receipts = Receipts(self._link.acknowledge)
         self._suspending = threading.Lock()
-        self._is_suspended = False
+        self._is_suspended = self._is_stopped = False
+        self._has_room = threading.Event()
 
     def start(self, offer: Offered) -> None:
         """Connect; returns at once. `offer` is the inbox's."""
@@ -67,11 +70,14 @@ class Ingest:
 
     def stop(self) -> None:
         """Take no more. What was not acknowledged comes again."""
+        self._is_stopped = True
+        self._has_room.set()
         self._link.stop()
 
     def resume(self) -> None:
         """The inbox has room again."""
         with self._suspending:
+            self._has_room.set()
             if not self._is_suspended:
                 return
             self._is_suspended = False
@@ -84,15 +90,26 @@ class Ingest:
         except UnanswerableError as error:
             self._tell(replies.rejected_event(error, error.id), lambda: self._acknowledge(receipt))
             return
+        self._has_room.clear()
+        while not self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
+            if receipt is None:
+                self._tell(replies.rejected_event(_BUSY, parsed.id))
+                return
+            if not self._wait_for_room():
+                return
+            self._has_room.clear()
+
+    def _wait_for_room(self) -> bool:
+        """False when the message comes again on another connection."""
+        if self._is_suspended:  # this one is being ended already
+            return False
+        self._has_room.wait(_PATIENCE_S)
         # Under the lock: the inbox may have room again, and say so, before we have left.
         with self._suspending:
-            if self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
-                return
-            if receipt is not None:
+            if not self._has_room.is_set():
                 self._is_suspended = True
                 self._link.suspend()
-                return
-        self._tell(replies.rejected_event(_BUSY, parsed.id))
+            return not (self._is_suspended or self._is_stopped)
 
     def _parse(self, message: Incoming) -> Parsed[Offer]:
         modality = self._topics.modality(message.topic)

@@ -89,7 +89,7 @@ def _nothing(_: Any = None) -> None:
 class Handlers:
     """Called in the client's thread: they may parse and enqueue, nothing that takes time.
 
-    on_up: subscribed; on_down: the connection ended, or none could be made, and why (empty: we left)
+    on_up: the broker has subscribed us; on_down: the connection ended, or none could be made, and why (empty: we left)
     """
 
     on_message: Callable[[Incoming], None]
@@ -118,7 +118,7 @@ class Link:
         """Raises UsageError when the certificate file cannot be used. Nothing is sent before `start`."""
         self._config, self._session, self._handlers = config, session, handlers
         self.is_v5 = config.protocol == 5
-        self.is_up = False
+        self.is_up = self._is_connected = False
         self.largest_payload = PAYLOAD_BYTES
         self._largest_packet = PACKET_BYTES
         self._last_down = ""
@@ -230,8 +230,8 @@ class Link:
             client.will_set(will.topic, will.payload, will.qos, will.is_retained, properties)
         client.on_connect = self._connected
         client.on_connect_fail = self._not_connected
-        client.on_subscribe = self._subscribed
         client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
         client.on_message = self._came
         client.on_publish = lambda _client, _data, number, _code, _properties: self._deliveries.arrived(number)
         client.on_socket_open = self._opened
@@ -246,27 +246,37 @@ class Link:
         return properties
 
     def _connected(
-        self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Properties | None
+        self, client: paho.Client, _data: Any, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
             self._down(f"the broker refuses the connection: {code}")
             return
         self._largest_packet = getattr(properties, "MaximumPacketSize", PACKET_BYTES)  # the client ignores it
         self.largest_payload = max(0, min(PAYLOAD_BYTES, self._largest_packet - _AROUND_BYTES))
-        self.is_up, self._up_at = True, time.monotonic()
+        self._is_connected, self._up_at = True, time.monotonic()
         self._last_down = ""
         _log.info("%s: connected to the broker", self._session.client_id)
         if self._session.subscriptions:
             client.subscribe([(topic, 1) for topic in self._session.subscriptions])
-        else:
-            self._subscribed()
+        # A session that the broker has kept is subscribed; what waited in it may come before the answer does.
+        if flags.session_present or not self._session.subscriptions:
+            self._up()
 
-    def _subscribed(self, *_: object) -> None:
-        # Not before the broker has said so: what another client sends until then may be for nobody.
+    def _subscribed(
+        self, _client: paho.Client, _data: Any, _number: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        if refused := [str(code) for code in codes if code.is_failure]:
+            _log.error("%s: the broker refuses a subscription: %s", self._session.client_id, ", ".join(refused))
+        if not self.is_up:
+            self._up()
+
+    def _up(self) -> None:
+        self.is_up = True
         self._hand_over("the connection", self._handlers.on_up)
 
     def _opened(self, _client: paho.Client, _data: Any, opened: Any) -> None:
         if self._is_leaving:  # the client would go on, and wait for an answer to what it has queued
+            opened.close()
             raise ConnectionAbortedError
         # With Nagle's algorithm on either side a small QoS 1 request takes 44 ms instead of half a millisecond.
         if opened.family in {socket.AF_INET, socket.AF_INET6}:
@@ -277,8 +287,8 @@ class Link:
             self._down(f"no connection to the broker: {sys.exc_info()[1]}")
 
     def _disconnected(self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        was_up, self.is_up = self.is_up, False
-        if was_up and not self._is_leaving:
+        was_connected, self._is_connected, self.is_up = self._is_connected, False, False
+        if was_connected and not self._is_leaving:
             self._down(f"the connection to the broker ended: {code}{self._suspicion()}")
         else:
             self._hand_over("the end of the connection", lambda: self._handlers.on_down(""))

@@ -23,7 +23,7 @@ _BROKEN_OFF = 3  # connections that the broker ended at one message before it is
 
 
 class Requester:
-    """A context manager: connected in between. Any thread may ask; answers are told apart by their correlation.
+    """A context manager: connected in between. Any thread may ask; answers are told apart by their `id`.
 
     listen: further topics; what comes there goes to `on_message`, in the client's thread
     """
@@ -170,13 +170,13 @@ class Requester:
             self._on_message(message.topic, message.payload)
             return
         reply = _fields(message.payload)
-        waiting = self._waiting.get(reply.get("id"))
+        waiting = self._waiting.get(str(reply.get("id")))
         if waiting is not None:
             waiting.put(reply)
 
 
 def _fields(payload: bytes) -> dict[str, Any]:
-    """None for what is no JSON object: anybody who may publish there could have said it."""
+    """Empty for what is no JSON object: anybody who may publish there could have said it."""
     with suppress(ValueError):
         fields = json.loads(payload)
         if isinstance(fields, dict):

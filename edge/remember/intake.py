@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from edge.errors import DiskFullError, UnreadableItemError
+from edge.errors import DiskFullError, StoreError, UnreadableItemError
 from edge.items import Embedded, Item, Outcome
 from edge.memory import Memory
 from edge.remember.elevator import Elevator
@@ -41,6 +41,7 @@ class Intake:
         self._changed = threading.Condition()
         self._stopping = self._paused = False
         self._news = True  # what waited when the process started
+        self._began = time.monotonic()
         self._done: deque[tuple[float, int]] = deque()
         self._worker = Worker("remember", self._run, self._stop, failed)
 
@@ -70,9 +71,10 @@ class Intake:
         return self._paused
 
     def items_per_s(self) -> float:
-        """Items that could be found at last, over the last minute."""
-        since = time.monotonic() - _RATE_S
-        return sum(count for at, count in list(self._done) if at >= since) / _RATE_S
+        """Items that could be found at last, over the last minute, or since the start."""
+        now = time.monotonic()
+        done = sum(count for at, count in list(self._done) if at >= now - _RATE_S)
+        return done / max(1.0, min(_RATE_S, now - self._began))
 
     def remember_group(self) -> int:
         """Embed up to GROUP of the items that have waited longest, in one commit; returns how many there were.
@@ -112,11 +114,13 @@ class Intake:
 
     def _start(self, item: Item) -> Activation | None:
         """The item before the first segment; None when it cannot be read, once that is on disk and said."""
-        content = self._memory.content(item)
         try:
-            return self._tower.start_images([content or b""])
-        except UnreadableItemError as error:
-            reason = "its content is gone from the state folder" if content is None else str(error)
+            content = self._memory.content(item)
+            if content is not None:
+                return self._tower.start_images([content])
+            reason = "its content is gone from the state folder"
+        except (StoreError, UnreadableItemError) as error:  # StoreError: of a bad sector, which stays bad
+            reason = str(error)
         self._memory.reject(item, reason)
         self._on_outcome(Outcome(item=item, state="rejected", reason=reason))
         return None

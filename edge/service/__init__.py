@@ -1,6 +1,6 @@
 """What the service manager and the board are told and asked, and what the main thread is told."""
 
-from edge.service.commands import Commands, Failure, Order, Reload, Stop
+from edge.service.commands import Commands, Failure, News, Order, Reload, Stop
 from edge.service.heap import return_large_blocks
 from edge.service.notify import Notifier
 from edge.service.systemd import Systemd
@@ -9,6 +9,7 @@ from edge.service.vitals import Sample, Vitals
 __all__ = [
     "Commands",
     "Failure",
+    "News",
     "Notifier",
     "Order",
     "Reload",

@@ -42,14 +42,19 @@ class Failure:
     error: BaseException
 
 
-Command: TypeAlias = "Stop | Reload | Order | Failure"
+@dataclass(frozen=True, slots=True)
+class News:
+    """The state has changed so much that it should be told at once."""
+
+
+Command: TypeAlias = "Stop | Reload | Order | Failure | News"
 
 
 class Commands:
     """Any thread may put in, and signal handlers too: they run in the main thread, between two of its steps."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._taking = threading.Lock()
         self._takes_orders = False
 
@@ -72,9 +77,9 @@ class Commands:
         """A thread ended."""
         self._queue.put(Failure(error))
 
-    def wake(self) -> None:
-        """There is something to look at: `next` returns."""
-        self._queue.put(None)
+    def news(self) -> None:
+        """See News."""
+        self._queue.put(News())
 
     def order(self, op: str, reply: Reply) -> bool:
         """False when there is no room. Each that was taken gets one reply, `stopping` if nobody will carry it out."""

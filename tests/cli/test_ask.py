@@ -148,3 +148,11 @@ def test_output_that_cannot_be_written_is_an_error(device: Daemon) -> None:
     with Path("/dev/full").open("wb") as full:
         done = finish(start("ask", "--config", device.config_file, "an animal", stdout=full))
     assert (done.code, done.err) == (1, "reminisce: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("topic", ["info", "state", "event"])
+def test_rubbish_on_other_topics_changes_nothing(topic: str, mosquitto: Mosquitto, daemon: Daemon) -> None:
+    with Onlooker(mosquitto.port) as other:
+        other.say(f"reminisce/dev1/{topic}", b"\xff no JSON", is_retained=True)
+    done = ask(daemon, "an animal")
+    assert (done.code, done.err) == (0, "")

@@ -17,6 +17,12 @@ from daemons import reach
 from edge.config import MqttConfig
 from onlooker import Onlooker
 
+IMPATIENT = """
+import sys
+import edge.adding.uploader, edge.cli.ask, edge.cli.status, edge.mqtt.requester
+edge.adding.uploader.ONLINE_S = edge.cli.ask.ONLINE_S = edge.cli.status.WAIT_S = edge.mqtt.requester.CONNECT_S = 1.5
+sys.exit(edge.cli.main(sys.argv[1:]))
+"""
 COMMANDS = ("ask", "add", "status")
 REFUSED = "cannot be used: the broker refuses the connection: Not authorized"
 HINT = "is it running, and is `mqtt` in the config right?"
@@ -28,9 +34,11 @@ def photo(pictures: list[Path]) -> Path:
 
 
 def each_of_them(file: Path, photo: Path, *commands: str) -> dict[str, Finished]:
-    """All at once: some wait for seconds before they give up."""
+    """All at once, with less patience than a user has."""
     words = {"ask": ["a dog"], "add": [str(photo)], "status": []}
-    started = {name: start(name, "--config", file, *words[name]) for name in commands or COMMANDS}
+    started = {
+        name: start(name, "--config", file, *words[name], program=("-c", IMPATIENT)) for name in commands or COMMANDS
+    }
     done = {name: finish(process) for name, process in started.items()}
     assert all(one.out == "" for one in done.values())
     return done
@@ -69,7 +77,6 @@ def mute() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.mark.slow
 def test_broker_that_does_not_answer_may_know_only_an_older_protocol(mute: int, photo: Path, tmp_path: Path) -> None:
     done = each_of_them(write_config(tmp_path, MqttConfig(host="127.0.0.1", port=mute)), photo)
     reason = "it does not answer (one that knows only MQTT 3.1.1 needs `mqtt.protocol: 3.1.1`)"
@@ -101,13 +108,11 @@ def test_certificate_of_a_stranger_is_refused(secure_broker: Mosquitto, photo: P
     assert "CERTIFICATE_VERIFY_FAILED" in done["status"].err
 
 
-@pytest.mark.slow
 def test_device_that_was_never_heard_of_is_named(mosquitto: Mosquitto, photo: Path, tmp_path: Path) -> None:
     done = each_of_them(write_config(tmp_path, reach(mosquitto), device="nobody"), photo)
     see_that_all_fail(done, "the device 'nobody' has never been heard of at this broker: is `reminisce run` up, ")
 
 
-@pytest.mark.slow
 def test_device_that_is_offline_is_named(mosquitto: Mosquitto, photo: Path, tmp_path: Path) -> None:
     file = write_config(tmp_path, reach(mosquitto))
     with Onlooker(mosquitto.port) as before:

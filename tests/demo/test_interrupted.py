@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGTERM, Signals
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
 
 import pytest
 
 from commands import finish, start
-from processes import see_that_nothing_is_left_in
+from processes import processes_of, see_that_nothing_is_left_in
 from waiting import wait_until
 
 MANY = 600  # pictures: no machine remembers as many before the signal comes
@@ -64,7 +64,7 @@ def test_signal_during_remembering_ends_with_130_and_leaves_nothing_behind(
 
 # Its children are started within the first second; each must have an owner from its first moment on.
 @pytest.mark.slow
-@pytest.mark.parametrize("after_s", [0.2 + 0.06 * step for step in range(20)], ids="{:.2f}".format)
+@pytest.mark.parametrize("after_s", [0.2 + 0.12 * step for step in range(9)], ids="{:.2f}".format)
 def test_signal_at_any_moment_of_the_start_leaves_nothing_behind(after_s: float, many: Path, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -74,3 +74,14 @@ def test_signal_at_any_moment_of_the_start_leaves_nothing_behind(after_s: float,
     done = finish(tour)
     assert done.code in {130, -SIGTERM}  # the latter before it could have started anything
     see_that_nothing_is_left_in(temporary)
+
+
+def test_tour_that_is_killed_takes_its_children_with_it(many: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    tour = start("demo", "--photos", many, here=tmp_path, environ={"TMPDIR": str(temporary)})
+    wait_until(lambda: remembered(temporary), "a picture in the memory")
+    assert len(processes_of(temporary)) == 2
+    tour.kill()
+    assert finish(tour).code == -SIGKILL
+    wait_until(lambda: not processes_of(temporary), "the end of all processes")

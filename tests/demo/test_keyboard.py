@@ -54,8 +54,8 @@ class Terminal:
         return self.process.wait(SECONDS)
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()
+        self.process.wait(SECONDS)
         os.close(self._screen)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from commands import finish, start
 from edge.bundle import Bundle
+from edge.config import DEMO_BUNDLE
 from edge.demo.tour import QUESTIONS
 from edge.runtime import choose_runtime
 from processes import see_that_nothing_is_left_in
@@ -168,3 +169,12 @@ def test_settings_of_the_config_are_used(
     answers = re.findall(rf"^  ([12])\. .+  exit at depth {last}$", finished.out, re.MULTILINE)
     assert answers == ["1", "2"] * len(questions)
     assert len(questions) == len(QUESTIONS)
+
+
+def test_bundle_is_found_from_the_folder_of_the_user(album: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(DEMO_BUNDLE)
+    (tmp_path / "config.yaml").write_text("bundle: model", encoding="utf-8")
+    (album / "half.jpg").unlink()
+    done = finish(start("demo", "--config", "config.yaml", "--photos", "album", here=tmp_path))
+    assert done.code == 0
+    assert "\nremembered 3 pictures in " in done.out

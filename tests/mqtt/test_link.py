@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from brokers import Mosquitto, plain_mosquitto
 from edge.config import PAYLOAD_BYTES
 from edge.mqtt.link import Incoming, Outgoing
 from links import WAYS, LinkUnderTest, mqtt_config
+from onlooker import Onlooker
 from waiting import wait_until
 
-# paho leaves a Unix socket that could not be connected to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
 every_way = pytest.mark.parametrize(("protocol", "transport"), WAYS)
 both = pytest.mark.parametrize("protocol", [5, "3.1.1"])
 
@@ -168,3 +169,41 @@ def test_handler_of_news_that_raises_does_not_end_the_client(
         client.link.publish(Outgoing("t", b"x"))
         assert client.wait_for(1) == [b"x"]
     assert "ZeroDivisionError" in caplog.text
+
+
+@every_way
+def test_connection_is_told_of_once_its_topics_are_subscribed(
+    mosquitto: Mosquitto, protocol: Any, transport: str
+) -> None:
+    with Onlooker(mosquitto.port) as onlooker:
+        client = LinkUnderTest(mqtt_config(mosquitto, protocol, transport), "t", waits=False)
+        answer_at_once = dataclasses.replace(client.link._handlers, on_up=lambda: onlooker.say("t", b"x"))
+        client.link._handlers = answer_at_once
+        with client:
+            assert client.wait_for(1) == [b"x"]
+
+
+@both
+def test_connection_of_a_kept_session_is_told_of_before_what_waited_in_it(mosquitto: Mosquitto, protocol: Any) -> None:
+    with (
+        Onlooker(mosquitto.port) as onlooker,
+        LinkUnderTest(mqtt_config(mosquitto, protocol), "t", keeps=True) as client,
+    ):
+        client.link.suspend()
+        client.wait_down()
+        onlooker.say("t", b"x")
+        ups: list[int] = []
+        client.on_message = lambda _: ups.append(client.ups)
+        client.link.resume()
+        wait_until(lambda: ups, "the message")
+    assert ups == [2]
+
+
+def test_subscription_that_a_broker_refuses_is_in_the_log(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    with LinkUnderTest(mqtt_config(mosquitto), "t") as client:
+        codes = [ReasonCode(PacketTypes.SUBACK, name) for name in ("Granted QoS 1", "Not authorized")]
+        client.link._subscribed(client.link._client, None, 1, codes, None)
+        assert client.ups == 1
+    assert f"{client.session.client_id}: the broker refuses a subscription: Not authorized" in caplog.text

@@ -18,8 +18,6 @@ from onlooker import Onlooker
 from waiting import wait_until
 
 every_way = pytest.mark.parametrize(("protocol", "transport"), WAYS)
-# paho leaves the pair of sockets by which it wakes its thread to the garbage collector, when the thread starts anew.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
 LAST = Outgoing("last", b"bye", is_retained=True)
 
 

@@ -167,7 +167,7 @@ def test_payload_that_is_nested_too_deep_is_refused(name: str, depth: int, opens
 @every
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
 def test_nesting_that_can_be_read_but_hardly_be_printed_is_refused(name: str, opens: str, closes: str) -> None:
-    for depth in range(450, 1_010):
+    for depth in (*range(450, 980, 20), *range(980, 1_010)):  # 1000 is what Python can do
         nested = f"{opens * depth}1{closes * depth}"
         for field in ("text", "data", "op", "v", "id"):
             said = refusal(PARSERS[name], f'{{"{field}": {nested}}}'.encode())

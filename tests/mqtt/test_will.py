@@ -31,6 +31,7 @@ desk = Desk(config, Topics("dev1"), None, 5)
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 desk.start(b"{}", lambda *_: False, lambda *_: False)
+desk.announce()
 stop.wait()
 desk.stop(says_offline=True)
 """

@@ -199,6 +199,8 @@ def test_rate_counts_what_could_be_found_within_the_window(
     assert intake.items_per_s() == 0
     accept([*pictures[:6], damaged_picture(pictures, tmp_path)])
     intake.remember_group()
+    assert intake.items_per_s() == 6  # in the first second; later the minute counts
+    monkeypatch.setattr(intake, "_began", intake._began - 100)
     assert intake.items_per_s() == pytest.approx(6 / 60)
     monkeypatch.setattr("edge.remember.intake._RATE_S", 0.05)
     time.sleep(0.06)

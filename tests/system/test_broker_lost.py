@@ -142,6 +142,7 @@ def test_connection_that_goes_silent_is_noticed_and_what_was_sent_meanwhile_arri
     look_into(daemon.state).check_indexed(sent)
 
 
+@pytest.mark.slow
 def test_daemon_that_starts_before_its_broker_comes_online_with_it(mosquitto: Mosquitto, tmp_path: Path) -> None:
     mosquitto.stop()
     daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto))
@@ -207,6 +208,7 @@ def test_second_daemon_on_a_state_folder_ends_with_a_word_and_leaves_the_first_a
     assert "ended" not in daemon.log.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_second_device_of_the_same_name_shows_in_both_logs(
     daemon: Daemon, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:

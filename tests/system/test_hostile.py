@@ -26,9 +26,12 @@ MOST_GROWTH = 0.25  # MB for 1000 messages: what the heap's own ups and downs ma
 def send_and_count(ears: Ears, messages: Iterator[Outgoing], answered: Callable[[], int]) -> int:
     """Send with WINDOW on the way; returns how many."""
     sent, before = 0, answered()
+
+    def wait_for_answers(count: int) -> None:
+        ears.wait_for(lambda: answered() - before >= count, f"an answer to message {count}")
+
     for message in messages:
-        least = before + sent - WINDOW
-        ears.wait_for(lambda least=least: answered() > least, f"an answer to message {sent - WINDOW}")  # type: ignore[misc]
+        wait_for_answers(sent - WINDOW + 1)
         ears.say(message)
         sent += 1
     ears.wait_for(lambda: answered() - before >= sent, f"answers to all {sent} messages")
