@@ -91,11 +91,17 @@ class Daemon:
             stack.callback(ingest.stop)
             ingest.start(engine.inbox.offer)
             stack.enter_context(self._commands.orders())
-            _log.info("ready as %s: model %s on %s", config.device, engine.bundle.manifest.model, engine.runtime)
+            _log.info(
+                "%s serves as %s, with %s",
+                engine.bundle.manifest.model,
+                config.device,
+                self._config_file or "the defaults",
+            )
             self._is_serving = True
             following = self._attend(engine, desk, Vitals(state))
             if following is None:
                 self._notifier.stopping()
+                _log.info("stopping")
         return following
 
     def _tell_gate(self, desk: Desk, gate: Gate) -> None:
@@ -151,7 +157,7 @@ class Daemon:
 
 
 def _status(engine: Engine, desk: Desk) -> str:
-    broker = "" if desk.is_online else "no connection to the broker so far; "
+    broker = "" if desk.is_online else f"{desk.trouble or 'no connection to the broker so far'}; "
     return f"{broker}{engine.memory.tally.items} items, model {engine.bundle.manifest.model}"
 
 

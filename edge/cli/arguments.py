@@ -106,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
     asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
-    asking.add_argument("text", type=_question, metavar="TEXT", help="what to look for, in English")
+    asking.add_argument("text", type=_question, nargs="+", metavar="TEXT", help="what to look for, in English")
     asking.add_argument(
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )

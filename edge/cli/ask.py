@@ -18,7 +18,7 @@ ANSWER_S = 60  # a slow board, behind other questions
 def ask(options: argparse.Namespace) -> int:
     """Print the answers."""
     config = settings(options.config)
-    fields = {"text": options.text, "sort": options.sort, "limit": options.limit}
+    fields = {"text": " ".join(options.text), "sort": options.sort, "limit": options.limit}
     with requester(config) as client:
         client.wait_until_online(ONLINE_S)
         reply = client.request(client.topics.query, fields, ANSWER_S)

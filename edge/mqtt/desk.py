@@ -102,6 +102,11 @@ class Desk:
         self._say_online()
 
     @property
+    def trouble(self) -> str:
+        """Why there is no connection, if that is known."""
+        return self._link.trouble
+
+    @property
     def is_online(self) -> bool:
         """Whether items, questions and orders reach us."""
         return self._takes_items and self._link.is_up and self._orders.is_up

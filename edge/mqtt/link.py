@@ -31,6 +31,7 @@ PACKET_BYTES = PAYLOAD_BYTES + (256 << 10)  # a payload with its topic and prope
 _AROUND_BYTES = 4 << 10  # what topic and properties of our own messages take at most
 _WILL_DELAY_S = 10  # a restart within it does not show as offline
 _SLOWEST_RETRY_S = 30
+_REFUSED = "the broker refuses the connection"
 _SHORT_S, _OFTEN = 5.0, 3  # connections that last no longer, so many in a row, are suspicious
 _QUEUED = 10_000  # messages that wait for a connection; more would eat the memory while the broker is away
 _log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Link:
         self.is_up = self._is_connected = False
         self.largest_payload = PAYLOAD_BYTES
         self._largest_packet = PACKET_BYTES
-        self._last_down = ""
+        self.trouble = ""
         self._is_leaving = self._is_stopped = False
         self._turning = threading.Lock()  # of stop and resume; the client's thread, which both wait for, never takes it
         self._up_at, self._short = 0.0, 0
@@ -251,12 +252,12 @@ class Link:
         self, client: paho.Client, _data: Any, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._down(f"the broker refuses the connection: {code}")
+            self._down(f"{_REFUSED}: {code}")
             return
         self._largest_packet = getattr(properties, "MaximumPacketSize", PACKET_BYTES)  # the client ignores it
         self.largest_payload = max(0, min(PAYLOAD_BYTES, self._largest_packet - _AROUND_BYTES))
         self._is_connected, self._up_at = True, time.monotonic()
-        self._last_down = ""
+        self.trouble = ""
         _log.info("%s: connected to the broker", self._session.client_id)
         if self._session.subscriptions:
             client.subscribe([(topic, 1) for topic in self._session.subscriptions])
@@ -290,10 +291,12 @@ class Link:
 
     def _disconnected(self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
         was_connected, self._is_connected, self.is_up = self._is_connected, False, False
-        if was_connected and not self._is_leaving:
-            self._down(f"the connection to the broker ended: {code}{self._suspicion()}")
-        else:
+        if self._is_leaving:
             self._hand_over("the end of the connection", lambda: self._handlers.on_down(""))
+        elif was_connected:
+            self._down(f"the connection to the broker ended: {code}{self._suspicion()}")
+        elif not self.trouble.startswith(_REFUSED):
+            self._down("the broker closed the connection without an answer: does this port want TLS (`mqtt.tls_ca`)?")
 
     def _suspicion(self) -> str:
         # Two clients of one name throw each other out for ever, and mosquitto tells neither of them.
@@ -303,8 +306,8 @@ class Link:
         return f"; {self._short} times within seconds: is there another client named {self._session.client_id}?"
 
     def _down(self, reason: str) -> None:
-        if reason != self._last_down:  # said once, not at every try
-            self._last_down = reason
+        if reason != self.trouble:  # said once, not at every try
+            self.trouble = reason
             _log.warning("%s: %s", self._session.client_id, reason)
         self._hand_over("the end of the connection", lambda: self._handlers.on_down(reason))
 

@@ -149,8 +149,14 @@ class Requester:
                 if time.monotonic() < end:
                     continue
                 reason = "it does not answer (one that knows only MQTT 3.1.1 needs `mqtt.protocol: 3.1.1`)"
-            hint = "is it running, and is `mqtt` in the config right?"
-            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}; {hint}")
+            raise BrokerError(f"the broker at {self._address} cannot be used: {reason}; {self._hint(reason)}")
+
+    def _hint(self, reason: str) -> str:
+        if "refuses" not in reason:
+            return "is it running, and is `mqtt` in the config right?"
+        if self._config.username is None:
+            return "does it want `mqtt.username` and `mqtt.password_file`?"
+        return f"are `mqtt.username` ({self._config.username}) and `mqtt.password_file` right?"
 
     def _up(self) -> None:
         self._made += 1
