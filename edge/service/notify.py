@@ -49,6 +49,10 @@ class Notifier:
         """Up, or up again after `reloading`."""
         self._send(f"READY=1\nSTATUS={status}")
 
+    def status(self, text: str) -> None:
+        """What `systemctl status` shows."""
+        self._send(f"STATUS={text}")
+
     def reloading(self) -> None:
         """Until the next `ready`; with the time, which Type=notify-reload insists on."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
