@@ -89,6 +89,7 @@ def test_ready_is_said_once_and_only_when_it_can_answer(service: Daemon, manager
     assert [message for message in manager.heard if "READY" in message] == [f"READY=1\nSTATUS=0 items, model {MODEL}"]
 
 
+@pytest.mark.slow
 def test_service_whose_broker_is_away_is_ready_all_the_same_after_a_while(
     service: Daemon, manager: ServiceManager, mosquitto: Mosquitto
 ) -> None:
@@ -211,6 +212,7 @@ def test_life_that_fails_later_does_not_go_back_to_the_config_before(
     assert service.last_words().endswith("reminisce: injected\n")
 
 
+@pytest.mark.slow
 def test_watchdog_is_fed_at_its_pace_at_rest_and_at_work(service: Daemon, manager: ServiceManager) -> None:
     service.environ = {"WATCHDOG_USEC": "400000"}
     with service:
