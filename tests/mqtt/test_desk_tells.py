@@ -160,3 +160,17 @@ def test_state_is_lost_without_a_connection_but_for_the_last(mosquitto: Mosquitt
         for number in range(3):
             desk.tell_state(b"%d" % number)
         assert [one.payload for one in onlooker.wait_on(TOPICS.state)] == [b"2"]
+
+
+@both
+def test_device_says_online_once_on_each_connection(mosquitto: Mosquitto, protocol: Any) -> None:
+    with Onlooker(mosquitto.port) as onlooker, desk_client(mqtt_config(mosquitto, protocol), Asked()) as desk:
+        onlooker.wait_on(TOPICS.status)
+        for connection in (2, 3):
+            desk.announce()
+            break_off(desk)
+            onlooker.wait_on(TOPICS.status, connection)
+        desk.announce()
+        desk.tell_event(b"last")
+        onlooker.wait_on(TOPICS.event)
+        assert [one.payload for one in onlooker.on(TOPICS.status)] == [b"online"] * 3
