@@ -47,7 +47,7 @@ class Daemon:
 
     def __init__(self, config_file: Path | None, systemd: Systemd, notifier: Notifier, commands: Commands) -> None:
         self._config_file, self._systemd, self._notifier, self._commands = config_file, systemd, notifier, commands
-        self._is_serving = False
+        self._is_serving = self._is_paused = False
 
     def run(self) -> None:
         """Until a life ends without a config for the next."""
@@ -71,7 +71,6 @@ class Daemon:
         """One life; returns the next config, or None when it is time to end."""
         topics, password = Topics(config.device), read_password(config.mqtt, self._systemd.credentials)
         state = state_folder(config, self._systemd)
-        following: Config | None = None
         desk = Desk(config.mqtt, topics, password, config.recall.limit, self._commands.news)
         ingest = Ingest(config.mqtt, topics, password, tell=desk.tell_event, on_up=desk.announce)
         hooks = Hooks(
@@ -84,8 +83,9 @@ class Daemon:
         )
         self._notifier.starting()
         with ExitStack() as stack:  # undone from the bottom up: the desk goes last, for the last questions' replies
-            stack.callback(lambda: desk.stop(says_offline=following is None))
+            stack.callback(desk.stop)
             engine = stack.enter_context(Engine(config, state, hooks))
+            engine.intake.pause(paused=self._is_paused)
             engine.start()
             desk.start(device_info(config, engine), engine.questions.ask, self._commands.order)
             stack.callback(ingest.stop)
@@ -110,11 +110,12 @@ class Daemon:
             now = time.monotonic()
             if now >= due:
                 desk.tell_state(device_state(engine, vitals.sample()))
+                self._notifier.status(_status(engine, desk))
                 due = now + STATE_S
             if ready_by is not None and (desk.is_online or now >= ready_by):
                 self._notifier.ready(_status(engine, desk))
                 ready_by = None
-            match self._commands.next(min(due, ready_by or due) - time.monotonic()):
+            match self._commands.next(min(due, ready_by or due) - now):
                 case Stop():
                     return None
                 case Reload():
@@ -125,9 +126,15 @@ class Daemon:
                 case News():
                     due = time.monotonic()
                 case Order(op=op, reply=reply):
-                    reply(_obey(engine, op))
+                    reply(self._obey(engine, op))
                 case Failure(error=error):
                     raise error
+
+    def _obey(self, engine: Engine, op: str) -> dict[str, Any]:
+        if op != "ping":
+            self._is_paused = op == "pause"  # outlasts a reload
+            engine.intake.pause(paused=self._is_paused)
+        return {"op": op, "paused": self._is_paused}
 
     def _load(self) -> Config:
         return load_config(self._config_file) if self._config_file else Config()
@@ -146,12 +153,6 @@ class Daemon:
 def _status(engine: Engine, desk: Desk) -> str:
     broker = "" if desk.is_online else "no connection to the broker so far; "
     return f"{broker}{engine.memory.tally.items} items, model {engine.bundle.manifest.model}"
-
-
-def _obey(engine: Engine, op: str) -> dict[str, Any]:
-    if op != "ping":
-        engine.intake.pause(paused=op == "pause")
-    return {"op": op, "paused": engine.intake.paused}
 
 
 def state_folder(config: Config, systemd: Systemd) -> Path:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,11 +27,12 @@ from types import TracebackType
 from daemons import ROOT, Daemon
 from edge.config import MqttConfig
 from edge.errors import BrokerError, RefusedError
-from edge.mqtt import Requester, Topics
+from edge.mqtt import Outgoing, Requester, Topics
 
 WATCHDOG_MS = 400
 PING_S = 0.02  # between an answer and the next ping
 LONGEST_SILENCE_S = 60
+ECHO = "echo/pulse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +41,20 @@ class Beat:
 
     pings:       that were answered, with whatever reply; lost: those that never were
     ping_ms:     the longest time from one answer to the next, the pause before a ping included
+    broker_ms:   the same for a message to itself, which has to do with the broker alone
     watchdogs:   WATCHDOG=1 that came; watchdog_ms: the longest time between two
     """
 
     pings: int
     lost: int
     ping_ms: float
+    broker_ms: float
     watchdogs: int
     watchdog_ms: float
 
     def __str__(self) -> str:
         return (
-            f"ping {self.ping_ms:.0f} ms ({self.pings} answered, {self.lost} lost), "
+            f"ping {self.ping_ms:.0f} ms ({self.pings} answered, {self.lost} lost), broker {self.broker_ms:.0f} ms, "
             f"watchdog {self.watchdog_ms:.0f} ms ({self.watchdogs})"
         )
 
@@ -123,7 +127,8 @@ class _Feeler:
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
-        self._answers, self._watchdogs = _Series(), _Series()
+        self._answers, self._echoes, self._watchdogs = _Series(), _Series(), _Series()
+        self.echo_came = threading.Event()
         self._lost = 0
         threading.Thread(target=self._hear, daemon=True).start()
 
@@ -141,15 +146,21 @@ class _Feeler:
         except BrokerError:
             self._lost += 1
 
-    def ping_on(self, client: Requester) -> None:
+    def echo(self, client: Requester) -> None:
+        self.echo_came.clear()
+        client.send(Outgoing(ECHO, b""))
+        if self.echo_came.wait(LONGEST_SILENCE_S):
+            self._echoes.came()
+
+    def go_on(self, what: Callable[[Requester], None], client: Requester) -> None:
         while True:
-            self.ping(client)
+            what(client)
             time.sleep(PING_S)
 
     def look(self) -> Beat:
-        (pings, ping_ms), (watchdogs, watchdog_ms) = self._answers.look(), self._watchdogs.look()
-        lost, self._lost = self._lost, 0
-        return Beat(pings, lost, ping_ms, watchdogs, watchdog_ms)
+        (pings, ping_ms), (_, broker_ms) = self._answers.look(), self._echoes.look()
+        (watchdogs, watchdog_ms), lost, self._lost = self._watchdogs.look(), self._lost, 0
+        return Beat(pings, lost, ping_ms, broker_ms, watchdogs, watchdog_ms)
 
 
 def _main(path: str) -> None:
@@ -161,11 +172,14 @@ def _main(path: str) -> None:
     if about is None:
         return
     mqtt = MqttConfig(**{field.name: about["mqtt"][field.name] for field in fields(MqttConfig)})
-    with Requester(mqtt, Topics(about["device"]), None) as client:
-        feeler.ping(client)
+    topics = Topics(about["device"])
+    echoes = Requester(mqtt, topics, None, listen=(ECHO,), on_message=lambda *_: feeler.echo_came.set())
+    with Requester(mqtt, topics, None) as client, echoes:
+        for what, by in ((feeler.ping, client), (feeler.echo, echoes)):
+            what(by)
+            threading.Thread(target=feeler.go_on, args=(what, by), daemon=True).start()
         feeler.look()
         _say("answered")
-        threading.Thread(target=feeler.ping_on, args=(client,), daemon=True).start()
         for _ in sys.stdin:
             _say(json.dumps(asdict(feeler.look())))
 

@@ -155,4 +155,4 @@ def desk_client(config: MqttConfig, asked: Asked, info: bytes = b'{"v":1}') -> I
         wait_until(lambda: desk._link.is_up and desk._orders.is_up, "two connections")
         yield desk
     finally:
-        desk.stop(says_offline=True)
+        desk.stop()

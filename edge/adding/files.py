@@ -20,17 +20,25 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
     found: dict[Path, None] = {}
     others: Counter[str] = Counter()
     for path in paths:
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file())
-            found.update(dict.fromkeys(file for file in files if file.suffix.lower() in SUFFIXES))
-            others.update(file.suffix.lower() or file.name for file in files if file.suffix.lower() not in SUFFIXES)
-        elif path.exists():
-            found[path] = None
-        else:
-            raise UsageError(f"{path} is not there: name a picture or a folder of pictures")
+        try:
+            files = _files(path)
+        except OSError as error:
+            raise UsageError(f"{printable(path)} cannot be looked at: {error.strerror}") from None
+        named = not path.is_dir()
+        found.update(dict.fromkeys(file for file in files if named or file.suffix.lower() in SUFFIXES))
+        left_out = [] if named else [file for file in files if file.suffix.lower() not in SUFFIXES]
+        others.update(file.suffix.lower() or file.name for file in left_out)
     if not found:
         raise UsageError(f"{', '.join(map(str, paths))} holds no pictures ({', '.join(sorted(SUFFIXES))})")
     return list(found), others
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    if path.exists():
+        return [path]
+    raise UsageError(f"{path} is not there: name a picture or a folder of pictures")
 
 
 def printable(file: Path) -> str:

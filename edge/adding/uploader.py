@@ -20,7 +20,7 @@ from typing import Any, Literal
 from edge.adding.files import printable
 from edge.adding.shrink import shrink
 from edge.errors import BrokerError, UnreadableItemError
-from edge.mqtt import Outgoing, Requester, encode
+from edge.mqtt import ONLINE, Outgoing, Requester, encode
 
 IN_FLIGHT, IN_FLIGHT_BYTES = 32, 16 << 20
 RESEND_S = 10.0
@@ -208,7 +208,7 @@ class Uploader:
     def _be_patient(self, client: Requester) -> None:
         client.check()
         now = time.monotonic()
-        if self.busy:
+        if self.busy and client.status == ONLINE.decode():
             self._heard_at = now
             client.heard()
         else:

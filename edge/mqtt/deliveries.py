@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
-_EARLY = 256  # more than are sent between a message and the word that somebody waits for it
+_EARLY, _EARLY_S = 256, 1.0  # more than are sent between a message and the word that somebody waits for it
 
 
 class Deliveries:
@@ -17,16 +18,17 @@ class Deliveries:
 
     def __init__(self) -> None:
         self._waiting: dict[int, Callable[[], None]] = {}
-        self._early: deque[int] = deque(maxlen=_EARLY)
+        self._early: deque[tuple[int, float]] = deque(maxlen=_EARLY)
         self._lock = threading.Lock()
 
     def expect(self, number: int, then: Callable[[], None]) -> None:
         """Call `then` when the broker has the message, which was just sent: now, if it has it already."""
         with self._lock:
-            is_there = number in self._early
-            if is_there:
-                self._early.remove(number)
-            else:
+            since = time.monotonic() - _EARLY_S
+            fresh = [one for one in self._early if one[1] >= since]  # numbers come again: an old one is another message
+            is_there = number in [early for early, _ in fresh]
+            self._early = deque((one for one in fresh if one[0] != number), _EARLY)
+            if not is_there:
                 self._waiting[number] = then
         if is_there:
             then()
@@ -36,6 +38,6 @@ class Deliveries:
         with self._lock:
             then = self._waiting.pop(number, None)
             if then is None:
-                self._early.append(number)
+                self._early.append((number, time.monotonic()))
         if then is not None:
             then()

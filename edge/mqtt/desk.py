@@ -74,10 +74,10 @@ class Desk:
         self._link.start()
         self._orders.start()
 
-    def stop(self, *, says_offline: bool) -> None:
-        """Leave; a device that will be back at once need not say so."""
+    def stop(self) -> None:
+        """Say `offline` and leave: what is asked until the next start would be for nobody."""
         self._orders.stop()
-        self._link.stop(Outgoing(self._topics.status, replies.OFFLINE, is_retained=True) if says_offline else None)
+        self._link.stop(Outgoing(self._topics.status, replies.OFFLINE, is_retained=True))
 
     def tell_event(self, payload: bytes, then: Callable[[], None] | None = None) -> None:
         """Publish an event; kept while the broker is away, up to a bound. `then` is called once the broker has it."""

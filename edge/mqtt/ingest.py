@@ -18,6 +18,7 @@ from edge.mqtt.topics import Topics
 Offered: TypeAlias = Callable[[Offer, Callable[[Verdict], None]], bool]
 _RECEIVE_MAXIMUM = 16
 _PATIENCE_S = 2.0  # a commit on a slow card; for longer the client must not be silent: the shortest keepalive is 5 s
+_INTERNAL = RefusedError("internal", "the device made a mistake: its log says which")
 _BUSY = RefusedError("busy", "there is no room for it now: send it again later, or with QoS 1")
 
 
@@ -90,6 +91,9 @@ class Ingest:
         except UnanswerableError as error:
             self._tell(replies.rejected_event(error, error.id), lambda: self._acknowledge(receipt))
             return
+        except Exception:  # unsettled, it would hold up all behind it, and come again on each connection
+            self._tell(replies.rejected_event(_INTERNAL, None), lambda: self._acknowledge(receipt))
+            raise
         self._has_room.clear()
         while not self._offer(parsed.body, lambda verdict: self._settled(parsed, verdict, receipt)):
             if receipt is None:

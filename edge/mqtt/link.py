@@ -180,9 +180,11 @@ class Link:
         self._client.disconnect()  # of a connection that was being made: the client's thread left it open
 
     def publish(self, message: Outgoing, then: Callable[[], None] | None = None) -> None:
-        """Send a message, or keep it until there is a connection (QoS 1). Raises RefusedError when it is too large.
+        """Send a message, or keep it until there is a connection (QoS 1).
 
-        then: called when the broker has it, in any thread; never, if it was dropped
+        Raises RefusedError when it is too large, or too many are kept.
+
+        then: called when the broker has it, in any thread
         The size is checked here, because the client does not, and a broker that refuses a packet is sent the same one
         for ever.
         """
@@ -192,8 +194,8 @@ class Link:
                 raise RefusedError("too_large", f"the message has {size} bytes, the broker takes {most}")
         sent = self._send(message)
         if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            _log.warning("a message to %s was dropped: the broker has been away for too long", message.topic)
-        elif then is not None:
+            raise RefusedError("busy", f"{_QUEUED} messages wait for the broker already")
+        if then is not None:
             self._deliveries.expect(sent.mid, then)
 
     def acknowledge(self, number: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.errors import UnreadableItemError
+from edge.errors import StoreError, UnreadableItemError
 from edge.items import Floats, Hit, Item
 from edge.memory import Memory
 from edge.recall.filtering import Candidate
@@ -76,9 +76,9 @@ class Corrector:
         return hits, left
 
     def _start(self, item: Item) -> Activation | None:
-        """The item before the first segment; None when its content is gone or was damaged on disk since."""
-        content = self._memory.content(item)
+        """The item before the first segment; None when its content is gone, or cannot be read any more."""
         try:
+            content = self._memory.content(item)
             return self._tower.start_images([content]) if content is not None else None
-        except UnreadableItemError:
+        except (StoreError, UnreadableItemError):
             return None

@@ -94,4 +94,5 @@ class Questions:
             return self._retriever.ask(question)
         except ReminisceError as error:
             _log.error("a question could not be answered: %s", error)
-            return RefusedError("internal", str(error))
+            # Without its text: paths of the device are nobody's business.
+            return RefusedError("internal", "the memory could not be read: the log of the device says why")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -119,8 +120,12 @@ class Intake:
             if content is not None:
                 return self._tower.start_images([content])
             reason = "its content is gone from the state folder"
-        except (StoreError, UnreadableItemError) as error:  # StoreError: of a bad sector, which stays bad
+        except UnreadableItemError as error:
             reason = str(error)
+        except StoreError as error:
+            if not _stays_bad(error):
+                raise
+            reason = "its content cannot be read from the disk any more"
         self._memory.reject(item, reason)
         self._on_outcome(Outcome(item=item, state="rejected", reason=reason))
         return None
@@ -146,11 +151,18 @@ class Intake:
             try:
                 if self.remember_group():
                     self.wake()  # there may be more
-            except DiskFullError as error:
+            except StoreError as error:
+                if not (isinstance(error, DiskFullError) or isinstance(error.__cause__, OSError)):
+                    raise  # the database itself
                 _log.error("%s", error)
-                self._rest()
+                self._rest()  # a disk that is full, or too many open files: it may pass
 
     def _rest(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, _FULL_S)
         self.wake()
+
+
+def _stays_bad(error: StoreError) -> bool:
+    """Whether it is a bad sector of the disk, which the same item would meet again and again."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO

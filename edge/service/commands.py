@@ -1,4 +1,4 @@
-"""What the main thread is told: by signals, by the owner over MQTT, by a thread that failed. One bounded queue."""
+"""What the main thread is told: by signals, by the owner over MQTT, by a thread that failed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from edge.errors import RefusedError
 
 Reply: TypeAlias = Callable[["dict[str, Any] | RefusedError"], None]
 _ORDERS = 64  # that may wait
+_LOOK_S = 1.0  # how late a signal is noticed at worst: one that comes just before the thread waits does not wake it
 _STOPPING = RefusedError("stopping", "the daemon is stopping: try again in a moment")
 
 
@@ -54,15 +56,24 @@ class Commands:
     """Any thread may put in, and signal handlers too: they run in the main thread, between two of its steps."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._stops = self._reloads = False  # no queue of their own: ten reloads are one, and a stop waits behind none
         self._taking = threading.Lock()
         self._takes_orders = False
 
     def catch_signals(self) -> None:
         """From now on SIGTERM and SIGINT stop, SIGHUP reloads."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self._queue.put(Stop()))
-        signal.signal(signal.SIGHUP, lambda _number, _frame: self._queue.put(Reload()))
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
+
+    def _stop(self, *_: object) -> None:
+        self._stops = True
+        self._queue.put(None)  # wakes `next`
+
+    def _reload(self, *_: object) -> None:
+        self._reloads = True
+        self._queue.put(None)
 
     def catch_failures(self) -> None:
         """From now on a thread that nobody else answers for, as those of the MQTT clients, fails like the others."""
@@ -113,8 +124,20 @@ class Commands:
                     self._queue.put(other)
 
     def next(self, timeout_s: float) -> Command | None:
-        """The next of them; None when there was none in time."""
-        try:
-            return self._queue.get(timeout=max(0.0, timeout_s))
-        except queue.Empty:
-            return None
+        """The next of them, a stop before all others; None when there was none in time."""
+        end = time.monotonic() + timeout_s
+        while True:
+            if self._stops:
+                return Stop()
+            if self._reloads:
+                self._reloads = False
+                return Reload()
+            left = end - time.monotonic()
+            try:
+                command = self._queue.get(timeout=max(0.0, min(left, _LOOK_S)))
+            except queue.Empty:
+                if left <= _LOOK_S:
+                    return None
+                continue
+            if command is not None:
+                return command

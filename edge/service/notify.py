@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import time
 
 from edge.service.systemd import Systemd
 
 _SHARE = 4  # of the watchdog's interval: how often it is fed at most, and how long an idle thread may wait
 _IDLE_S = 1.0
+_PATIENCE_S = 5  # with a manager that is slow to read what it is told once
 _START_S = 600  # for a million items on a slow card; a start that hangs is noticed as late as that
 
 
@@ -23,7 +25,7 @@ class Notifier:
         if systemd.notify_socket is not None:
             address = systemd.notify_socket
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.settimeout(0)  # a manager that does not read must not stop the compute thread
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _PATIENCE_S, 0))
             with contextlib.suppress(OSError):
                 self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
 
@@ -37,7 +39,7 @@ class Notifier:
         now = time.monotonic()
         if self._watchdog_s is not None and now - self._fed_at >= self._watchdog_s / _SHARE / 2:
             self._fed_at = now
-            self._send("WATCHDOG=1")
+            self._send("WATCHDOG=1", socket.MSG_DONTWAIT)  # a manager that does not read must not stop this thread
 
     def starting(self) -> None:
         """A large memory takes longer to open than systemd waits by itself."""
@@ -46,6 +48,10 @@ class Notifier:
     def ready(self, status: str) -> None:
         """Up, or up again after `reloading`."""
         self._send(f"READY=1\nSTATUS={status}")
+
+    def status(self, text: str) -> None:
+        """What `systemctl status` shows."""
+        self._send(f"STATUS={text}")
 
     def reloading(self) -> None:
         """Until the next `ready`; with the time, which Type=notify-reload insists on."""
@@ -60,7 +66,7 @@ class Notifier:
         if self._socket is not None:
             self._socket.close()
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: str, how: int = 0) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # the manager is restarting, or slow: it is told again soon
-                self._socket.send(text.encode())
+            with contextlib.suppress(OSError):  # the manager is restarting, or hangs
+                self._socket.send(text.encode(), how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -138,3 +139,17 @@ def test_megabytes_of_junk_are_refused_in_a_short_message(parse: Callable[[bytes
         with pytest.raises(UnanswerableError) as caught:
             parse(payload)
         check(caught.value)
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b"1.5", b'""', b'{"a":1}'])
+def test_eight_megabytes_of_values_are_refused_without_being_read(value: bytes) -> None:
+    many = (8 << 20) // (len(value) + 1) - 10
+    payload = b'{"tags":[' + b",".join([value] * many) + b"]}"
+    with pytest.raises(UnanswerableError, match="the payload has more than 10000 values"):
+        parse_ingest(payload)
+
+
+def test_base64_of_eight_megabytes_is_one_value() -> None:
+    content = bytes(range(256)) * 20_000
+    parsed = parse_ingest(json.dumps({"data": base64.b64encode(content).decode()}).encode())
+    assert parsed.body.content == content

@@ -23,7 +23,7 @@ from edge.mqtt.messages import NOT_YET, OPS, OPS_NOT_YET, ControlMessage, Ingest
 from edge.remember import Gate
 from edge.remember.files import LARGEST_FILE
 from edge.report import device_info, device_state
-from edge.service import Vitals
+from edge.service import Commands, Notifier, Systemd, Vitals
 
 EDGE = Path(link.__file__).parents[1]
 PAGE = (EDGE / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -195,7 +195,9 @@ def test_state_names_why_it_is_busy(engine: Engine, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("op", OPS)
 def test_reply_to_an_order_has_the_fields_that_the_page_names(engine: Engine, op: str) -> None:
     (told,) = re.findall(r"The reply has (.*?)\.", section("Control"))
-    assert names(told) == list(daemon._obey(engine, op))
+    nobody = Systemd.from_environ({})
+    root = daemon.Daemon(None, nobody, Notifier(nobody), Commands())
+    assert names(told) == list(root._obey(engine, op))
 
 
 def numbers() -> Mapping[str, tuple[str, Any]]:

@@ -33,7 +33,7 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 desk.start(b"{}", lambda *_: False, lambda *_: False)
 desk.announce()
 stop.wait()
-desk.stop(says_offline=True)
+desk.stop()
 """
 both = pytest.mark.parametrize("protocol", [5, "3.1.1"])
 

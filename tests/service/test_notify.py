@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -12,7 +13,7 @@ from typing import TypeAlias
 
 import pytest
 
-from edge.service import Notifier, Systemd
+from edge.service import Notifier, Systemd, notify
 from service_socket import ServiceSocket
 
 Make: TypeAlias = Callable[..., Notifier]
@@ -79,19 +80,45 @@ def test_nobody_who_listens_is_no_error(address: str | None, make: Make) -> None
     notifier.close()
 
 
-def test_manager_that_goes_away_is_no_error_and_that_does_not_read_stops_nobody(
+def test_manager_that_does_not_read_does_not_stop_the_thread_that_feeds_its_watchdog(
     manager: ServiceSocket, make: Make
 ) -> None:
-    notifier = make(manager.address)
+    notifier = make(manager.address, watchdog_s=1e-6)
     began = time.monotonic()
-    for number in range(10_000):
-        notifier.ready(f"{number}")
-    assert time.monotonic() - began < 5
-    heard = manager.heard()
-    assert heard[0] == "READY=1\nSTATUS=0"
-    assert len(heard) < 10_000  # the rest found the socket full
-    notifier.ready("again")
-    assert manager.heard() == ["READY=1\nSTATUS=again"]
+    for _ in range(10_000):
+        notifier.progress()
+    assert time.monotonic() - began < 2
+    assert 0 < len(manager.heard()) < 10_000  # the rest found the socket full
+    notifier.progress()
+    assert manager.heard() == ["WATCHDOG=1"]
+
+
+def test_what_is_said_once_waits_for_a_manager_that_is_slow_to_read(manager: ServiceSocket, make: Make) -> None:
+    notifier = make(manager.address, watchdog_s=1e-6)
+    for _ in range(10_000):
+        notifier.progress()
+    heard: list[str] = []
+    reader = threading.Timer(0.3, lambda: heard.extend(manager.heard()))
+    reader.start()
+    notifier.ready("up")
+    reader.join()
+    assert [*heard, *manager.heard()][-1] == "READY=1\nSTATUS=up"
+
+
+def test_manager_that_hangs_does_not_hold_a_start_for_ever(
+    manager: ServiceSocket, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "_PATIENCE_S", 1)
+    notifier = make(manager.address, watchdog_s=1e-6)
+    for _ in range(10_000):
+        notifier.progress()
+    began = time.monotonic()
+    notifier.ready("up")
+    assert 0.5 < time.monotonic() - began < 5
+
+
+def test_manager_that_goes_away_is_no_error(manager: ServiceSocket, make: Make) -> None:
+    notifier = make(manager.address)
     manager.close()
     notifier.ready("to nobody")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,6 +59,34 @@ def test_every_mutated_message_with_a_reply_topic_gets_exactly_one_reply(
     assert mine == {f"{name}-{number}": 1 for number in range(MESSAGES)}
     with siege.daemon.requester() as client:  # one of the orders was to pause
         assert client.request(siege.daemon.topics.control, {"op": "resume"}, 20)["paused"] is False
+
+
+def own_reply_topic(payload: bytes, siege: Siege) -> str | None:
+    """Where a message without MQTT 5 properties is to be answered, as PROTOCOL.md says."""
+    try:
+        topic = json.loads(payload)["reply_to"] if len(payload) <= 65_536 else None
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return None
+    prefix = siege.daemon.topics.reply(MINE, "")
+    return topic if isinstance(topic, str) and topic.startswith(prefix) and topic.isprintable() else None
+
+
+def test_every_mutated_message_that_names_a_valid_reply_topic_itself_gets_exactly_one_reply(siege: Siege) -> None:
+    garbler, ears = Garbler(SEED + 4), siege.ears
+    expected: Counter[str] = Counter()
+    before = ears.replied
+    for number in range(MESSAGES):
+        mine = siege.daemon.topics.reply(MINE, f"own-{number}")
+        payload = garbler.message({"reply_to": mine, **real_query(number)})
+        if topic := own_reply_topic(payload, siege):
+            expected[topic] += 1
+        ears.say(Outgoing(siege.daemon.topics.query, payload, qos=number % 2))
+        if number % WINDOW == 0:
+            ears.wait_for(lambda: ears.replied - before >= expected.total(), "the replies so far")
+    ears.wait_for(lambda: ears.replied - before >= expected.total(), "all replies")
+    ears.rest()
+    assert ears.replied - before == expected.total() > MESSAGES // 4
+    assert {topic: ears.replies[topic] for topic in expected} == expected
 
 
 def test_every_mutated_item_as_json_gets_its_event(siege: Siege, pictures: list[Path]) -> None:

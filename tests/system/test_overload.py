@@ -13,11 +13,14 @@ import pytest
 from ears import MINE
 from edge.mqtt import Outgoing
 from hostile import png, progressive_jpeg, small_pictures
-from siege import Look, Siege, besiege
+from pulse import ECHO
+from siege import LONGEST_GAP_MS, Look, Siege, besiege
 
 pytestmark = pytest.mark.slow
 HUGE_BYTES = 50_000_000
+LONGEST_READ_MS = 1_000
 FLOOD = 5_000
+ITEMS = 2_000
 LEFT_MB = 25  # that a heap may keep of what has passed through it
 
 
@@ -54,7 +57,8 @@ def test_payloads_of_fifty_megabytes_reach_nobody_or_are_refused(
         assert siege.ears.replied == 0
         replied_alive(siege)
         with capsys.disabled():
-            before.judge(f"huge, {protocol}")
+            # MQTT 3.1.1 has no word for "too large for me": such an order is read, and what is behind it waits.
+            before.judge(f"huge, {protocol}", LONGEST_GAP_MS if protocol == 5 else LONGEST_READ_MS)
 
 
 BOMBS = {
@@ -121,10 +125,10 @@ def test_nothing_is_published_where_the_sender_had_no_right_to_send_it(siege: Si
             if not set("+#") & set(reply):  # the broker ends the connection of who sends those
                 ears.say(Outgoing(topic, json.dumps(body).encode(), reply_topic=reply))
     replied_alive(siege)
-    came = {topic for topic, count in ears.topics.items() if count > before[topic]}
-    assert came <= {topics.query, topics.control, topics.ingest, topics.event, topics.state} | {
-        topic for topic in came if topic.startswith(topics.reply("reminisce-cli-", "")[:-1])
-    }
+    came = {topic for topic, count in ears.topics.items() if count > before[topic]} - {ECHO}
+    ours = {topics.query, topics.control, topics.ingest, topics.event, topics.state}
+    others = topics.reply("reminisce-cli-", "").rstrip("/")  # replies to those of our clients that ask for themselves
+    assert {topic for topic in came - ours if not topic.startswith(others)} == set()
 
 
 def connect_deaf(siege: Siege) -> socket.socket:
@@ -140,10 +144,10 @@ def test_client_that_never_reads_takes_nothing_from_the_others(siege: Siege) -> 
     ears, reply = siege.ears, siege.daemon.topics.reply(MINE, "deaf")
     with connect_deaf(siege):
         before = ears.replied
-        for number in range(500):
+        for number in range(200):
             payload = json.dumps({"text": "a dog", "refine": False, "pad": "x" * 10_000}).encode()
             ears.say(Outgoing(siege.daemon.topics.query, payload, reply_topic=reply, correlation=b"deaf-%d" % number))
-        ears.wait_for(lambda: ears.replied == before + 500, "every reply")
+        ears.wait_for(lambda: ears.replied == before + 200, "every reply")
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -166,8 +170,8 @@ def test_every_question_of_a_flood_gets_one_reply(siege: Siege, qos: int) -> Non
 def test_every_item_of_a_flood_gets_its_event(siege: Siege, pictures: list[Path]) -> None:
     ears, topics = siege.ears, siege.daemon.topics
     content = small_pictures(pictures[:1])[0]
-    for number in range(FLOOD):
+    for number in range(ITEMS):
         user = (("id", f"f{number}"),)
         ears.say(Outgoing(topics.raw("image"), content if number % 3 else b"no picture", user=user))
-    ears.wait_for(lambda: all(ears.verdicts[f"f{number}"] for number in range(FLOOD)), "every verdict")
+    ears.wait_for(lambda: all(ears.verdicts[f"f{number}"] for number in range(ITEMS)), "every verdict")
     replied_alive(siege)
