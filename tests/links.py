@@ -57,12 +57,12 @@ class LinkUnderTest:
         self.ups += 1
 
     def wait_up(self, times: int = 1) -> None:
-        wait_until(lambda: self.ups >= times, f"{times} connections, but {self.downs}")
+        wait_until(lambda: self.ups >= times, lambda: f"{times} connections, but {self.downs}")
 
     def wait_down(self) -> None:
         wait_until(lambda: not self.link.is_up, "the connection ends")
 
     def wait_for(self, count: int) -> list[bytes]:
         """The payloads that came, once they are that many."""
-        wait_until(lambda: len(self.came) >= count, f"{count} messages, but {len(self.came)}")
+        wait_until(lambda: len(self.came) >= count, lambda: f"{count} messages, but {len(self.came)}")
         return [one.payload for one in self.came]

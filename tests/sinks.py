@@ -67,7 +67,7 @@ class Offers:
 
     def wait_for(self, count: int) -> list[Taken]:
         """What was taken, once it is that much."""
-        wait_until(lambda: len(self.taken) >= count, f"{count} offers, but {len(self.taken)}")
+        wait_until(lambda: len(self.taken) >= count, lambda: f"{count} offers, but {len(self.taken)}")
         return self.taken
 
 

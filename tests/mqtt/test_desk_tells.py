@@ -160,3 +160,24 @@ def test_state_is_lost_without_a_connection_but_for_the_last(mosquitto: Mosquitt
         for number in range(3):
             desk.tell_state(b"%d" % number)
         assert [one.payload for one in onlooker.wait_on(TOPICS.state)] == [b"2"]
+
+
+def test_device_says_online_once_on_each_connection(mosquitto: Mosquitto) -> None:
+    with Onlooker(mosquitto.port) as onlooker, desk_client(mqtt_config(mosquitto), Asked()) as desk:
+        onlooker.wait_on(TOPICS.status)
+        for connection in (2, 3):
+            desk.announce()
+            break_off(desk)
+            onlooker.wait_on(TOPICS.status, connection)
+        desk.announce()
+        desk.tell_event(b"last")
+        onlooker.wait_on(TOPICS.event)
+        assert [one.payload for one in onlooker.on(TOPICS.status)] == [b"online"] * 3
+
+
+def test_device_that_breaks_off_is_offline_in_between_with_mqtt_3(mosquitto: Mosquitto) -> None:
+    with Onlooker(mosquitto.port) as onlooker, desk_client(mqtt_config(mosquitto, "3.1.1"), Asked()) as desk:
+        onlooker.wait_on(TOPICS.status)
+        break_off(desk)
+        told = [one.payload for one in onlooker.wait_on(TOPICS.status, 3)]
+    assert told == [b"online", b"offline", b"online"]

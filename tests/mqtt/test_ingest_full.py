@@ -30,7 +30,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def settle(offers: Offers, ingest: Ingest, count: int) -> None:
     """Settle what was taken and make room for more, until that many contents were seen and all of them are settled."""
     while len({*offers.contents}) < count or offers.unsettled:
-        wait_until(lambda: offers.unsettled, f"more than {len({*offers.contents})} of {count}")
+        wait_until(lambda: offers.unsettled, lambda: f"more than {len({*offers.contents})} of {count}")
         for taken in offers.unsettled:
             taken.accept()
         ingest.resume()

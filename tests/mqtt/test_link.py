@@ -14,6 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from brokers import Mosquitto, plain_mosquitto
 from edge.config import PAYLOAD_BYTES
+from edge.errors import RefusedError
 from edge.mqtt.link import Incoming, Outgoing
 from links import WAYS, LinkUnderTest, mqtt_config
 from onlooker import Onlooker
@@ -112,21 +113,21 @@ def test_missing_socket_is_named_in_the_log_once(tmp_path: Path, caplog: pytest.
     ]
 
 
-def test_what_does_not_fit_into_the_queue_of_a_broker_that_is_away_is_dropped_with_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_what_does_not_fit_into_the_queue_of_a_broker_that_is_away_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.mqtt.link._QUEUED", 3)
     broker = plain_mosquitto(tmp_path)
     with LinkUnderTest(mqtt_config(broker), "t", waits=False) as client:
-        for number in range(5):
+        for number in range(3):
             client.link.publish(Outgoing("t", b"%d" % number))
+        for _ in range(2):
+            with pytest.raises(RefusedError, match=r"^3 messages wait for the broker already \(busy\)$"):
+                client.link.publish(Outgoing("t", b"x"))
         with broker:
             assert client.wait_for(3) == [b"0", b"1", b"2"]
             client.link.publish(Outgoing("t", b"last"))
             assert client.wait_for(4)[-1] == b"last"
-    assert [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()] == 2 * [
-        "a message to t was dropped: the broker has been away for too long"
-    ]
 
 
 @every_way

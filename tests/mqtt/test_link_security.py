@@ -19,6 +19,8 @@ from programs import program
 from waiting import wait_until
 
 both = pytest.mark.parametrize("protocol", [5, "3.1.1"])
+# paho leaves a socket whose certificate was refused to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")
 TOPIC = "reminisce/dev1/reply/x"
 REFUSED = "the broker refuses the connection: Not authorized"
 

@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from edge import daemon
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
@@ -23,6 +24,7 @@ from edge.mqtt.messages import NOT_YET, OPS, OPS_NOT_YET, ControlMessage, Ingest
 from edge.remember import Gate
 from edge.remember.files import LARGEST_FILE
 from edge.report import device_info, device_state
+from edge.runtime.preprocess import image
 from edge.service import Commands, Notifier, Systemd, Vitals
 
 EDGE = Path(link.__file__).parents[1]
@@ -205,13 +207,19 @@ def numbers() -> Mapping[str, tuple[str, Any]]:
     return {
         "version": (r"^# The MQTT protocol, version (\d+)", messages.VERSION),
         "other version": (r"another version than (\d+)", messages.VERSION),
-        "will delay": (r"the will is delayed by (\d+) s", link._WILL_DELAY_S),
+        "will delay": (r"the will of a device that was lost is delayed by (\d+) s", link._WILL_DELAY_S),
         "state": (r"what that takes, every (\d+) s", daemon.STATE_S),
         "reply topic": (r"in at most (\d+) characters; a question", topics.LONGEST),
         "id": (r"`id` \(a text of at most (\d+) characters\)", messages._LONGEST_ID),
         "source": (r"for people; at most (\d+) characters", messages._LONGEST_SOURCE),
         "payload": (r"A payload has at most (\d+) bytes", PAYLOAD_BYTES),
         "file": (r"A file named by `path` has at most (\d+) bytes", LARGEST_FILE),
+        "values": (r"JSON payload has at most\s(\d+) values", messages._MOST_VALUES),
+        "pixels": (r"A picture has at most (\d+) megapixels", image.MAX_DECODED_PIXELS / 1e6),
+        "side": (r"megapixels and (\d+) pixels on a side", image.MAX_SIDE),
+        "WebP": (r"a WebP (\d+) megapixels", image.MAX_WEBP_PIXELS / 1e6),
+        "JPEG": (r"a JPEG that is not progressive (\d+),", 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000),
+        "scans": (r"A JPEG has at most (\d+)\sscans", image.MAX_SCANS),
         "question": (r"A question has at most (\d+) bytes", messages.SHORT_BYTES),
         "text": (r"the question, at most (\d+) characters", messages.LONGEST_TEXT),
         "limit": (r"answers wanted, 1 to (\d+)", MAX_LIMIT),

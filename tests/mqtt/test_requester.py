@@ -270,6 +270,18 @@ def test_broker_that_breaks_off_at_a_message_is_given_up_with_a_hint(
     assert "max_packet_size below 8650752" in str(caught.value)
 
 
+def test_connections_lost_before_something_was_achieved_do_not_count(mosquitto: Mosquitto) -> None:
+    with Requester(mqtt_config(mosquitto), TOPICS, None) as client:
+        for _ in range(5):
+            client._up()  # as on each connection
+            client.heard()
+        client.check()
+        for _ in range(3):
+            client._up()
+        with pytest.raises(BrokerError, match="closed the connection 3 times"):
+            client.check()
+
+
 def test_broker_that_is_away_for_a_while_is_not_given_up(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.mqtt.link._SLOWEST_RETRY_S", 1)
     config = mqtt_config(mosquitto)

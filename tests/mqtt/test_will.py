@@ -54,7 +54,7 @@ def told(onlooker: Onlooker) -> list[bytes]:
 
 
 def wait_told(onlooker: Onlooker, *payloads: bytes) -> None:
-    wait_until(lambda: told(onlooker) == [*payloads], f"{payloads}, but {told(onlooker)}", 40)
+    wait_until(lambda: told(onlooker) == [*payloads], lambda: f"{payloads}, but {told(onlooker)}", 40)
 
 
 def test_killed_device_is_offline_at_once_with_mqtt_3(mosquitto: Mosquitto) -> None:
