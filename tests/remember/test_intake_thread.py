@@ -196,9 +196,10 @@ def test_item_that_cannot_be_read_for_a_moment_waits_until_it_can(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("edge.remember.intake._FULL_S", 0.05)
-    accept(pictures[:3])
     with intake:
         with unreadable(OSError(errno.EMFILE, "Too many open files")):
+            accept(pictures[:3])
+            intake.wake()
             wait_until(lambda: len(caplog.messages) >= 2)
             assert (told.outcomes, memory.tally.waiting, memory.tally.rejected) == ([], 3, 0)
         wait_until(lambda: len(told.outcomes) == 3)
