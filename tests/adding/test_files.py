@@ -70,6 +70,13 @@ def test_path_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_name_that_is_longer_than_a_file_may_have_is_refused_with_the_reason() -> None:
+    name = "x" * 300
+    with pytest.raises(UsageError, match=rf"^{name} cannot be looked at: File name too long$"):
+        find_pictures([Path(name)])
+
+
+@pytest.mark.usefixtures("here")
 def test_folders_without_pictures_are_refused_with_what_counts_as_one() -> None:
     make("album/notes.txt", "more/film.mp4")
     with pytest.raises(UsageError, match=r"^album, more holds no pictures \(\.bmp, \.gif, \.jpeg, "):

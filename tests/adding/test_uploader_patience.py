@@ -150,3 +150,28 @@ def test_device_that_was_busy_before_is_known_by_its_state(pretender: Any, conne
         pretender.on_ask = looks
         pretender.say(TOPICS.state, state())
         wait_until(lambda: len(sent) == len(files), "that all are accepted")
+
+
+def test_device_that_was_busy_and_went_offline_is_not_waited_for(
+    pretender: Any, connect: Connect, files: list[Path]
+) -> None:
+    pretender.on_ask = lambda _name, _digest: [{"type": "busy", "reason": "full"}]
+    said: list[str] = []
+    ours = Uploader(said.append)
+    failed: list[BrokerError] = []
+
+    def add(client: Requester) -> None:
+        with pytest.raises(BrokerError, match=r"^the device 'dev1' has not answered for 2 s: ") as caught:
+            list(ours.add(client, files))
+        failed.append(caught.value)
+
+    with connect(ours) as client:
+        thread = threading.Thread(target=add, args=(client,))
+        thread.start()
+        wait_until(lambda: said == ["full"], "that it is said to be busy")
+        time.sleep(2)  # longer than a silence
+        assert failed == []
+        pretender.on_ask = lambda _name, _digest: []
+        pretender.say(TOPICS.status, b"offline")
+        thread.join(20)
+    assert len(failed) == 1

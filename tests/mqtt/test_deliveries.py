@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 
 import pytest
 
@@ -77,3 +78,17 @@ def test_two_threads_call_everything_once_in_whatever_order_they_come(_try: int)
     for thread in threads:
         thread.join()
     assert sorted(called) == list(range(200))
+
+
+def test_early_answer_that_is_old_is_not_taken_for_the_new_message_of_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.mqtt.deliveries._EARLY_S", 0.05)
+    called: list[str] = []
+    deliveries = Deliveries()
+    deliveries.arrived(7)  # of a message that nobody waited for
+    time.sleep(0.06)
+    deliveries.expect(7, lambda: called.append("new"))
+    assert called == []
+    deliveries.arrived(7)
+    assert called == ["new"]

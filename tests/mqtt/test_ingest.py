@@ -12,6 +12,7 @@ import pytest
 
 from brokers import Mosquitto
 from edge.items import Offer, Verdict
+from edge.mqtt.messages import Parsed, parse_raw
 from links import WAYS, mqtt_config
 from onlooker import Onlooker
 from sinks import TOPICS, Events, Offers, break_off, ingest_client, wait_left
@@ -200,6 +201,32 @@ def test_message_that_is_not_valid_is_rejected_once_and_for_good(
         onlooker.say(RAW, b"y")
         offers.wait_for(2)
     assert offers.contents == [b"x", b"y"]
+
+
+def test_message_that_meets_a_mistake_of_ours_is_rejected_once_and_the_next_one_goes_through(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offers, events, config = Offers(), Events(), mqtt_config(mosquitto)
+    mistakes = [RuntimeError("injected")]
+
+    def fail_once(*given: Any) -> Parsed[Offer]:
+        if mistakes:
+            raise mistakes.pop()
+        return parse_raw(*given)
+
+    monkeypatch.setattr("edge.mqtt.ingest.parse_raw", fail_once)
+    with Onlooker(mosquitto.port, topics="none") as onlooker, ingest_client(config, offers.offer, events):
+        onlooker.say_all(RAW, [b"x", b"y"])
+        offers.wait_for(1)[0].accept()
+    assert [(event["type"], event.get("error", {}).get("code")) for event in events.fields] == [
+        ("rejected", "internal"),
+        ("accepted", None),
+    ]
+    wait_left(mosquitto)
+    with ingest_client(config, offers.offer, events), Onlooker(mosquitto.port, topics="none") as onlooker:
+        onlooker.say(RAW, b"z")  # neither of the two comes again
+        offers.wait_for(2)
+    assert offers.contents == [b"y", b"z"]
 
 
 def test_message_that_is_not_valid_has_its_id_in_the_event(mosquitto: Mosquitto) -> None:

@@ -80,3 +80,14 @@ def test_broker_that_takes_next_to_nothing_is_sent_nothing(tmp_path: Path) -> No
         assert client.link.largest_payload == 0
         with pytest.raises(RefusedError, match=r"^the message has 7 bytes, the broker takes 0 \(too_large\)$"):
             client.link.publish(Outgoing("t", b"offline"))
+
+
+def test_message_that_finds_too_many_waiting_for_a_connection_is_refused(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.mqtt.link._QUEUED", 3)
+    client = LinkUnderTest(mqtt_config(mosquitto), "t", waits=False)
+    for number in range(3):
+        client.link.publish(Outgoing("t", b"%d" % number))
+    with pytest.raises(RefusedError, match=r"^3 messages wait for the broker already \(busy\)$"):
+        client.link.publish(Outgoing("t", b"3"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import Exit
+from edge.errors import StoreError
 from edge.items import Floats, Hit, Item
 from edge.memory import Memory
 from edge.recall.correcting import Corrector, Ranking
@@ -105,6 +106,27 @@ def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
     assert [(hit.score, hit.depth) for hit in hits[8:]] == [(one.score, one.depth) for one in lost]
     rest = [hit.item.id for hit in whole.hits if hit.item.id not in {candidate.item for candidate in lost}]
     assert [hit.item.id for hit in hits[:8]] == rest
+
+
+def test_item_whose_content_cannot_be_read_keeps_its_coarse_score_behind_the_finished(
+    memory: Memory,
+    corrector: Corrector,
+    pool: list[Candidate],
+    query: Callable[[str], Floats],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content, bad = memory.content, pool[0]
+
+    def read(item: Item) -> bytes | None:
+        if item.id == bad.item:
+            raise StoreError("Input/output error")
+        return content(item)
+
+    monkeypatch.setattr(memory, "content", read)
+    ranking = corrector.rank(query(QUESTION), pool)
+    assert (ranking.refined, ranking.cut, len(ranking.hits)) == (9, False, 10)
+    last = ranking.hits[-1]
+    assert (last.item.id, last.score, last.depth) == (bad.item, bad.score, bad.depth)
 
 
 def test_pool_without_any_content_is_answered_in_coarse_order(

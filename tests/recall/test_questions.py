@@ -191,15 +191,16 @@ def test_error_of_the_memory_is_an_internal_error_and_the_next_question_is_answe
     failures: list[BaseException],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    retriever.faults.append(StoreError("the state folder cannot be used"))
+    retriever.faults.append(StoreError("/var/lib/reminisce cannot be used"))
     with questions:
         for name in ("one", "two"):
             questions.ask(about("my private question"), replies.to(name))
         wait_until(lambda: len(replies.all) == 2)
     assert replies.codes == ["internal", "answered"]
-    assert str(replies.all[0][1]) == "the state folder cannot be used (internal)"
+    # Paths of the device are for its log alone.
+    assert str(replies.all[0][1]) == "the memory could not be read: the log of the device says why (internal)"
     assert failures == []
-    assert caplog.messages == ["a question could not be answered: the state folder cannot be used"]
+    assert caplog.messages == ["a question could not be answered: /var/lib/reminisce cannot be used"]
 
 
 def test_mistake_of_ours_ends_the_thread_but_leaves_no_question_without_reply(

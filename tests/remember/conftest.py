@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +99,22 @@ def commits(memory: Memory) -> Iterator[list[str]]:
     memory._rows.set_trace_callback(lambda statement: seen.append(statement) if statement == "COMMIT" else None)
     yield seen
     memory._rows.set_trace_callback(None)
+
+
+@pytest.fixture
+def unreadable(memory: Memory) -> Callable[[Exception], AbstractContextManager[None]]:
+    """In between, reading any content fails with the given error beneath the memory."""
+
+    @contextmanager
+    def fail(error: Exception) -> Iterator[None]:
+        def get(_digest: bytes) -> bytes | None:
+            raise error
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(memory._content, "get", get)
+            yield
+
+    return fail
 
 
 @pytest.fixture

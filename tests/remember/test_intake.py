@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -127,6 +128,22 @@ def test_items_that_cannot_be_read_take_nothing_from_their_batch(
     assert outcomes[2].reason == GONE
     assert memory.partitions()[0].ids.tolist() == [1, 3, 5, 6, 7]
     assert (memory.tally.items, memory.tally.rejected, memory.tally.waiting) == (5, 2, 0)
+
+
+def test_item_in_a_bad_sector_is_rejected_without_a_word_of_where(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    unreadable: Callable[[Exception], AbstractContextManager[None]],
+) -> None:
+    accept(pictures[:1])
+    with unreadable(OSError(errno.EIO, "Input/output error", str(memory.folder))):
+        assert intake.remember_group() == 1
+    (outcome,) = told.outcomes
+    assert (outcome.state, outcome.reason) == ("rejected", "its content cannot be read from the disk any more")
+    assert (memory.tally.waiting, memory.tally.rejected) == (0, 1)
 
 
 def test_batch_of_nothing_but_damage_is_rejected(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -181,6 +183,45 @@ def test_stopping_does_not_wait_for_the_rest_to_end(
         began = time.monotonic()
     assert time.monotonic() - began < _FULL_S / 2
     assert memory.tally.waiting == GROUP
+
+
+def test_item_that_cannot_be_read_for_a_moment_waits_until_it_can(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    unreadable: Callable[[Exception], AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("edge.remember.intake._FULL_S", 0.05)
+    with intake:
+        with unreadable(OSError(errno.EMFILE, "Too many open files")):
+            accept(pictures[:3])
+            intake.wake()
+            wait_until(lambda: len(caplog.messages) >= 2)
+            assert (told.outcomes, memory.tally.waiting, memory.tally.rejected) == ([], 3, 0)
+        wait_until(lambda: len(told.outcomes) == 3)
+    assert {outcome.state for outcome in told.outcomes} == {"indexed"}
+    assert told.failures == []
+
+
+@pytest.mark.timeout(60)
+def test_database_that_fails_while_content_is_read_ends_the_thread(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    unreadable: Callable[[Exception], AbstractContextManager[None]],
+) -> None:
+    accept(pictures[:1])
+    with unreadable(sqlite3.DatabaseError("malformed")), intake:
+        wait_until(lambda: told.failures)
+    assert isinstance(told.failures[0], StoreError)
+    assert "malformed" in str(told.failures[0])
+    assert (told.outcomes, memory.tally.waiting) == ([], 1)
 
 
 @pytest.mark.timeout(60)

@@ -108,3 +108,25 @@ def test_signals_are_ignored_at_the_end(commands: Commands) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(os.getpid(), number)
     assert commands.next(0) is None
+
+
+def test_stop_comes_before_everything_that_was_put_in_earlier_and_stays_one(commands: Commands) -> None:
+    replies: Replies = []
+    commands.catch_signals()
+    with commands.orders():
+        commands.order("ping", replies.append)
+        commands.news()
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert [commands.next(5) for _ in range(3)] == [Stop()] * 3
+    assert [getattr(reply, "code", None) for reply in replies] == ["stopping"]
+    assert commands.next(0) == Stop()
+
+
+def test_ten_reloads_are_one(commands: Commands) -> None:
+    commands.catch_signals()
+    for _ in range(10):
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert [commands.next(5), commands.next(0)] == [Reload(), None]
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert [commands.next(5), commands.next(0)] == [Reload(), None]
