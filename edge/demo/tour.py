@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from edge.runtime import choose_runtime
 QUESTIONS = ("mountains", "something sweet to eat", "an animal in the water", "someone at work")
 _ANSWER_S = 120
 _PATIENCE_S = 60
+_LOOK_S = 0.5
 
 
 def run_tour(config: Config, photos: Path | None, sheet: Path, *, as_json: bool) -> int:
@@ -101,8 +103,11 @@ def _questions(say: Callable[[str], None]) -> Iterator[str]:
 
 def _typed() -> Iterable[str]:
     while True:
+        print("? ", end="", flush=True)
+        while not select.select([sys.stdin], [], [], _LOOK_S)[0]:
+            pass  # a signal that comes just before a wait is acted upon after it
         try:
-            question = input("? ").strip()
+            question = input().strip()
         except EOFError:
             return
         if not question:

@@ -19,6 +19,7 @@ from edge.threads import Worker
 
 GROUP = 32  # items a commit, see edge.remember.inbox
 _RATE_S = 60  # the window that the rate is counted over
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system, not of one file
 _FULL_S = 5  # how long it waits when the disk has no room for an embedding
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Intake:
         self._stopping = self._paused = False
         self._news = True  # what waited when the process started
         self._began = time.monotonic()
+        self._set_aside: set[int] = set()  # not readable for now, perhaps for lack of rights: tried at the next start
         self._done: deque[tuple[float, int]] = deque()
         self._worker = Worker("remember", self._run, self._stop, failed)
 
@@ -82,7 +84,8 @@ class Intake:
 
         Raises DiskFullError or StoreError; they wait on then.
         """
-        waiting = self._memory.waiting(GROUP)
+        found = self._memory.waiting(GROUP + len(self._set_aside))
+        waiting = [item for item in found if item.id not in self._set_aside]
         outcomes: list[Outcome] = []
         embedded: list[Embedded] = []
         for start in range(0, len(waiting), self._elevator.batch):
@@ -123,9 +126,14 @@ class Intake:
         except UnreadableItemError as error:
             reason = str(error)
         except StoreError as error:
-            if not _stays_bad(error):
+            number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+            if number is None or number in _PASSING:
                 raise
-            reason = "its content cannot be read from the disk any more"
+            if number != errno.EIO:
+                _log.error("an item is set aside until the next start: %s", error)
+                self._set_aside.add(item.id)
+                return None
+            reason = "its content cannot be read from the disk any more"  # a bad sector, which stays bad
         self._memory.reject(item, reason)
         self._on_outcome(Outcome(item=item, state="rejected", reason=reason))
         return None
@@ -161,8 +169,3 @@ class Intake:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, _FULL_S)
         self.wake()
-
-
-def _stays_bad(error: StoreError) -> bool:
-    """Whether it is a bad sector of the disk, which the same item would meet again and again."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO

@@ -146,6 +146,23 @@ def test_item_in_a_bad_sector_is_rejected_without_a_word_of_where(
     assert (memory.tally.waiting, memory.tally.rejected) == (0, 1)
 
 
+def test_content_that_may_not_be_read_is_set_aside_and_holds_up_nothing_behind_it(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    unreadable: Callable[[Exception], AbstractContextManager[None]],
+) -> None:
+    accept(pictures[:1])
+    with unreadable(OSError(errno.EACCES, "Permission denied", str(memory.folder))):
+        intake.remember_group()
+    accept(pictures[1:3])
+    assert intake.remember_group() == 2
+    assert [outcome.state for outcome in told.outcomes] == ["indexed", "indexed"]
+    assert (memory.tally.waiting, memory.tally.rejected) == (1, 0)
+
+
 def test_batch_of_nothing_but_damage_is_rejected(
     intake: Intake, memory: Memory, told: Told, pictures: list[Path], tmp_path: Path, accept: Callable[..., None]
 ) -> None:
