@@ -232,7 +232,13 @@ def test_missing_broker_is_named_with_the_reason(tmp_path: Path, protocol: Any) 
 def test_wrong_password_is_said(secure_broker: Mosquitto, protocol: Any, password: str | None) -> None:
     said = refusal(mqtt_config(secure_broker, protocol, username="app"), password)
     where = f"127.0.0.1:{secure_broker.port}"
-    assert said == unusable(where, "the broker refuses the connection: Not authorized")
+    hint = "are `mqtt.username` (app) and `mqtt.password_file` right?"
+    assert said == f"the broker at {where} cannot be used: the broker refuses the connection: Not authorized; {hint}"
+
+
+def test_port_that_wants_tls_is_guessed(secure_broker: Mosquitto) -> None:
+    said = refusal(MqttConfig(host="127.0.0.1", port=secure_broker.tls_port or 0))
+    assert "the broker closed the connection without an answer: does this port want TLS (`mqtt.tls_ca`)?" in said
 
 
 @pytest.fixture
