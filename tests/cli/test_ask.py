@@ -68,6 +68,13 @@ def test_whatever_is_asked_is_answered(question: bytes, device: Daemon) -> None:
     assert len(done.out.splitlines()) == 6
 
 
+def test_words_without_quotes_are_one_question(device: Daemon) -> None:
+    apart, quoted = (
+        json.loads(ask(device, "--json", *words).out) for words in (["mountain", "lake"], ["mountain lake"])
+    )
+    assert apart["results"] == quoted["results"]
+
+
 def test_question_that_the_daemon_refuses_is_a_failure_with_its_words(device: Daemon) -> None:
     done = ask(device, "x" * 10_001)
     assert (done.code, done.out) == (1, "")
@@ -84,7 +91,6 @@ def test_question_that_the_daemon_refuses_is_a_failure_with_its_words(device: Da
         (["--limit", "two", "x"], "argument --limit: 'two': must be 1 to 1000"),
         (["--sort", "size", "x"], "argument --sort: invalid choice: 'size'"),
         ([], "the following arguments are required: TEXT"),
-        (["a", "dog"], "unrecognized arguments: dog"),
     ],
 )
 def test_command_line_that_makes_no_sense_is_refused_without_asking_anybody(arguments: list[str], said: str) -> None:
