@@ -91,12 +91,8 @@ class Daemon:
             stack.callback(ingest.stop)
             ingest.start(engine.inbox.offer)
             stack.enter_context(self._commands.orders())
-            _log.info(
-                "%s serves as %s, with %s",
-                engine.bundle.manifest.model,
-                config.device,
-                self._config_file or "the defaults",
-            )
+            model, file = engine.bundle.manifest.model, self._config_file or "the defaults"
+            _log.info("ready as %s: model %s on %s, config: %s", config.device, model, engine.runtime, file)
             self._is_serving = True
             following = self._attend(engine, desk, Vitals(state))
             if following is None:
