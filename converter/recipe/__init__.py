@@ -1,0 +1,37 @@
+"""Recipes: what a build can be told. Loads no torch, so that a typo is told before it is waited for."""
+
+from converter.recipe.heads import (
+    DistilledHeads,
+    ExitHeadRecipe,
+    FullHeadRecipe,
+    HeadsRecipe,
+    PairedHeads,
+    PublishedHeads,
+    Training,
+)
+from converter.recipe.healing import HealRecipe
+from converter.recipe.policies import CalibrateRecipe, LabelRecipe, PredictRecipe, VerifyRecipe
+from converter.recipe.recipe import RECIPES, Recipe, load_recipe
+from converter.recipe.towers import DataRecipe, Format, ItemRecipe, QueryRecipe
+
+__all__ = [
+    "RECIPES",
+    "CalibrateRecipe",
+    "DataRecipe",
+    "DistilledHeads",
+    "ExitHeadRecipe",
+    "Format",
+    "FullHeadRecipe",
+    "HeadsRecipe",
+    "HealRecipe",
+    "ItemRecipe",
+    "LabelRecipe",
+    "PairedHeads",
+    "PredictRecipe",
+    "PublishedHeads",
+    "QueryRecipe",
+    "Recipe",
+    "Training",
+    "VerifyRecipe",
+    "load_recipe",
+]
