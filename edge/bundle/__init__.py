@@ -1,18 +1,8 @@
 """The contract between converter and device: a folder that one writes and the other only reads. See FORMAT.md."""
 
-from edge.bundle.manifest import (
-    RUNTIMES,
-    SCHEMA,
-    Exit,
-    FileRecord,
-    ImagePreprocess,
-    Manifest,
-    Model,
-    Segment,
-    TextPreprocess,
-    Tower,
-    Variant,
-)
+from edge.bundle.manifest import SCHEMA, Exit, FileRecord, Manifest, Segment, Tower
+from edge.bundle.models import RUNTIMES, Model, Variant
+from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.bundle.reader import MANIFEST, Bundle, checksum
 
 __all__ = [

@@ -10,44 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from edge.bundle.models import Model, check_inside
+from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.errors import BundleError
 
 SCHEMA = 1
-RUNTIMES = ("ai-edge-litert", "tflite-runtime")
-
-
-def check_inside(path: PurePosixPath) -> None:
-    """Refuse a path out of the folder: a bundle may come from anyone and must not make the daemon read elsewhere."""
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
-        raise ValueError(f"path {str(path)!r} must stay inside the bundle")
-    if not str(path).isprintable():  # a NUL or half a surrogate pair is no file name to the system
-        raise ValueError(f"path {str(path)!r} must have printable characters only")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """One TFLite file of a model; `runtimes` are those that it was run on and found right."""
-
-    path: PurePosixPath
-    format: Literal["float32", "float16", "weight-int8", "dynamic-int8"]
-    runtimes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        check_inside(self.path)
-        unknown = sorted(set(self.runtimes) - set(RUNTIMES))
-        if unknown or not self.runtimes:
-            raise ValueError(f"runtimes {list(self.runtimes)} must be some of {', '.join(RUNTIMES)}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """The same function in one or more variants, the fastest first."""
-
-    variants: tuple[Variant, ...]
-
-    def __post_init__(self) -> None:
-        if not self.variants:
-            raise ValueError("a model needs at least one variant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,52 +41,6 @@ class Exit:
     depth: int
     segment: int
     head: Model
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePreprocess:
-    """A picture file -> (size, size, 3): EXIF orientation, RGB, resized, (value - mean) / scale.
-
-    fit: "squash" keeps the whole picture and changes its aspect ratio
-    """
-
-    kind: Literal["image"]
-    size: int
-    fit: Literal["squash"]
-    filter: Literal["bicubic"]
-    mean: float
-    scale: float
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size is {self.size}: must be 1 or more")
-        if not self.scale > 0:
-            raise ValueError(f"scale is {self.scale}: must be above 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPreprocess:
-    """A sentence -> x (tokens, width) summed embeddings and mask (tokens,) of 0 and 1.
-
-    table: one row of `width` codes a token, 4 bits each, asymmetric in groups of `group` (edge.runtime.int4)
-    """
-
-    kind: Literal["text"]
-    tokenizer: PurePosixPath
-    tokens: int
-    width: int
-    table: PurePosixPath
-    group: int
-    positions: PurePosixPath
-
-    def __post_init__(self) -> None:
-        for path in (self.tokenizer, self.table, self.positions):
-            check_inside(path)
-        if self.tokens < 1 or self.group < 1 or self.width < 1 or self.width % self.group or self.width % 2:
-            raise ValueError(
-                f"tokens is {self.tokens}, width {self.width}, group {self.group}: must be 1 or more,"
-                " width even and a multiple of group"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
