@@ -2,6 +2,7 @@
 
 from edge.bundle.manifest import SCHEMA, Exit, FileRecord, Manifest, Segment, Tower
 from edge.bundle.models import RUNTIMES, Model, Variant
+from edge.bundle.policies import Bank, Calibration, Policies, Policy, PolicySetting, Predictor
 from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.bundle.reader import MANIFEST, Bundle, checksum
 
@@ -9,12 +10,18 @@ __all__ = [
     "MANIFEST",
     "RUNTIMES",
     "SCHEMA",
+    "Bank",
     "Bundle",
+    "Calibration",
     "Exit",
     "FileRecord",
     "ImagePreprocess",
     "Manifest",
     "Model",
+    "Policies",
+    "Policy",
+    "PolicySetting",
+    "Predictor",
     "Segment",
     "TextPreprocess",
     "Tower",

@@ -22,7 +22,7 @@ class Variant:
     """One TFLite file of a model; `runtimes` are those that it was run on and found right."""
 
     path: PurePosixPath
-    format: Literal["float32", "float16", "weight-int8", "dynamic-int8"]
+    format: Literal["float32", "float16", "weight-int8", "dynamic-int8", "full-int8"]
     runtimes: tuple[str, ...]
 
     def __post_init__(self) -> None:
