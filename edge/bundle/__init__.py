@@ -2,13 +2,14 @@
 
 from edge.bundle.manifest import SCHEMA, Exit, FileRecord, Manifest, Segment, Tower
 from edge.bundle.models import RUNTIMES, Model, Variant
-from edge.bundle.policies import Bank, Calibration, Policies, Policy, PolicySetting, Predictor
+from edge.bundle.policies import SCALE, Bank, Calibration, Policies, Policy, PolicySetting, Predictor
 from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.bundle.reader import MANIFEST, Bundle, checksum
 
 __all__ = [
     "MANIFEST",
     "RUNTIMES",
+    "SCALE",
     "SCHEMA",
     "Bank",
     "Bundle",
