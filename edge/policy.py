@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import Tower
+from edge.bundle import PolicySetting, Tower
 from edge.items import Floats
 
 Exits = npt.NDArray[np.int64]
@@ -36,13 +36,14 @@ class Rule:
     centre: float
 
     @classmethod
-    def of(cls, tower: Tower, centre: float) -> Rule:
-        """Raises ValueError for a tower without policies."""
+    def of(cls, tower: Tower, setting: PolicySetting) -> Rule:
+        """The policy `fixed` never strays. Raises ValueError for a tower without policies."""
         if tower.policies is None:
             raise ValueError(f"the {tower.modality} tower has no policies")
+        stray = 0.0 if setting.policy == "fixed" else tower.policies.stray
         costs = np.array([place.cost for place in tower.exits], dtype=np.float32)
         survival = np.array(tower.policies.survival, dtype=np.float32)
-        return cls(costs, survival, tower.layers, tower.policies.stray, centre)
+        return cls(costs, survival, tower.layers, stray, setting.centre)
 
 
 def choose(survival: Floats, rule: Rule) -> Exits:
