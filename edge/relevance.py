@@ -20,13 +20,14 @@ NUMBERS = 11
 _MEAN, _SPREAD, _TOP = 4, 5, 10  # the numbers that the offset is made of
 _BEST = 20
 _LARGEST = 65504  # of float16, a row's scale
+_FLAT = 1e-5  # a smaller deviation of float32 cosines is rounding, and its shape means nothing
 
 
 def pack_bank(features: Floats) -> bytes:
     """(R, width) features -> the content of `bank.int8`. Raises ValueError on values that cannot be packed."""
-    scale = (np.abs(features).max(1, keepdims=True) / 127).astype("<f2")
-    if not np.isfinite(scale).all():
+    if not (np.abs(features) <= 127 * _LARGEST).all():  # false for NaN, too
         raise ValueError(f"bank rows must be finite and within {127 * _LARGEST} of zero")
+    scale = (np.abs(features).max(1, keepdims=True) / 127).astype("<f2")
     safe = np.where(scale > 0, scale, np.float16(1)).astype(np.float32)  # a row of zeros has scale 0 and codes 0
     codes = np.clip(np.rint(features / safe), -127, 127).astype(np.int8)
     return np.concatenate([scale.view(np.uint8), codes.view(np.uint8)], axis=1).tobytes()
@@ -58,8 +59,6 @@ def bank_numbers(sims: Floats, scale: float) -> Floats:
     largest.
     """
     best = np.sort(np.partition(sims, -_BEST, axis=1)[:, -_BEST:], axis=1)[:, ::-1]
-    mean, spread = sims.mean(1), sims.std(1)
-    away = (sims - mean[:, None]) / np.where(spread > 0, spread, 1)[:, None]
     logits = scale * (sims - best[:, :1])  # from the largest: exp stays within float32
     total = np.exp(logits).sum(1)
     softmax = np.exp(logits) / total[:, None]
@@ -68,9 +67,9 @@ def bank_numbers(sims: Floats, scale: float) -> Floats:
         best[:, :5].mean(1),
         best.mean(1),
         best[:, 0] - best[:, 1],
-        mean,
-        spread,
-        (away**3).mean(1),
+        sims.mean(1),
+        sims.std(1),
+        (_standardised(sims) ** 3).mean(1),
         np.log(total) - (softmax * logits).sum(1),
         softmax.max(1),
         best[:, 0] + np.log(total) / scale,
@@ -118,7 +117,8 @@ def gate_inputs(here: Profile, before: Profile | None) -> Floats:
     """
     if before is None:
         return here.numbers
-    agreement = np.stack([_correlation(here.sims, before.sims), _in_common(here.sims, before.sims)], axis=1)
+    correlation = (_standardised(here.sims) * _standardised(before.sims)).mean(1)
+    agreement = np.stack([correlation, _in_common(here.sims, before.sims)], axis=1)
     return np.concatenate([here.numbers, before.numbers, agreement], axis=1)
 
 
@@ -167,10 +167,9 @@ def predictor_inputs(numbers: Floats, activation: Floats, norm: Norm) -> Floats:
     return ((raw - norm.mean) / norm.scale).astype(np.float32)
 
 
-def _correlation(one: Floats, other: Floats) -> Floats:
-    one, other = one - one.mean(1, keepdims=True), other - other.mean(1, keepdims=True)
-    size = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    made: Floats = (one * other).sum(1) / np.where(size > 0, size, 1)
+def _standardised(sims: Floats) -> Floats:
+    """Each row less its mean, over its standard deviation."""
+    made: Floats = (sims - sims.mean(1, keepdims=True)) / np.maximum(sims.std(1, keepdims=True), np.float32(_FLAT))
     return made
 
 
