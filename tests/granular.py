@@ -18,7 +18,7 @@ from edge.runtime._native import NativeInterpreter
 
 @pytest.fixture(scope="session")
 def granular(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Exits 0 and 1 have each a head that differs from every other; the deeper ones have none."""
+    """Exits 0 and 1 have each a head that differs from every other; nothing else is changed."""
     folder = tmp_path_factory.mktemp("granular") / "bundle"
     shutil.copytree(bundle.folder, folder)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

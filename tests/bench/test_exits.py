@@ -83,7 +83,8 @@ def test_each_exit_is_searched_with_the_captions_own_embeddings_for_it(
     """Heads of their own at the first two exits change what these find, and nothing else."""
     named = [Pair(path, (path.stem.replace("-", " "),)) for path in pictures[:40]]
     before, after = (measure(each, named, threads=1) for each in (bundle, granular))
-    assert [one.alone != other.alone for one, other in zip(before, after, strict=True)] == [True, True, False, False]
+    changed = [one.alone != other.alone for one, other in zip(before, after, strict=True)]
+    assert (changed[:2], any(changed[2:])) == ([True, True], False)
     # The pool holds all photos, whatever order they came in.
     assert [figure.finished for figure in before] == [figure.finished for figure in after]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def score(image: TowerRunner, text: TowerRunner) -> Callable[[str, Path, Exit], 
 
     def cosine(sentence: str, file: Path, place: Exit) -> float:
         start = image.start_images([file.read_bytes()])
-        asked = text.embed(text.advance(text.start_texts([sentence]), own.segment), own)[0]
+        features = text.advance(text.start_texts([sentence]), own.segment)
+        asked = text.embed(features, replace(own, head=place.query or own.head))[0]
         return float(image.embed(image.advance(start, place.segment), place)[0] @ asked)
 
     return cosine

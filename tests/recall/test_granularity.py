@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +87,8 @@ def embeddings(image: TowerRunner, file: Path) -> dict[int, Floats]:
 def text_runs(counting: Counting, granular: Bundle) -> list[str]:
     """What was run for questions: the text tower's files, and granularity heads."""
     items = granular.manifest.tower("image")
-    own = [model for segment in items.segments for model in [segment.model]] + [place.head for place in items.exits]
-    of_items = {str(model.variants[0].path) for model in own}
+    models = [segment.model for segment in items.segments] + [place.head for place in items.exits]
+    of_items = {str(model.variants[0].path) for model in models}
     return [name for name in counting.ran if name not in of_items]
 
 
@@ -98,17 +100,18 @@ def test_each_exit_is_asked_with_what_its_own_head_makes(
         assert made.dtype == np.float32
         np.testing.assert_allclose(made, by_hand[depth], atol=1e-5)
         assert np.linalg.norm(made) == pytest.approx(1, abs=1e-5)
-    first, second, *rest = (asked.at(depth) for depth in depths)
-    for one, other in ((first, second), (first, rest[0]), (second, rest[0])):
+    for one, other in itertools.combinations([asked.at(depth) for depth in depths[:3]], 2):
         assert one @ other < 0.99
 
 
 def test_exit_without_a_head_is_asked_with_the_text_towers_own_last_one(
-    asked: Granularities, text: TowerRunner, depths: list[int]
+    text: TowerRunner, image: TowerRunner, depths: list[int]
 ) -> None:
     own = text.spec.exits[-1]
     expected = text.embed(text.advance(text.start_texts([QUESTION]), own.segment), own)[0]
-    for depth in depths[2:]:
+    bare = replace(image.spec, exits=tuple(replace(place, query=None) for place in image.spec.exits))
+    asked = Granularities(text, bare, QUESTION)
+    for depth in depths:
         np.testing.assert_array_equal(asked.at(depth), expected)
 
 
@@ -120,8 +123,10 @@ def test_text_passes_its_tower_once_and_each_head_runs_once_when_it_is_asked_for
     assert counting.ran == passed
     for depth in depths * 2:
         asked.at(depth)
-    own = str(text.exits[-1].head.variants[0].path)
-    assert counting.ran == [*passed, "image/query-00.tflite", "image/query-01.tflite", own]
+    heads = [place.query or text.exits[-1].head for place in granular.manifest.tower("image").exits]
+    distinct = list(dict.fromkeys(str(head.variants[0].path) for head in heads))
+    assert distinct[:2] == ["image/query-00.tflite", "image/query-01.tflite"]
+    assert counting.ran == [*passed, *distinct]
 
 
 def test_depth_without_an_exit_is_refused_with_those_there_are(asked: Granularities, depths: list[int]) -> None:
@@ -176,10 +181,10 @@ def test_question_runs_the_heads_of_occupied_exits_and_the_last_ones_for_its_poo
     remember(pictures[:3])
     text = granular.manifest.tower("text")
     passed = [str(segment.model.variants[0].path) for segment in text.segments]
-    own = str(text.exits[-1].head.variants[0].path)
+    last = granular.manifest.tower("image").exits[-1].query or text.exits[-1].head
     counting.ran.clear()
     answer = retriever.ask(Question(text=QUESTION, limit=3))
-    assert text_runs(counting, granular) == [*passed, "image/query-00.tflite", own]
+    assert text_runs(counting, granular) == [*passed, "image/query-00.tflite", str(last.variants[0].path)]
     assert (answer.refined, len(answer.hits)) == (2, 3)
     counting.ran.clear()
     retriever.ask(Question(text=QUESTION, limit=3, refine=False))
