@@ -19,7 +19,7 @@ from edge.errors import ReminisceError
 from edge.items import Floats
 
 BATCHES = (1, 8)
-LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "weight-int8": 0.99, "dynamic-int8": 0.99}
+LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "weight-int8": 0.99, "dynamic-int8": 0.99, "full-int8": 0.98}
 
 
 class DriftError(ReminisceError, ValueError):
