@@ -18,16 +18,20 @@ SIDES: dict[str, Split] = {"development": "train", "validation": "validation", "
 
 
 def list_clotho(folder: Path) -> Listing:
-    """The sounds of the parts that are there; without evaluation a hash decides the sides. Raises UsageError."""
+    """The sounds of the parts that are there; a hash decides the sides if development or evaluation is not.
+
+    Raises UsageError.
+    """
     tables = {part: folder / f"clotho_captions_{part}.csv" for part in SIDES}
     found = [part for part, table in tables.items() if table.is_file() and (folder / part).is_dir()]
     if not found:
         raise UsageError(f"{folder} has none of {', '.join(SIDES)} with its captions: give {LAYOUT}")
     lost = tuple(Skipped(part, "without its folder or its captions") for part in SIDES if part not in found)
-    return join([*(_part(folder / part, tables[part], SIDES[part]) for part in found), Listing((), lost)])
+    splits = SIDES if "development" in found else {}
+    return join([*(_part(folder / part, tables[part], splits.get(part)) for part in found), Listing((), lost)])
 
 
-def _part(sounds: Path, table: Path, split: Split) -> Listing:
+def _part(sounds: Path, table: Path, split: Split | None) -> Listing:
     rows = read_csv(table, LAYOUT, ["file_name", *CAPTIONS])
     texts = {row["file_name"].strip(): [row[caption] for caption in CAPTIONS] for _, row in rows}
     blank = [Skipped(f"{table.name} line {line}", "without a file_name") for line, row in rows if not row["file_name"]]

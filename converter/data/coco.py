@@ -5,7 +5,7 @@ annotations/captions_val2017.json
 train2017/*.jpg, val2017/*.jpg
 
 The official test photos have no captions: val2017 is the test side. A half without its file or its folder is left
-out; without val2017 a hash decides what is the test side.
+out; of one half alone a hash decides what is the test side.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ def list_coco(folder: Path) -> Listing:
     if not found:
         raise UsageError(f"{folder} has neither half of {' and '.join(SIDES)} with its captions: give {LAYOUT}")
     lost = tuple(Skipped(half, "without its folder or its captions") for half in SIDES if half not in found)
-    return join([*(_half(folder / half, files[half], SIDES[half]) for half in found), Listing((), lost)])
+    splits = SIDES if len(found) == len(SIDES) else {}
+    return join([*(_half(folder / half, files[half], splits.get(half)) for half in found), Listing((), lost)])
 
 
-def _half(photos: Path, file: Path, split: Split) -> Listing:
+def _half(photos: Path, file: Path, split: Split | None) -> Listing:
     try:
         told = json.loads(read_text(file, LAYOUT))
         names: dict[int, str] = {image["id"]: str(image["file_name"]) for image in told["images"]}

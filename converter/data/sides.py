@@ -47,7 +47,7 @@ class Item:
     key: bytes
 
     def fold(self, folds: int) -> int:
-        """Which of `folds` parts the item is in, from 0; independent of its role. With few groups a part may be empty."""
+        """Which of `folds` parts the item is in, from 0, whatever its role; with few groups a part may be empty."""
         return int(_draw(self.key, "fold") * folds)
 
 

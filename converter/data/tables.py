@@ -29,7 +29,7 @@ def read_csv(file: Path, layout: str, columns: Sequence[str]) -> list[tuple[int,
         header = list(reader.fieldnames or ())
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise UsageError(f"{file} is not a CSV table ({error}, line {reader.line_num}): give {layout}") from None
+        raise UsageError(f"{file} is not a CSV table ({error}, after line {reader.line_num}): give {layout}") from None
     if missing := [column for column in columns if column not in header]:
         raise UsageError(
             f"{file} has no column {' and no column '.join(missing)}; its header is {','.join(header)!r}: give {layout}"

@@ -41,7 +41,14 @@ def list_uci_har(folder: Path) -> Listing:
 
 def _side(folder: Path, side: Split, names: dict[int, str]) -> Listing:
     signals = folder / side / "Inertial Signals"
-    windows = np.stack([_channel(signals / f"{channel}_{side}.txt") for channel in CHANNELS], axis=-1)
+    files = [signals / f"{channel}_{side}.txt" for channel in CHANNELS]
+    channels = [_channel(file) for file in files]
+    for file, channel in zip(files, channels, strict=True):
+        if len(channel) != len(channels[0]):
+            raise UsageError(
+                f"{file} has {len(channel)} windows, {files[0].name} has {len(channels[0])}: unpack it again"
+            )
+    windows = np.stack(channels, axis=-1)
     activities = _whole_numbers(folder / side / f"y_{side}.txt", len(windows))
     if unknown := sorted(set(activities) - names.keys()):
         raise UsageError(
