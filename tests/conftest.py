@@ -147,10 +147,21 @@ def open_below() -> Callable[[Path], list[str]]:
 @pytest.fixture(scope="session")
 def flickr8k() -> Path:
     """The Flickr8k folder in its official layout, or a skip that says where it was looked for."""
-    folder = DATA / "flickr8k"
-    if not folder.is_dir():
-        pytest.skip(f"DATA SKIPPED: no Flickr8k at {folder}; set DATA to the folder that holds flickr8k/")
+    folder = _published("flickr8k", "Flickr8k")
     read_flickr8k(folder, "dev")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def uci_har() -> Path:
+    """The UCI HAR folder in its official layout, or the same skip."""
+    return _published("uci-har", "UCI HAR")
+
+
+def _published(name: str, title: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"DATA SKIPPED: no {title} at {folder}; set DATA to the folder that holds {name}/")
     return folder
 
 
