@@ -34,8 +34,15 @@ from converter.report import (
 
 DEPTHS = (3, 4, 5, 6, 7, 9, 12)
 SHARES = (0.26, 0.34, 0.43, 0.51, 0.6, 0.76, 1.0)
-RECALLS = ((0.101, 0.275, 0.390), (0.117, 0.310, 0.428), (0.131, 0.356, 0.485), (0.154, 0.397, 0.527))
-RECALLS += ((0.195, 0.454, 0.591), (0.245, 0.549, 0.669), (0.274, 0.570, 0.703))
+RECALLS = (
+    (0.101, 0.275, 0.390),
+    (0.117, 0.310, 0.428),
+    (0.131, 0.356, 0.485),
+    (0.154, 0.397, 0.527),
+    (0.195, 0.454, 0.591),
+    (0.245, 0.549, 0.669),
+    (0.274, 0.570, 0.703),
+)
 GAINS = (0.057, 0.037, 0.048, 0.031, 0.024, -0.010, -0.004)  # of recall@10 by healing
 KEPT = ((0.94, 0.87), (0.96, 0.90), (0.97, 0.94), (0.99, 0.97), (1.0, 0.99), (1.0, 1.0), (1.0, 1.0))  # pool 50
 AHEAD: dict[PolicyName, float] = {
@@ -60,9 +67,15 @@ def before(index: int) -> Recall:
 
 
 def kept(index: int, pool: int) -> Pool:
-    """A fixed exit with a pool; smaller pools keep less."""
-    factor = min(KEPT[index][0] * {10: 0.82, 20: 0.92, 50: 1.0, 100: 1.03}[pool], 1.0)
-    return Pool(pool=pool, raw=scaled(RECALLS[-1], factor * 0.985), calibrated=scaled(RECALLS[-1], factor * 1.04))
+    """A fixed exit with a pool; smaller pools keep less, full depth keeps all."""
+    lost = (1 - KEPT[index][0]) * {10: 2.6, 20: 1.7, 50: 1.0, 100: 0.4}[pool]
+    return Pool(pool=pool, raw=less(1.0, 1.2 * lost), calibrated=less(1.05, lost))
+
+
+def less(factor: float, lost: float) -> Recall:
+    """Recall of full depth less a share, of recall@10 twice that share."""
+    at_1, at_5, at_10 = RECALLS[-1]
+    return scaled((at_1 * (1 - lost), at_5 * (1 - 1.5 * lost), at_10 * (1 - 2 * lost)), factor)
 
 
 def exits(shift: float) -> tuple[ExitFigures, ...]:
@@ -95,7 +108,7 @@ def points(name: PolicyName) -> tuple[PolicyPoint, ...]:
             exits=histogram(name, index),
         )
         for pool, ratio in ((20, 0.93), (50, 1.0))
-        for index in range(6)
+        for index in range(7)
     )
 
 

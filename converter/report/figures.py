@@ -11,6 +11,7 @@ from typing import Literal
 
 PolicyName = Literal["fixed", "predict", "gate", "gate+neighbours", "random", "oracle"]
 Measure = Literal["recall@1", "recall@10"]
+MEASURES: tuple[Measure, ...] = ("recall@1", "recall@10")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ def thinned(losses: Sequence[float], points: int = POINTS) -> tuple[LossPoint, .
     """At most `points` means over stretches of equal length (up to one step), each at its last step."""
     count = min(points, len(losses))
     ends = [(index + 1) * len(losses) // count for index in range(count)]
-    starts = [0, *ends[:-1]]
+    starts = [0, *ends][:count]
     stretches = (losses[start:end] for start, end in zip(starts, ends, strict=True))
     return tuple(
         LossPoint(step=end, loss=float(sum(stretch) / len(stretch)))

@@ -31,7 +31,7 @@ def _one(report: Report) -> str:
     said = [*answer(report), _calibration(report), origin_tables.skipped(report), *report.notes]
     if not report.healed and NOT_HEALED not in said:
         said.append(NOT_HEALED)
-    lines = " ".join(line for line in said if line)
+    lines = "\n".join(f"- {line}" for line in said if line)
     return _joined([f"# {report.model}, seed {report.seed}, {report.date}", lines, *_tables(short)])
 
 

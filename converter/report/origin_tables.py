@@ -18,7 +18,7 @@ def build(report: Report) -> Table:
             ("recipe, without its seed", report.recipe),
             ("seed", str(report.seed)),
             ("date", report.date),
-            ("processor", f"{machine.processor}, {machine.cores} cores, {machine.threads} threads used"),
+            ("processor", f"{machine.processor}, {machine.cores} cores, {machine.threads} used"),
             ("system", machine.system),
             ("milliseconds", machine.timing),
         ),

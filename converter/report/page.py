@@ -22,6 +22,7 @@ from converter.report.words import (
     TITLES,
     WORDS,
     answer,
+    facts,
     number,
     percent,
     signed,
@@ -35,15 +36,20 @@ h1{font-size:1.5rem;line-height:1.25;margin:.5rem 0}h2{font-size:1.15rem;margin:
 border-top:1px solid var(--line)}
 p{margin:.5rem 0;max-width:46rem}.answer{font-size:1.15rem}.mute{color:var(--mute)}
 a{color:var(--blue)}nav a{margin-right:.9rem;white-space:nowrap}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem;margin:1rem 0}
-figure{margin:0;max-width:36rem}figcaption{font-weight:600;font-size:.92rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem;margin:1rem 0}
+figure{margin:0;max-width:31rem}figcaption{font-weight:600;font-size:.92rem}
 svg{display:block;width:100%;height:auto}svg text{font-family:inherit!important}
 .scroll{overflow-x:auto;margin:1rem 0}
-table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;min-width:min(100%,32rem);font-size:.86rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding:.2rem 0;color:var(--mute)}
 th,td{text-align:right;padding:.22rem .7rem .22rem 0;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,.texts td,.texts th{text-align:left}.texts td{white-space:normal;overflow-wrap:anywhere}
-dt{font-weight:600;float:left;clear:left;margin-right:.5rem}dd{margin:0 0 .2rem}summary{cursor:pointer}
+dl{margin:1rem 0;max-width:46rem}dd{margin:0}.terms{font-size:.92rem}
+.terms dt{font-weight:600;float:left;clear:left;margin-right:.5rem}.terms dd{margin-bottom:.2rem}
+.facts{display:flex;max-width:none;flex-wrap:wrap;gap:.8rem 2.2rem}
+.facts div{display:flex;flex-direction:column-reverse}
+.facts dd{font-size:1.6rem;font-weight:650;line-height:1.2}.facts dt{font-size:.86rem;color:var(--mute)}
+summary{cursor:pointer}
 @media print{body{font-size:10pt;max-width:none}nav{display:none}h2{break-after:avoid}
 figure,tr{break-inside:avoid}.plots{grid-template-columns:1fr 1fr}.scroll{overflow:visible}
 th,td{white-space:normal}}
@@ -63,6 +69,7 @@ _PAGE = """\
 <header>
 <h1>{title}</h1>
 {answer}
+{facts}
 <nav aria-label="Sections">{links}</nav>
 </header>
 <main>
@@ -75,7 +82,10 @@ _PAGE = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the page. folded: tables that are shown on request; texts: tables of words, not of numbers."""
+    """A part of the page.
+
+    texts: tables of words, not of numbers; folded: tables shown on request; terms: words with their meaning
+    """
 
     slug: str
     title: str
@@ -84,6 +94,7 @@ class Section:
     tables: Sequence[Table] = ()
     texts: Sequence[Table] = ()
     folded: Sequence[Table] = ()
+    terms: Sequence[tuple[str, str]] = ()
 
 
 def render_page(reports: Sequence[Report]) -> str:
@@ -97,9 +108,17 @@ def render_page(reports: Sequence[Report]) -> str:
         title=html.escape(f"{report.model}: where to leave, and what it costs"),
         style=f"{svg.stylesheet()}\n{_STYLE}",
         answer="\n".join(f'<p class="answer">{html.escape(line)}</p>' for line in answer(report)),
+        facts=_facts(report),
         links=links,
         sections="\n".join(_section(section) for section in sections),
     )
+
+
+def _facts(report: Report) -> str:
+    cells = "".join(
+        f"<div><dt>{html.escape(what)}</dt><dd>{html.escape(value)}</dd></div>" for value, what in facts(report)
+    )
+    return f'<dl class="facts">{cells}</dl>' if cells else ""
 
 
 def _seeds(reports: Sequence[Report]) -> Section:
@@ -110,13 +129,12 @@ def _seeds(reports: Sequence[Report]) -> Section:
 
 
 def _policies(report: Report) -> Section:
-    lead = [f"{TITLES[curve.name].capitalize()}: {MEANINGS[curve.name]}." for curve in report.policies]
-    if not report.policies:
-        lead = [NO_POLICIES]
+    names = [curve.name for curve in report.policies]
     return Section(
         slug="policies",
         title="Policies at equal cost",
-        lead=tuple(lead),
+        lead=() if names else (NO_POLICIES,),
+        terms=(*WORDS, *((TITLES[name], f"{MEANINGS[name]}.") for name in names)) if names else (),
         plots=plots.policies(report),
         tables=(tables.at_equal_cost(report), tables.differences(report)),
         folded=(tables.settings(report),),
@@ -143,7 +161,7 @@ def _exits(report: Report) -> Section:
         title="Exits",
         lead=measured + healed,
         plots=[*plots.recall_per_exit(report), *plots.cost_per_exit(report)],
-        tables=((tables.recalls(report),) if full(report) is not None else ()) + (tables.costs(report),),
+        tables=(tables.recalls(report), tables.costs(report)),
     )
 
 
@@ -222,8 +240,6 @@ _SECTIONS = (_policies, _leaving, _exits, _pools, _calibration, _healing, _expor
 def _section(section: Section) -> str:
     parts = [f'<section id="{section.slug}">', f"<h2>{html.escape(section.title)}</h2>"]
     parts += [f"<p>{html.escape(line)}</p>" for line in section.lead]
-    if section.slug == "policies":
-        parts.append("<dl>" + "".join(f"<dt>{word}</dt><dd>{html.escape(what)}</dd>" for word, what in WORDS) + "</dl>")
     if section.plots:
         parts.append(f'<div class="plots">\n{"".join(map(_figure, section.plots))}</div>')
     parts += [_table(table, "") for table in section.tables if table.rows]
@@ -231,6 +247,9 @@ def _section(section: Section) -> str:
     for table in section.folded:
         if table.rows:
             parts.append(f"<details><summary>{html.escape(table.caption)}</summary>{_table(table, '')}</details>")
+    if section.terms:
+        terms = (f"<dt>{html.escape(word)}</dt><dd>{html.escape(what)}</dd>" for word, what in section.terms)
+        parts.append(f'<dl class="terms">{"".join(terms)}</dl>')
     return "\n".join([*parts, "</section>"])
 
 

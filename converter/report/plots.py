@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 
-from converter.report.figures import Measure, Recall, Report
+from converter.report.figures import MEASURES, Measure, Recall, Report
 from converter.report.shares import full, nearest, point_kept, points_of, pool_kept, shown_pool
 from converter.report.svg import PAPER, Plot, canvas, drawn
 from converter.report.tables import raw_fixed
 from converter.report.words import TITLES, number, percent
 
-MEASURES: tuple[Measure, ...] = ("recall@1", "recall@10")
 # By colour, marker and dash: also apart in black and white, and for who does not see red from green.
 _LOOKS = {
     "fixed": ("blue", "o", "-"),
@@ -84,7 +83,8 @@ def cost_per_exit(report: Report) -> list[Plot]:
 
 def policies(report: Report) -> list[Plot]:
     """Recall kept against cost, every policy at the shown pool; the default's setting is ringed."""
-    if not report.policies or full(report) is None:
+    whole = full(report)
+    if not report.policies or whole is None or whole.at_1 == 0:
         return []
     return [_policy_plot(report, index, measure) for index, measure in enumerate(MEASURES)]
 
@@ -98,12 +98,17 @@ def _policy_plot(report: Report, index: int, measure: Measure) -> Plot:
             points = [(point.cost, point_kept(report, point)[index]) for point in points_of(report, curve)]
             _line(axes, points, TITLES[curve.name], _LOOKS[curve.name])
         _ring(axes, report, index)
-        axes.legend(loc="lower right")
+        _legend_above(axes, 3)
         title = f"{measure.capitalize()} kept at equal cost, pool {shown_pool(report)}"
         description = (
             f"Share of full {measure} that each policy keeps against its mean cost; the ring marks the default setting."
         )
         return drawn(axes, f"policies-{_SLUGS[measure]}", title, description)
+
+
+def _legend_above(axes: Axes, columns: int, title: str | None = None) -> None:
+    # Within the axes it would hide the lines, which may lie anywhere.
+    axes.figure.legend(title=title, loc="outside upper center", ncols=columns)
 
 
 _RAW = ("blue", "None", "--")
@@ -141,37 +146,37 @@ def exit_histogram(report: Report) -> list[Plot]:
             left = [start + width for start, width in zip(left, widths, strict=True)]
         axes.grid(visible=False, axis="y")
         axes.set_xlim(0, 100)
-        axes.figure.legend(title="exit, layers done", loc="outside upper center", ncols=min(len(report.exits), 8))
-        title = "Where items leave, at the setting nearest to the default's cost"
-        return [drawn(axes, "histogram", title, "One bar for each policy, split by the exit at which items leave.")]
+        _legend_above(axes, min(len(report.exits), 8), "exit, layers done")
+        description = "One bar for each policy, at the setting nearest to the default's cost, split by exit."
+        return [drawn(axes, "histogram", "Where items leave under each policy", description)]
 
 
 def pools(report: Report) -> list[Plot]:
     """Recall kept with one fixed exit against the pool; one line an exit, stronger is deeper."""
-    calibrated = report.exits[-1].calibrated is not None
     sizes = sorted({pool.pool for place in report.exits for pool in place.kept})
-    if not sizes or full(report) is None:
+    whole = full(report)
+    if not sizes or len(report.exits) < 2 or whole is None or whole.at_1 == 0:
         return []
-    plots = []
-    for index, measure in enumerate(MEASURES):
-        with canvas("pool, items finished for a query", f"share of full {measure} kept, %") as axes:
-            axes.axhline(100, color=PAPER["mute"], linewidth=0.8)
-            for rank, place in enumerate(report.exits[:-1]):
-                values = {pool.pool: pool_kept(report, pool, calibrated=calibrated)[index] for pool in place.kept}
-                known = [(sizes.index(size), 100 * value) for size, value in values.items() if value is not None]
-                if known:
-                    x, y = zip(*sorted(known), strict=True)
-                    alpha = 0.3 + 0.7 * rank / max(len(report.exits) - 2, 1)
-                    label = f"depth {place.depth} ({percent(place.share, 0)})"
-                    axes.plot(x, y, label=label, color=PAPER["blue"], alpha=alpha, marker=_MARKERS[rank % 7])
-            axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-            axes.legend(loc="lower right", title="fixed exit (cost)")
-            title = f"{measure.capitalize()} kept by one fixed exit and a pool"
-            description = (
-                f"Share of full {measure} kept against the pool, one line for each exit; deeper exits lie higher."
-            )
-            plots.append(drawn(axes, f"pools-{_SLUGS[measure]}", title, description))
-    return plots
+    return [_pool_plot(report, sizes, index, measure) for index, measure in enumerate(MEASURES)]
+
+
+def _pool_plot(report: Report, sizes: Sequence[int], index: int, measure: Measure) -> Plot:
+    calibrated = report.exits[-1].calibrated is not None
+    with canvas("pool, items finished for a query", f"share of full {measure} kept, %") as axes:
+        axes.axhline(100, color=PAPER["mute"], linewidth=0.8)
+        for rank, place in enumerate(report.exits[:-1]):
+            values = {pool.pool: pool_kept(report, pool, calibrated=calibrated)[index] for pool in place.kept}
+            known = [(sizes.index(size), 100 * value) for size, value in values.items() if value is not None]
+            if known:
+                x, y = zip(*sorted(known), strict=True)
+                looks = {"alpha": 0.35 + 0.65 * rank / max(len(report.exits) - 2, 1), "marker": _MARKERS[rank % 7]}
+                label = f"depth {place.depth} ({percent(place.share, 0)})"
+                axes.plot(x, y, label=label, color=PAPER["blue"], **looks)  # type: ignore[arg-type]
+        axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        _legend_above(axes, 3, "fixed exit (share of full milliseconds)")
+        title = f"{measure.capitalize()} kept by one fixed exit and a pool"
+        description = f"Share of full {measure} kept against the pool, a line for each exit; deeper exits lie higher."
+        return drawn(axes, f"pools-{_SLUGS[measure]}", title, description)
 
 
 _MARKERS = "osv^Dpx"
@@ -237,8 +242,7 @@ def healing_loss(report: Report) -> list[Plot]:
             losses = [point.loss for point in window.losses]
             axes.plot(steps, losses, label=label, color=PAPER[colours[index % len(colours)]])
             start = steps[-1]
-        axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right", ncols=2)
+        _legend_above(axes, 3)
         description = "Training loss of each window of layers, one after the other, each mean over a stretch of steps."
         return [drawn(axes, "loss", "Training loss of each window", description)]
 

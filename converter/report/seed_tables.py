@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from converter.report.seeds import SeedTable, Spread
+from converter.report.figures import MEASURES, Measure
+from converter.report.seeds import SeedPolicy, SeedPool, SeedTable, Spread
 from converter.report.shares import COSTS
 from converter.report.tables import Table
 from converter.report.words import NOTHING, TITLES, percent
@@ -10,7 +11,9 @@ from converter.report.words import NOTHING, TITLES, percent
 
 def all_of(table: SeedTable) -> tuple[Table, ...]:
     """Exits, policies, pools and calibration; those without rows too."""
-    return exits(table), policies(table), pools(table), calibration(table)
+    of_policies = (policies(table, measure) for measure in MEASURES)
+    of_pools = (pools(table, measure) for measure in MEASURES)
+    return exits(table), *of_policies, *of_pools, calibration(table)
 
 
 def exits(table: SeedTable) -> Table:
@@ -32,28 +35,32 @@ def exits(table: SeedTable) -> Table:
     )
 
 
-def policies(table: SeedTable) -> Table:
+def policies(table: SeedTable, measure: Measure) -> Table:
     """What each policy keeps at equal cost."""
     names = dict.fromkeys(one.policy for one in table.policies)
     pool = table.policies[0].pool if table.policies else 0
-    cells = {(one.policy, one.cost): _pair(one.at_1, one.at_10) for one in table.policies}
+    cells = {(one.policy, one.cost): _percent(_of(one, measure)) for one in table.policies}
     return Table(
-        caption=f"Kept of full recall@1 / recall@10 with pool {pool} at equal cost, {_over(table)}",
+        caption=f"Kept of full {measure} with pool {pool} at equal cost, {_over(table)}",
         head=("policy", *(percent(cost, 0) for cost in COSTS)),
         rows=tuple((TITLES[name], *(cells[name, cost] for cost in COSTS)) for name in names),
     )
 
 
-def pools(table: SeedTable) -> Table:
+def pools(table: SeedTable, measure: Measure) -> Table:
     """What one fixed exit keeps with each pool."""
     sizes = sorted({one.pool for one in table.pools})
-    cells = {(one.depth, one.pool): _pair(one.at_1, one.at_10) for one in table.pools}
+    cells = {(one.depth, one.pool): _percent(_of(one, measure)) for one in table.pools}
     depths = dict.fromkeys(one.depth for one in table.pools)
     return Table(
-        caption=f"Kept of full recall@1 / recall@10 by one fixed exit, {_over(table)}",
+        caption=f"Kept of full {measure} by one fixed exit, {_over(table)}",
         head=("exit", *(f"pool {size}" for size in sizes)),
         rows=tuple((f"depth {depth}", *(cells.get((depth, size), NOTHING) for size in sizes)) for depth in depths),
     )
+
+
+def _of(one: SeedPool | SeedPolicy, measure: Measure) -> Spread | None:
+    return one.at_1 if measure == "recall@1" else one.at_10
 
 
 def calibration(table: SeedTable) -> Table:
@@ -84,7 +91,3 @@ def _percent(found: Spread | None) -> str:
         return NOTHING
     mean, deviation, low, high = (100 * value for value in (found.mean, found.deviation, found.low, found.high))
     return f"{mean:.1f} ± {deviation:.1f} % [{low:.1f}, {high:.1f}]"
-
-
-def _pair(one: Spread | None, ten: Spread | None) -> str:
-    return NOTHING if one is None and ten is None else f"{_percent(one)} / {_percent(ten)}"

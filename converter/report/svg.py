@@ -30,7 +30,7 @@ COLOURS = {
     "paper": ("#fffffe", "#14181c"),
 }
 PAPER = {name: light for name, (light, _dark) in COLOURS.items()}
-_INCHES = (4.7, 3.2)  # as wide as a phone: a plot that is shrunk there has letters too small to read
+_INCHES = (4.7, 3.3)  # as wide as a phone: a plot that is shrunk there has letters too small to read
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",

@@ -41,6 +41,7 @@ def recalls(report: Report) -> Table:
         rows=tuple(
             (exit_name(place), recall(place.before), recall(place.raw), recall(place.calibrated), _gain(place))
             for place in report.exits
+            if place.raw is not None
         ),
     )
 

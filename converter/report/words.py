@@ -19,13 +19,16 @@ MEANINGS = {
     "predict": "a small net decides once, after the first exit",
     "gate": "a small net decides at every exit, from the item's likeness to the bank of stock queries",
     "gate+neighbours": "the same, and it sees which stored items are near",
-    "random": "exits drawn by chance with the default policy's histogram: what any prediction must beat",
-    "oracle": "exits from the item's own queries, one half of them choosing and the other half judging: out of reach",
+    "random": "exits drawn by chance: what any prediction must beat",
+    "oracle": "half of the item's own queries choose its exit, the other half judge it: what no device can know",
 }
 WORDS = (
     ("recall@k", "share of the queries whose item is among the first k answers."),
     ("pool", "how many of a query's best items are finished to full depth and ranked again."),
-    ("kept", "recall of that two-stage search as a share of full depth's, both ranked the same way."),
+    (
+        "kept",
+        "that search's recall as a share of full depth's, ranked alike; above 100 % where bad items stay coarse.",
+    ),
     ("cost", "mean milliseconds of an item as a share of full depth's."),
 )
 NOT_HEALED = "This build was not healed: the trunk's weights are the published ones, and only the heads were learnt."
@@ -76,8 +79,21 @@ def answer(report: Report) -> tuple[str, ...]:
     """The report in a paragraph: what the default keeps and costs, and why it is the default."""
     if report.choice is None:
         return (_depth(report), NO_POLICIES if full(report) else NOT_MEASURED)
-    title = TITLES[report.choice.policy]
-    return (_kept(report, report.choice.policy), f"Why {title}: {report.choice.reason}", _healing(report))
+    why = f"Why {TITLES[report.choice.policy]}: {report.choice.reason.rstrip('.')}."
+    return (_kept(report, report.choice.policy), why, _healing(report))
+
+
+def facts(report: Report) -> tuple[tuple[str, str], ...]:
+    """What to know at a glance, as (value, what it is); less where less was measured."""
+    point = nearest(report, report.choice.policy) if report.choice is not None else None
+    found: list[tuple[str, str]] = []
+    if point is not None:
+        at_1, at_10 = point_kept(report, point)
+        found += [(percent(at_1), "of recall@1 kept"), (percent(at_10), "of recall@10 kept")]
+        found += [(percent(point.cost), "of the milliseconds"), (str(point.pool), "items finished for a query")]
+    if report.sizes:
+        found.append((size(sum(file.bytes for file in report.sizes)), "bundle"))
+    return tuple(found)
 
 
 def _kept(report: Report, policy: PolicyName) -> str:
