@@ -114,6 +114,10 @@ def render_page(reports: Sequence[Report]) -> str:
     )
 
 
+def _measured(report: Report) -> tuple[str, ...]:
+    return (f"Measured on {report.data.measured_on}.",) if report.data is not None else (NOT_MEASURED,)
+
+
 def _facts(report: Report) -> str:
     cells = "".join(
         f"<div><dt>{html.escape(what)}</dt><dd>{html.escape(value)}</dd></div>" for value, what in facts(report)
@@ -133,7 +137,7 @@ def _policies(report: Report) -> Section:
     return Section(
         slug="policies",
         title="Policies at equal cost",
-        lead=() if names else (NO_POLICIES,),
+        lead=_measured(report) if names else (NO_POLICIES,),
         terms=(*WORDS, *((TITLES[name], f"{MEANINGS[name]}.") for name in names)) if names else (),
         plots=plots.policies(report),
         tables=(tables.at_equal_cost(report), tables.differences(report)),
@@ -155,11 +159,10 @@ def _leaving(report: Report) -> Section:
 
 def _exits(report: Report) -> Section:
     healed = () if report.healed else (NOT_HEALED,)
-    measured = () if full(report) is not None else (NOT_MEASURED,)
     return Section(
         slug="exits",
         title="Exits",
-        lead=measured + healed,
+        lead=_measured(report) + healed,
         plots=[*plots.recall_per_exit(report), *plots.cost_per_exit(report)],
         tables=(tables.recalls(report), tables.costs(report)),
     )
@@ -222,12 +225,11 @@ def _export(report: Report) -> Section:
 
 
 def _origin(report: Report) -> Section:
-    measured = (f"Measured on {report.data.measured_on}.",) if report.data is not None else (NOT_MEASURED,)
     chosen = (f"The default was chosen on {report.choice.chosen_on}.",) if report.choice is not None else ()
     return Section(
         slug="origin",
         title="How this was made",
-        lead=(*measured, *chosen, origin_tables.skipped(report), *report.notes),
+        lead=(*_measured(report), *chosen, origin_tables.skipped(report), *report.notes),
         texts=(origin_tables.build(report), origin_tables.licences(report)),
         tables=(origin_tables.data(report), origin_tables.stages(report)),
         folded=(origin_tables.versions(report),),
