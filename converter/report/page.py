@@ -34,7 +34,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 max-width:64rem}
 h1{font-size:1.5rem;line-height:1.25;margin:.5rem 0}h2{font-size:1.15rem;margin:2.4rem 0 .3rem;padding-top:.6rem;
 border-top:1px solid var(--line)}
-p{margin:.5rem 0;max-width:46rem}.answer{font-size:1.15rem}.mute{color:var(--mute)}
+p{margin:.5rem 0;max-width:46rem}.answer{font-size:1.15rem}
 a{color:var(--blue)}nav a{margin-right:.9rem;white-space:nowrap}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem;margin:1rem 0}
 figure{margin:0;max-width:31rem}figcaption{font-weight:600;font-size:.92rem}
