@@ -45,7 +45,9 @@ OWNERS = {
     "psutil": "edge.service",
 }
 LEVELS = {room: level for level, rooms in enumerate(HOUSE) for room in rooms}
-OPEN_TO_THE_CONVERTER = {f"edge.{name}" for name in ("bundle", "runtime", "errors", "items", "decode", "pairs", "demo")}
+OPEN_TO_THE_CONVERTER = {
+    f"edge.{name}" for name in ("bundle", "runtime", "errors", "items", "decode", "pairs", "demo", "signals")
+}
 HOST_TOOLS = {"torch", "tensorflow", "transformers", "huggingface_hub", "onnx", "onnx2tf", "converter"}
 NETWORK = {"huggingface_hub", "requests", "httpx", "httpx2", "urllib3"}
 

@@ -8,7 +8,7 @@ Loads no torch: what is wrong with a folder is told before it is waited for.
 """
 
 from converter.stages.artefacts import ArtefactError, load_arrays, load_record, save_arrays, save_record
-from converter.stages.claim import claimed
+from converter.stages.claim import check_ours, claimed
 from converter.stages.fingerprint import fingerprint
 from converter.stages.inputs import versions
 from converter.stages.stage import Context, Order, Stage
@@ -20,6 +20,7 @@ __all__ = [
     "Order",
     "Stage",
     "Workshop",
+    "check_ours",
     "claimed",
     "fingerprint",
     "load_arrays",

@@ -19,7 +19,7 @@ def claimed(out: Path) -> Iterator[None]:
 
     Raises UsageError for a folder of somebody else's, or one in use.
     """
-    _check_ours(out)
+    check_ours(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         handle = os.open(out / MARK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -32,7 +32,8 @@ def claimed(out: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _check_ours(out: Path) -> None:
+def check_ours(out: Path) -> None:
+    """Raises UsageError unless `out` is new, empty, or an earlier build's."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is not a folder: choose another with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():

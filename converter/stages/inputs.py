@@ -33,13 +33,15 @@ _LONGEST = 60
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages above that are installed, by name."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {name: _version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **{name: each for name, each in found.items() if each}}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def inputs_of(stage: Stage, context: Context, digests: Mapping[str, str]) -> Inputs:

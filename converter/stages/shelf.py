@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.stages.artefacts import ArtefactError, load_record, save_record
 from converter.durable import sync
+from converter.stages.artefacts import ArtefactError, load_record, save_record
 
 DONE, AT_WORK = "done.json", "inputs.json"
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from converter.durable import check_room, full_disk
 from converter.pack import ROOM_BYTES
 from converter.stages.artefacts import ArtefactError
-from converter.durable import check_room, full_disk
 from converter.stages.inputs import Inputs, differences, inputs_of
 from converter.stages.shelf import Shelf
 from converter.stages.stage import Context, Stage
