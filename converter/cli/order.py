@@ -32,7 +32,7 @@ def make_order(options: argparse.Namespace, recipe: Recipe) -> Order:
 
 
 def given(order: Order, console: Console) -> Mapping[str, str]:
-    """Fingerprints of what the order names, by the names that stages take. Reads all of it."""
+    """Inputs from outside the recipe, by the names that stages take; fingerprints of what lies on disk: reads it all."""
     paths = {
         "checkpoint": _folder(order.checkpoint),
         "query_checkpoint": _folder(order.query_checkpoint),
@@ -41,6 +41,7 @@ def given(order: Order, console: Console) -> Mapping[str, str]:
     here = {name: path for name, path in paths.items() if path}
     found = {name: text for name in ("checkpoint", "query_checkpoint") if (text := getattr(order, name))}
     total = sum(file.stat().st_size for path in here.values() for file in files_of(path))
+    found["quick"] = "yes" if order.quick else "no"
     with console.bar(total, "bytes of checkpoint and data looked at") as tick:
         return found | {name: fingerprint(path, tick) for name, path in here.items()}
 
