@@ -32,7 +32,7 @@ def make_order(options: argparse.Namespace, recipe: Recipe) -> Order:
 
 
 def given(order: Order, console: Console) -> Mapping[str, str]:
-    """Inputs from outside the recipe, by the names that stages take; fingerprints of what lies on disk: reads it all."""
+    """Inputs from outside the recipe, by the names that stages take; of what lies on disk fingerprints: reads it."""
     paths = {
         "checkpoint": _folder(order.checkpoint),
         "query_checkpoint": _folder(order.query_checkpoint),

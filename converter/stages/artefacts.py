@@ -36,8 +36,8 @@ def save_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """What `save_arrays` wrote, by name. Raises ArtefactError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ArtefactError(_unreadable(path, error)) from None
 
