@@ -29,6 +29,8 @@ def demo(options: argparse.Namespace) -> int:
     """The packaged recipe of that name; photos take the place of the shipped pictures."""
     recipe = load_recipe(find_recipe(DEMO))
     if options.photos:
+        if not options.photos.expanduser().is_dir():
+            raise UsageError(f"--photos is {options.photos}: no such folder")
         recipe = replace(recipe, data=replace(recipe.data, kind="flickr8k", purpose="for evaluation"))
     options.data, options.quick, options.checkpoint, options.query_checkpoint = options.photos, False, "", ""
     return _build(options, recipe, Workshop.run_all)
