@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from converter.console import Console
-from converter.heads import ExitHead, FullHead, QueryHead, unit
-from converter.recipe import ExitHeadRecipe, FullHeadRecipe, Recipe, Training
+from converter.heads.forms import ExitHead, FullHead, QueryHead, unit
+from converter.recipe import DistilledHeads, ExitHeadRecipe, FullHeadRecipe, Training
 
 Progress = Callable[[int], object]
 

@@ -1,0 +1,61 @@
+"""What every kind of training here shares: shuffled batches, AdamW under a schedule, dropout, InfoNCE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+Progress = Callable[[int], object]
+
+
+def contrast(rows: Tensor, columns: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
+    """Symmetric InfoNCE of (B, D) against (B, D); pairs of `same` (B, B) are no negatives."""
+    scores = scale * rows @ columns.T
+    if same is not None:
+        scores = scores.masked_fill(same, -1e4)
+    target = torch.arange(len(rows))
+    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
+
+
+def drop(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Dropout from a generator of its own, so that a build does not depend on what ran before it."""
+    if not share:
+        return x
+    keep = torch.rand(x.shape, generator=generator) >= share
+    return x * keep / (1 - share)
+
+
+def batches(rows: int, size: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Shuffled row numbers, `epochs` times over; a last batch that is not full is left out."""
+    size = min(size, rows)
+    for _ in range(epochs):
+        order = torch.randperm(rows, generator=generator)
+        for start in range(0, rows - size + 1, size):
+            yield order[start : start + size]
+
+
+class Descent:
+    """AdamW with a rate for each group, 5 % warm-up, then a cosine down to nothing; gradients cut at norm 1."""
+
+    def __init__(self, groups: Mapping[float, list[nn.Parameter]], decay: float, steps: int) -> None:
+        """groups: parameters by their highest rate."""
+        self._parameters = [parameter for group in groups.values() for parameter in group]
+        self._optimiser = torch.optim.AdamW(
+            [{"params": group, "lr": rate} for rate, group in groups.items() if group], weight_decay=decay
+        )
+        warm = max(1, steps // 20)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser,
+            lambda step: min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(steps, 1)))),
+        )
+
+    def step(self, loss: Tensor) -> None:
+        """One step down `loss`."""
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self._optimiser.step()
+        self._schedule.step()
