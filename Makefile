@@ -65,10 +65,9 @@ round-trip: $(DEVICE)/.ready  ## milliseconds of a question through broker and d
 	@$(DEVICE)/bin/python -m edge.bench.round_trip
 
 bundle: photos convert-env  ## build the shipped bundle anew from Flickr8k's train photos; needs DATA
-	@rm -rf build/bundle
-	$(CONVERT)/bin/reminisce-convert demo --photos "$(DATA)/flickr8k" --out build/bundle
+	$(CONVERT)/bin/reminisce-convert demo --photos "$(DATA)/flickr8k" --out build/demo
 	rm -rf edge/demo/bundle
-	mv build/bundle edge/demo/bundle
+	cp -r build/demo/bundle edge/demo/bundle
 
 convert-env: $(CONVERT)/.ready tflite-env  ## .venv-convert: the host tools (Python 3.11 or later)
 
