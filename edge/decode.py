@@ -98,7 +98,7 @@ def _is_plain_union(kind: Any) -> bool:
 
 
 def _one_or_many(data: object, kind: Any) -> Any:
-    one, many = sorted(_options(kind), key=lambda option: typing.get_origin(option) is tuple)
+    one, many = sorted(_options(kind), key=lambda option: typing.get_origin(option) is not None)
     return _CONVERTER.structure(data, many if isinstance(data, (list, tuple)) else one)
 
 

@@ -56,7 +56,8 @@ def image_input(picture: Image.Image, spec: ImagePreprocess) -> Floats:
     if picture.size != (spec.size, spec.size):
         box = _middle(*picture.size, spec.size) if spec.fit == "crop" else None
         picture = picture.resize((spec.size, spec.size), _FILTERS[spec.filter], box, reducing_gap=3.0)
-    return (np.asarray(picture, np.float32) - np.asarray(spec.mean, np.float32)) / np.asarray(spec.scale, np.float32)
+    mean, scale = (np.asarray(value, dtype=np.float32) for value in (spec.mean, spec.scale))
+    return (np.asarray(picture, dtype=np.float32) - mean) / scale
 
 
 def image_inputs(contents: Sequence[bytes], spec: ImagePreprocess) -> dict[str, Floats]:
