@@ -124,8 +124,8 @@ class ImageTower:
             blocks.append(block := Block(published_block, side))
             side = block.out_side
         head = Convolution(net._conv_head, net._bn1, relu6=True, side=side)
-        runs: list[list[nn.Module]] = [*([block] for block in blocks[:-1]), [blocks[-1], head]]
-        self.layers: Sequence[nn.Module] = [Segment(run).eval() for run in runs]
+        last = Segment([blocks.pop(), head])
+        self.layers: Sequence[nn.Module] = [*(Segment([block]).eval() for block in blocks), last.eval()]
         self._shapes = _shapes(Segment([self._stem]), self.layers)
 
     def stem(self, x: Tensor) -> Tensor:
