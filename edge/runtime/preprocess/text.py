@@ -15,15 +15,19 @@ from edge.runtime import int4
 
 
 class TextInput:
-    """The host side of a text tower. The token table stays on disk; a sentence reads a few rows of it."""
+    """The host side of a text tower. The token table stays on disk; a sentence reads a few rows of it.
+
+    Short sentences are padded as the tokenizer's file says: some encoders read what stands there.
+    """
 
     def __init__(self, folder: Path, spec: TextPreprocess) -> None:
         """`folder` is the bundle's. Raises BundleError when a file does not fit the spec."""
         self._spec = spec
         self._tokenizer = _open_tokenizer(folder / spec.tokenizer)
         self._tokenizer.enable_truncation(spec.tokens)
-        self._tokenizer.enable_padding(length=spec.tokens)
-        row = int4.row_bytes(spec.width, spec.group)
+        padding = {**(self._tokenizer.padding or {}), "length": spec.tokens, "pad_to_multiple_of": None}
+        self._tokenizer.enable_padding(**padding)
+        row = _row_bytes(spec)
         _check_size(folder / spec.table, self._tokenizer.get_vocab_size(), row)
         _check_size(folder / spec.positions, spec.tokens, 4 * spec.width)
         self._table = np.memmap(folder / spec.table, dtype=np.uint8, mode="r").reshape(-1, row)
@@ -35,8 +39,17 @@ class TextInput:
         encodings = self._tokenizer.encode_batch([text.encode(errors="replace").decode() for text in sentences])
         ids = np.array([encoding.ids for encoding in encodings])
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.float32)
-        rows = int4.unpack(self._table[ids.ravel()], self._spec.width, self._spec.group)
+        rows = self._rows(self._table[ids.ravel()])
         return {"x": rows.reshape(*ids.shape, self._spec.width) + self._positions, "mask": mask}
+
+    def _rows(self, stored: int4.Packed) -> Floats:
+        if self._spec.table_format == "int4":
+            return int4.unpack(stored, self._spec.width, self._spec.group)
+        return stored.view("<f2").astype(np.float32)
+
+
+def _row_bytes(spec: TextPreprocess) -> int:
+    return int4.row_bytes(spec.width, spec.group) if spec.table_format == "int4" else 2 * spec.width
 
 
 def _open_tokenizer(path: Path) -> Tokenizer:
