@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 Progress = Callable[[int], object]
 
@@ -64,12 +65,11 @@ class Descent:
         self._optimiser = torch.optim.AdamW(
             [{"params": group, "lr": rate} for rate, group in groups.items() if group], weight_decay=decay
         )
-        schedules = torch.optim.lr_scheduler
-        self._schedule: torch.optim.lr_scheduler.LRScheduler
+        self._schedule: LRScheduler
         if plain:
-            self._schedule = schedules.CosineAnnealingLR(self._optimiser, steps)
+            self._schedule = CosineAnnealingLR(self._optimiser, steps)
         else:
-            self._schedule = schedules.LambdaLR(self._optimiser, lambda step: _share(step, steps))
+            self._schedule = LambdaLR(self._optimiser, lambda step: _share(step, steps))
 
     def step(self, loss: Tensor) -> None:
         """One step down `loss`."""

@@ -52,7 +52,7 @@ class Activations:
         ends: list[Tensor] = []
         for batch in self.tensor.split(BATCH):
             x = batch
-            with torch.autocast("cpu", self.precision, enabled=self.precision is torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.precision is torch.bfloat16):
                 for depth, layer in zip(depths, layers, strict=True):
                     x = layer(x)
                     if depth in pooled:

@@ -39,8 +39,16 @@ def merge(adapted: PeftModel, tower: ItemTower, first: int) -> None:
 
     The tower's layers are healed then, and cost at inference what they cost before.
     """
-    merged: Any = adapted.merge_and_unload(safe_merge=True)
-    for number, layer in enumerate(merged.layers, first - 1):
+    _give_back(adapted.merge_and_unload(safe_merge=True), tower, first)  # type: ignore[operator]
+
+
+def take_off(adapted: PeftModel, tower: ItemTower, first: int) -> None:
+    """Leave the layers as they were before `put_on`."""
+    _give_back(adapted.unload(), tower, first)  # type: ignore[operator]
+
+
+def _give_back(window: Any, tower: ItemTower, first: int) -> None:
+    for number, layer in enumerate(window.layers, first - 1):
         tower.layers[number] = layer  # type: ignore[index]  # a ModuleList
         layer.requires_grad_(requires_grad=False)
 
