@@ -113,5 +113,5 @@ def fit_pair(
         texts = pair.query.taught(captions[rows, pick], training.dropout / 2, generator)
         descent.step(contrast(items, texts, pair.scale.exp()))
     for parameter in heads:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad = False
     return pair

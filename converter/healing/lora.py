@@ -30,7 +30,8 @@ def put_on(tower: ItemTower, first: int, last: int, rank: int, seed: int) -> Pef
 
 def layers_of(adapted: PeftModel) -> Sequence[nn.Module]:
     """The window's layers, LoRA inside."""
-    layers: Sequence[nn.Module] = adapted.base_model.model.layers
+    window: Any = adapted.base_model.model
+    layers: Sequence[nn.Module] = window.layers
     return layers
 
 
@@ -39,12 +40,12 @@ def merge(adapted: PeftModel, tower: ItemTower, first: int) -> None:
 
     The tower's layers are healed then, and cost at inference what they cost before.
     """
-    _give_back(adapted.merge_and_unload(safe_merge=True), tower, first)  # type: ignore[operator]
+    _give_back(adapted.merge_and_unload(safe_merge=True), tower, first)
 
 
 def take_off(adapted: PeftModel, tower: ItemTower, first: int) -> None:
     """Leave the layers as they were before `put_on`."""
-    _give_back(adapted.unload(), tower, first)  # type: ignore[operator]
+    _give_back(adapted.unload(), tower, first)
 
 
 def _give_back(window: Any, tower: ItemTower, first: int) -> None:

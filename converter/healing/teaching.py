@@ -200,7 +200,7 @@ class _Lesson:
 def _trainable(pair: Pair) -> Pair:
     mine = copy.deepcopy(pair)
     for parameter in (*mine.modules().parameters(), mine.scale):
-        parameter.requires_grad_(requires_grad=True)
+        parameter.requires_grad = True
     return mine
 
 
