@@ -23,7 +23,7 @@ def put_on(tower: ItemTower, first: int, last: int, rank: int, seed: int) -> Pef
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
-        # PEFT's target lists match by suffix: "layers.1.x" would also take "layers.11.x" of a longer window.
+        # A pattern is matched with whole names; names in a list would also stand for deeper ones that end alike.
         pattern = "|".join(name.replace(".", r"\.") for name in names)
         return get_peft_model(window, LoraConfig(r=rank, lora_alpha=rank, target_modules=rf"^({pattern})$"))
 
