@@ -1,0 +1,2 @@
+"""placeholder until merged"""
+def pivot_windows(counts, exits, layers): raise NotImplementedError
