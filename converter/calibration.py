@@ -124,5 +124,3 @@ def reliability(logits: Floats, owners: Rows, best: int) -> Reliability:
     brier, constant = ((chance - right) ** 2).mean(), base * (1 - base)
     ece = sum(abs(said - came) * count for said, came, count in bins) / len(chance)
     return Reliability(bins, float(ece), float(brier), float(base), float(1 - brier / constant))
-
-

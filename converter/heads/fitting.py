@@ -77,9 +77,7 @@ def published_heads(tower: ItemTower, query: QueryTower, depths: Iterable[int]) 
     return {depth: ExitHeads(Published(tower.published), query.published) for depth in depths}
 
 
-def fit_heads(
-    tower: ItemTower, study: Study, recipe: HeadsRecipe, seed: int, console: Console
-) -> dict[int, ExitHeads]:
+def fit_heads(tower: ItemTower, study: Study, recipe: HeadsRecipe, seed: int, console: Console) -> dict[int, ExitHeads]:
     """Teach heads for each exit that `study` has features of."""
     match recipe:
         case PairedHeads():
@@ -91,9 +89,7 @@ def fit_heads(
             raise UsageError("heads.kind is published: there is nothing to teach")
 
 
-def fit_pairs(
-    tower: ItemTower, study: Study, recipe: PairedHeads, seed: int, console: Console
-) -> dict[int, Pair]:
+def fit_pairs(tower: ItemTower, study: Study, recipe: PairedHeads, seed: int, console: Console) -> dict[int, Pair]:
     """A pair for each exit. Raises UsageError without captions."""
     if study.captions is None:
         raise UsageError("heads.kind is paired, which learns from captions: the data has none")
@@ -104,9 +100,7 @@ def fit_pairs(
     return pairs
 
 
-def _distilled(
-    tower: Any, study: Study, recipe: DistilledHeads, seed: int, console: Console
-) -> dict[int, ExitHeads]:
+def _distilled(tower: Any, study: Study, recipe: DistilledHeads, seed: int, console: Console) -> dict[int, ExitHeads]:
     *early, last = study.features
     if study.classes is None:
         raise UsageError("heads.kind is distilled, which needs class texts: no tower but efficientnet-lite0 has them")

@@ -141,7 +141,9 @@ class _Lesson:
         both = contrast(items, texts, pair.scale.exp())
         others = torch.randperm(len(captions), generator=self.generator)[: self._recipe.negatives]
         others = others[~torch.isin(others, rows)]
-        further = pair.query(captions[others, torch.randint(captions.shape[1], (len(others),), generator=self.generator)])
+        further = pair.query(
+            captions[others, torch.randint(captions.shape[1], (len(others),), generator=self.generator)]
+        )
         scores = pair.scale.exp() * items @ torch.cat([texts, further]).T
         return (both + nn.functional.cross_entropy(scores, torch.arange(len(rows)))) / 2
 

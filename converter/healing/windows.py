@@ -1,2 +1,5 @@
 """placeholder until merged"""
-def pivot_windows(counts, exits, layers): raise NotImplementedError
+
+
+def pivot_windows(counts, exits, layers):
+    raise NotImplementedError

@@ -48,6 +48,4 @@ def _galleries(path: Path) -> list[Gallery]:
 
 def _fit(folds: Sequence[Sequence[Gallery]], context: Context) -> tuple[Calibration, ...]:
     wanted, seed = context.recipe.calibrate.non_matches, context.seed
-    return tuple(
-        fit_calibration([fold[exit_] for fold in folds], wanted, seed) for exit_ in range(len(folds[0]))
-    )
+    return tuple(fit_calibration([fold[exit_] for fold in folds], wanted, seed) for exit_ in range(len(folds[0])))

@@ -78,9 +78,7 @@ def load_captions(folder: Path) -> Captions:
     return Captions(torch.from_numpy(arrays["features"]), arrays["known"], classes)
 
 
-def pixels(
-    catalogue: Catalogue, rows: Rows, spec: ImagePreprocess, crops: int = 0, seed: int = 0
-) -> Iterator[Floats]:
+def pixels(catalogue: Catalogue, rows: Rows, spec: ImagePreprocess, crops: int = 0, seed: int = 0) -> Iterator[Floats]:
     """Preprocessed items, (size, size, 3) each, then crops of them."""
     return views([Path(catalogue.entries[row].path) for row in rows], crops, spec, seed)
 
@@ -90,5 +88,3 @@ def spread(texts: Sequence[Sequence[str]]) -> tuple[list[list[str]], npt.NDArray
     most = max((len(own) for own in texts), default=0)
     known = np.array([[place < len(own) for place in range(most)] for own in texts], dtype=bool).reshape(-1, most)
     return [[own[place % len(own)] if own else "" for place in range(most)] for own in texts], known
-
-

@@ -143,9 +143,7 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(outcomes[0].policy, outcomes[0].centre, cost, exits, np.concatenate([one.hits for one in outcomes]))
 
 
-def _compared(
-    name: str, outcomes: Sequence[Outcome], base: Sequence[Outcome], owners: Rows, seed: int
-) -> Compared:
+def _compared(name: str, outcomes: Sequence[Outcome], base: Sequence[Outcome], owners: Rows, seed: int) -> Compared:
     inside = [one for one in outcomes if INSIDE[0] <= one.cost <= INSIDE[1]] or list(outcomes)
     found = gain(inside, base, owners, seed)
     return Compared(
@@ -183,5 +181,3 @@ def _setting(one: Outcome, exits: int) -> PolicySetting:
 def load_chosen(folder: Path) -> Chosen:
     """Raises ArtefactError."""
     return load_record(Chosen, folder / "chosen.json")
-
-

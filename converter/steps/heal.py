@@ -123,7 +123,9 @@ class _Work:
             before = climb.climb(len(self._tower.layers), self._exits, tick)
         save_arrays(self._folder / "before.npz", **{str(d): x.numpy() for d, x in before.items()})
         save_heads(self._folder / "before.safetensors", self.heads(before))
-        pairs = fit_pairs(self._tower, self._study(before, self._catalogue.rows("train")), heads, self._context.seed, self._console)
+        pairs = fit_pairs(
+            self._tower, self._study(before, self._catalogue.rows("train")), heads, self._context.seed, self._console
+        )
         windows = recipe.windows or self._pivots(before, pairs)
         rows = torch.from_numpy(self._catalogue.rows("train"))
         last = self._exits[-1]
@@ -204,9 +206,7 @@ class _Work:
         if windows:
             layers = nn.ModuleList(self._tower.layers)
             save_file(layers.state_dict(), self._folder / "trunk.safetensors")
-        healed = Healed(
-            exits=self._exits, costs=self._costs, ms=self._ms, precision=precision, windows=windows
-        )
+        healed = Healed(exits=self._exits, costs=self._costs, ms=self._ms, precision=precision, windows=windows)
         save_record(self._folder / "healed.json", healed)
 
     def _crops(self) -> int:

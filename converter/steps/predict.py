@@ -94,13 +94,19 @@ def _pooled(context: Context, rows: Rows) -> Floats:
     first = exits_of(context.recipe, tower)[0]
     with context.console.bar(len(rows), "items to the first exit") as tick:
         found = stream_features(
-            tower, pixels(catalogue, rows, tower.preprocess), [first], lambda x: torch.from_numpy(pooled(x.numpy())), tick
+            tower,
+            pixels(catalogue, rows, tower.preprocess),
+            [first],
+            lambda x: torch.from_numpy(pooled(x.numpy())),
+            tick,
         )
     made: Floats = found[first].numpy()
     return made
 
 
-def _fit(folds: Sequence[Inputs], recipe: PredictRecipe, seed: int, tick: Ticker, *, neighbours: bool) -> dict[str, Gate]:
+def _fit(
+    folds: Sequence[Inputs], recipe: PredictRecipe, seed: int, tick: Ticker, *, neighbours: bool
+) -> dict[str, Gate]:
     labels = torch.from_numpy(np.concatenate([fold.survival for fold in folds]))
 
     def net(parts: list[Floats], first: int, offset: int) -> Gate:

@@ -19,9 +19,7 @@ def taught_rows(catalogue: Catalogue, captions: Captions) -> Rows:
     return catalogue.rows("train", "held") if captions.any is not None else catalogue.rows("train", "held", "test")
 
 
-def study_of(
-    catalogue: Catalogue, captions: Captions, features: Mapping[int, Tensor], rows: Rows
-) -> Study:
+def study_of(catalogue: Catalogue, captions: Captions, features: Mapping[int, Tensor], rows: Rows) -> Study:
     """The study of some of the items that heads may learn from, with all of their views.
 
     features: (N + views * T, F) by depth: all items, then views of the T items of `taught_rows`
