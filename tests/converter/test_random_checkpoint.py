@@ -14,7 +14,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPMode
 from converter.towers.random_checkpoint import ARCHITECTURES, write_random
 
 pytestmark = pytest.mark.convert
-PUBLISHED_PARAMETERS = {  # in millions, counted in the published checkpoints
+PUBLISHED_PARAMETERS = {  # in millions
     "clip-vit-b32": 151.3,
     "clip-vit-b16": 149.6,
     "clip-vit-l14": 427.6,
