@@ -43,7 +43,7 @@ def test_merged_lora_is_in_the_segments_and_in_no_layer_of_its_own(tower: ItemTo
     assert len(trained) == len(tower.adapted(1))
     generator = torch.Generator().manual_seed(0)
     for one in trained:
-        one += 0.2 * torch.randn(one.shape, generator=generator)
+        one.copy_(0.2 * torch.randn(one.shape, generator=generator))
     wanted = layer(first)
     merge(adapted, tower, 2)
     assert [type(part) for part in tower.layers[1].modules()] == kinds

@@ -108,7 +108,7 @@ def test_features_are_statistics_at_an_early_exit_and_the_mean_at_the_end(image:
 def test_lora_goes_on_the_pointwise_convolutions_alone(image: ImageTower) -> None:
     for number, layer in enumerate(image.layers):
         parts = [layer.get_submodule(name) for name in image.adapted(number)]
-        assert {part.kernel_size for part in parts} == {(1, 1)}  # type: ignore[attr-defined]
+        assert {part.kernel_size for part in parts} == {(1, 1)}
         pointwise = [one for one in layer.modules() if isinstance(one, nn.Conv2d) and one.kernel_size == (1, 1)]
         assert {id(part) for part in parts} == {id(one) for one in pointwise}
 
