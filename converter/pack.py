@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from converter.durable import check_room, sync
 from edge.bundle import MANIFEST, Bundle, FileRecord, Manifest, checksum
 from edge.errors import DiskFullError, UsageError
 
@@ -28,8 +28,7 @@ def staged(out: Path) -> Iterator[Path]:
         raise UsageError(f"{out} exists and is not an empty folder: remove it, or choose another")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(out.parent)
-        _check_room(Path(tempfile.gettempdir()))
+        check_room(out.parent, ROOM_BYTES)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except DiskFullError:
         raise
@@ -39,11 +38,11 @@ def staged(out: Path) -> Iterator[Path]:
         yield folder
         folder.chmod(0o755)  # mkdtemp makes it private; a bundle holds nothing secret
         for path in (*folder.rglob("*"), folder):
-            _sync(path)
+            sync(path)
         if out.exists():
             out.rmdir()
         folder.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -63,24 +62,6 @@ def pack(folder: Path, manifest: Manifest) -> Bundle:
     text = json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True, default=_plain)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return Bundle.open(folder)
-
-
-def _check_room(folder: Path) -> None:
-    # Before the work: the export tools map the files they write, and on a full disk that ends the process.
-    free = shutil.disk_usage(folder).free
-    if free < ROOM_BYTES:
-        raise DiskFullError(
-            f"the disk of {folder} has {free / 1e6:.0f} MB free, a build needs {ROOM_BYTES / 1e6:.0f}: free some space"
-        )
-
-
-def _sync(path: Path) -> None:
-    """A bundle that was reported as written survives a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _plain(value: Any) -> str:

@@ -154,12 +154,14 @@ def _problems(error: Exception, kind: Any, data: Any, where: str) -> Iterator[st
 
 
 def _record_problems(error: ClassValidationError, data: Mapping[str, Any], where: str) -> Iterator[str]:
-    fields = [field.name for field in dataclasses.fields(error.cl) if field.init]
+    fields = {field.name: field for field in dataclasses.fields(error.cl) if field.init}
     yield from (_unknown_key(str(key), fields, where) for key in data if key not in fields)
     wrong = {note.name: (each, note.type) for each, note in error.group_exceptions()[0]}
     for name, (each, kind) in wrong.items():
         path = _join(where, name)
         yield from _problems(each, kind, data[name], path) if name in data else (f"{path} is missing",)
+    if any(fields[name].default is None for name in wrong):
+        return  # left out, an optional part would be missed by others that need it: nobody left it out
     # Again without these: what the type itself finds wrong with the other fields is listed as well.
     try:
         _CONVERTER.structure({name: data[name] for name in fields if name in data and name not in wrong}, error.cl)

@@ -6,6 +6,7 @@ The way of a photo from bytes to answer:
     remember/intake.py     decodes what waits, a group a commit                 runtime/preprocess/image.py
     remember/elevator.py   a batch rides up to its exit                         runtime/tower.py
     recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
+    recall/granularity.py  its embedding for each exit
     recall/filtering.py    the coarse search over everything                    memory/index.py
     recall/correcting.py   the best 50 finished to the last exit, and ranked again
 
@@ -69,9 +70,8 @@ class Engine:
             place, batch = background.spec.exit_at(config.remember.exit_depth), config.remember.batch
             side = background.picture_side
             corrector = Corrector(urgent, self.memory, batch)
-            self.retriever = Retriever(
-                text, Filter(self.memory, config.index.annoy_from), corrector, self.memory, config.recall.pool
-            )
+            filtering = Filter(self.memory, config.index.annoy_from)
+            self.retriever = Retriever(text, urgent.spec, filtering, corrector, self.memory, config.recall.pool)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
             elevator = Elevator(background, place, batch)
             self.intake = Intake(background, elevator, self.memory, on_outcome=hooks.on_outcome, failed=hooks.failed)

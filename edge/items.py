@@ -141,7 +141,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer: the item, the depth that its score comes from, and the cosine there with the query."""
+    """One answer: the item, the depth that its score comes from, and the cosine there with the question."""
 
     item: Item
     depth: int
@@ -156,7 +156,8 @@ class Answer:
     searched:  items that the question was compared with
     refined:   items finished to the last exit for it
     cut:       whether the deadline ended the refining
-    query_ms:  the text tower; filter_ms: search over coarse embeddings; correct_ms: finishing and re-ranking the pool
+    query_ms:  the text tower, one head for each exit; filter_ms: search over coarse embeddings
+    correct_ms: finishing and re-ranking the pool
     """
 
     question: str

@@ -22,8 +22,9 @@ from edge.items import Arrival, Item, Verdict
 from edge.memory import Memory
 from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
+from granular import granular
 
-__all__ = ["daemon", "disk", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
+__all__ = ["daemon", "disk", "granular", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -146,10 +147,21 @@ def open_below() -> Callable[[Path], list[str]]:
 @pytest.fixture(scope="session")
 def flickr8k() -> Path:
     """The Flickr8k folder in its official layout, or a skip that says where it was looked for."""
-    folder = DATA / "flickr8k"
-    if not folder.is_dir():
-        pytest.skip(f"DATA SKIPPED: no Flickr8k at {folder}; set DATA to the folder that holds flickr8k/")
+    folder = _published("flickr8k", "Flickr8k")
     read_flickr8k(folder, "dev")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def uci_har() -> Path:
+    """The UCI HAR folder in its official layout, or the same skip."""
+    return _published("uci-har", "UCI HAR")
+
+
+def _published(name: str, title: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"DATA SKIPPED: no {title} at {folder}; set DATA to the folder that holds {name}/")
     return folder
 
 

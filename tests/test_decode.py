@@ -226,6 +226,25 @@ def test_all_problems_are_found_at_once() -> None:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tandem:
+    """Cannot do without what is optional on other bicycles."""
+
+    seats: int = 2
+    gears: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.gears is None:
+            raise ValueError(f"{self.seats} on a tandem need gears")
+
+
+def test_optional_part_that_is_wrong_is_not_missed_as_if_it_were_left_out() -> None:
+    with pytest.raises(DecodeError, match=r"^gears is 'many': must be a whole number$"):
+        decode(Tandem, {"gears": "many"})
+    with pytest.raises(DecodeError, match=r"^seats is 'two': must be a whole number; 2 on a tandem need gears$"):
+        decode(Tandem, {"seats": "two"})
+
+
 def test_the_message_holds_all_problems() -> None:
     with pytest.raises(DecodeError, match=r"^inches is missing; spokes is 'x': must be a whole number$"):
         decode(Wheel, {"spokes": "x"})

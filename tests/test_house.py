@@ -24,6 +24,7 @@ HOUSE = (
     ("edge.engine",),
     ("edge.remember", "edge.recall"),
     ("edge.memory", "edge.runtime", "edge.mqtt", "edge.service"),
+    ("edge.relevance", "edge.policy"),
     ("edge.bundle", "edge.pairs", "edge.demo"),
     ("edge.config",),
     ("edge.decode", "edge.items"),
@@ -45,8 +46,21 @@ OWNERS = {
     "psutil": "edge.service",
 }
 LEVELS = {room: level for level, rooms in enumerate(HOUSE) for room in rooms}
-OPEN_TO_THE_CONVERTER = {f"edge.{name}" for name in ("bundle", "runtime", "errors", "items", "decode", "pairs", "demo")}
-HOST_TOOLS = {"torch", "tensorflow", "transformers", "huggingface_hub", "onnx", "onnx2tf", "converter"}
+OPEN_TO_THE_CONVERTER = {
+    f"edge.{name}"
+    for name in ("bundle", "runtime", "relevance", "policy", "errors", "items", "decode", "pairs", "demo", "signals")
+}
+HOST_TOOLS = {
+    "torch",
+    "tensorflow",
+    "transformers",
+    "huggingface_hub",
+    "onnx",
+    "onnx2tf",
+    "peft",
+    "matplotlib",
+    "converter",
+}
 NETWORK = {"huggingface_hub", "requests", "httpx", "httpx2", "urllib3"}
 
 
@@ -115,6 +129,8 @@ def test_imports_inside_the_device_point_down() -> None:
         ("edge.mqtt.desk", "edge.runtime"),
         ("edge.recall.questions", "edge.mqtt.replies"),
         ("edge.engine", "edge.service"),
+        ("edge.relevance", "edge.policy"),
+        ("edge.policy", "edge.memory"),
         ("edge.threads", "edge.errors"),
     ],
 )

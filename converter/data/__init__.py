@@ -1,1 +1,7 @@
-"""Data that the converter carries with it, and the scripts that made it."""
+"""Data to learn from and to be judged on: readers of published layouts, the split, and what the converter carries."""
+
+from converter.data.dataset import Dataset, open_data
+from converter.data.listing import Skipped
+from converter.data.sides import Item, Role
+
+__all__ = ["Dataset", "Item", "Role", "Skipped", "open_data"]

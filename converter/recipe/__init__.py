@@ -11,7 +11,7 @@ from converter.recipe.heads import (
 )
 from converter.recipe.healing import HealRecipe
 from converter.recipe.policies import CalibrateRecipe, LabelRecipe, PredictRecipe, VerifyRecipe
-from converter.recipe.recipe import RECIPES, Recipe, load_recipe
+from converter.recipe.recipe import RECIPES, Recipe, find_recipe, load_recipe, packaged_recipes, quick
 from converter.recipe.towers import DataRecipe, Format, ItemRecipe, QueryRecipe
 
 __all__ = [
@@ -33,5 +33,8 @@ __all__ = [
     "Recipe",
     "Training",
     "VerifyRecipe",
+    "find_recipe",
     "load_recipe",
+    "packaged_recipes",
+    "quick",
 ]

@@ -2,7 +2,8 @@
 
     python -m edge.bench.exits --photos FLICKR8K [--limit N]
 
-Each exit's embeddings are kept in a memory and searched there, as the device does it; the pool's fine scores come from
+Each exit's embeddings are kept in a memory and searched there, as the device does it, each with the captions' own
+embeddings for that exit; scores are cosines, without the bundle's calibration. The pool's fine scores come from
 embeddings that were not stored, as when the pool is encoded again. Milliseconds are of one photo at batch 1, decoding
 apart, all exits interleaved photo by photo; each exit's include its head.
 """
@@ -30,7 +31,7 @@ from edge.errors import ReminisceError
 from edge.items import Arrival, Embedded, Floats
 from edge.memory import Memory, Rows
 from edge.pairs import Pair, read_flickr8k
-from edge.recall import Filter
+from edge.recall import Filter, Granularities
 from edge.runtime import Interpreters, TowerRunner, choose_runtime
 
 POOL = 50
@@ -55,9 +56,13 @@ def measure(bundle: Bundle, pairs: Sequence[Pair], threads: int) -> list[ExitFig
     """Figures of every exit of the image tower, shallow to deep. Raises UnreadableItemError, RuntimeMissingError."""
     invoke = Interpreters(bundle.folder, choose_runtime("auto"), threads).invoke
     image, text = (TowerRunner(bundle.folder, bundle.manifest.tower(name), invoke) for name in ("image", "text"))
-    queries, owners = _embed_captions(text, pairs)
+    captions = [caption for pair in pairs for caption in pair.captions]
+    owners = np.repeat(np.arange(len(pairs)), [len(pair.captions) for pair in pairs])
+    bar = tqdm(captions, "captions", unit=" captions", leave=False, disable=None)
+    queries = [Granularities(text, image.spec, caption) for caption in bar]  # one at a time, as the device asks
     embeddings, milliseconds = _embed_photos(image, pairs)
-    fine = queries @ embeddings[image.spec.exits[-1].depth].T
+    last = image.spec.exits[-1].depth
+    fine = _at(last, queries) @ embeddings[last].T
     figures = []
     for place in image.spec.exits:
         coarse, pool = _search(bundle, place.depth, embeddings[place.depth], queries)
@@ -91,7 +96,7 @@ def finish(fine: Floats, pool: Ranks) -> Floats:
     return finished
 
 
-def _search(bundle: Bundle, depth: int, embeddings: Floats, queries: Floats) -> tuple[Floats, Rows]:
+def _search(bundle: Bundle, depth: int, embeddings: Floats, queries: Sequence[Granularities]) -> tuple[Floats, Rows]:
     """(Q, P) scores of every photo at one exit, and (Q, POOL) numbers of each query's best, out of a real memory."""
     with tempfile.TemporaryDirectory() as folder, Memory(Path(folder), bundle.fingerprint) as memory:
         for start in range(0, len(embeddings), GROUP):
@@ -102,7 +107,7 @@ def _search(bundle: Bundle, depth: int, embeddings: Floats, queries: Floats) -> 
         filtering = Filter(memory, RECALL_IS_EXACT)
         size = min(POOL, len(embeddings))
         pool = [[candidate.item - 1 for candidate in filtering.best(query, size)] for query in queries]
-        return queries @ stored.embeddings[np.argsort(stored.ids)].T, np.array(pool)
+        return _at(depth, queries) @ stored.embeddings[np.argsort(stored.ids)].T, np.array(pool)
 
 
 def _photo(number: int) -> Arrival:
@@ -111,14 +116,9 @@ def _photo(number: int) -> Arrival:
     return Arrival(content=name, digest=hashlib.sha256(name).digest(), modality="image", source="", taken_at=None)
 
 
-def _embed_captions(text: TowerRunner, pairs: Sequence[Pair]) -> tuple[Floats, Ranks]:
-    last = text.spec.exits[-1]
-    captions = [caption for pair in pairs for caption in pair.captions]
-    owners = np.repeat(np.arange(len(pairs)), [len(pair.captions) for pair in pairs])
-    bar = tqdm(captions, "captions", unit=" captions", leave=False, disable=None)
-    # One at a time, as the device asks.
-    parts = [text.embed(text.advance(text.start_texts([caption]), last.segment), last) for caption in bar]
-    return np.concatenate(parts), owners
+def _at(depth: int, queries: Sequence[Granularities]) -> Floats:
+    """(Q, D) embeddings of the queries for the exit at `depth`."""
+    return np.stack([query.at(depth) for query in queries])
 
 
 def _embed_photos(image: TowerRunner, pairs: Sequence[Pair]) -> tuple[dict[int, Floats], dict[int, float]]:

@@ -1,30 +1,28 @@
 """The contract between converter and device: a folder that one writes and the other only reads. See FORMAT.md."""
 
-from edge.bundle.manifest import (
-    RUNTIMES,
-    SCHEMA,
-    Exit,
-    FileRecord,
-    ImagePreprocess,
-    Manifest,
-    Model,
-    Segment,
-    TextPreprocess,
-    Tower,
-    Variant,
-)
+from edge.bundle.manifest import SCHEMA, Exit, FileRecord, Manifest, Segment, Tower
+from edge.bundle.models import RUNTIMES, Model, Variant
+from edge.bundle.policies import SCALE, Bank, Calibration, Policies, Policy, PolicySetting, Predictor
+from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.bundle.reader import MANIFEST, Bundle, checksum
 
 __all__ = [
     "MANIFEST",
     "RUNTIMES",
+    "SCALE",
     "SCHEMA",
+    "Bank",
     "Bundle",
+    "Calibration",
     "Exit",
     "FileRecord",
     "ImagePreprocess",
     "Manifest",
     "Model",
+    "Policies",
+    "Policy",
+    "PolicySetting",
+    "Predictor",
     "Segment",
     "TextPreprocess",
     "Tower",

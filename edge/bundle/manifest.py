@@ -10,44 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from edge.bundle.models import Model, check_inside
+from edge.bundle.policies import Bank, Calibration, Policies, Predictor
+from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.errors import BundleError
 
-SCHEMA = 1
-RUNTIMES = ("ai-edge-litert", "tflite-runtime")
-
-
-def check_inside(path: PurePosixPath) -> None:
-    """Refuse a path out of the folder: a bundle may come from anyone and must not make the daemon read elsewhere."""
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
-        raise ValueError(f"path {str(path)!r} must stay inside the bundle")
-    if not str(path).isprintable():  # a NUL or half a surrogate pair is no file name to the system
-        raise ValueError(f"path {str(path)!r} must have printable characters only")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """One TFLite file of a model; `runtimes` are those that it was run on and found right."""
-
-    path: PurePosixPath
-    format: Literal["float32", "float16", "weight-int8", "dynamic-int8"]
-    runtimes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        check_inside(self.path)
-        unknown = sorted(set(self.runtimes) - set(RUNTIMES))
-        if unknown or not self.runtimes:
-            raise ValueError(f"runtimes {list(self.runtimes)} must be some of {', '.join(RUNTIMES)}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """The same function in one or more variants, the fastest first."""
-
-    variants: tuple[Variant, ...]
-
-    def __post_init__(self) -> None:
-        if not self.variants:
-            raise ValueError("a model needs at least one variant")
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,76 +37,43 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """A segment's end that has a head: activation (N, *output) -> embedding (N, D), rows of unit L2 norm."""
+    """A segment's end that has a head: activation (N, *output) -> embedding (N, D), rows of unit L2 norm.
+
+    query:       granularity head for questions about items stored here: the query tower's features (N, F) -> (N, D),
+                 rows of unit L2 norm; None: the query tower's own last head
+    calibration: what a cosine here says about relevance
+    gate:        (N, G) -> (N, E - e) logits of surviving at this and each deeper exit, see edge.relevance
+    cost:        share of the milliseconds of full depth; None: not measured
+    """
 
     depth: int
     segment: int
     head: Model
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePreprocess:
-    """A picture file -> (size, size, 3): EXIF orientation, RGB, resized, (value - mean) / scale, values from 0 to 255.
-
-    fit:         "squash" keeps the whole picture and changes its aspect ratio; "crop" brings the shortest side to
-                 `size` and takes the middle
-    mean, scale: one number, or one for each of red, green, blue
-    """
-
-    kind: Literal["image"]
-    size: int
-    fit: Literal["squash", "crop"]
-    filter: Literal["bicubic", "bilinear"]
-    mean: float | tuple[float, float, float]
-    scale: float | tuple[float, float, float]
+    query: Model | None = None
+    calibration: Calibration | None = None
+    gate: Model | None = None
+    cost: float | None = None
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size is {self.size}: must be 1 or more")
-        for name, value in (("mean", self.mean), ("scale", self.scale)):
-            if isinstance(value, tuple) and len(value) != 3:
-                raise ValueError(f"{name} is {list(value)}: must be one number, or one for each of red, green, blue")
-        if not all(one > 0 for one in (self.scale if isinstance(self.scale, tuple) else (self.scale,))):
-            raise ValueError(f"scale is {self.scale}: must be above 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPreprocess:
-    """A sentence -> x (tokens, width) summed embeddings and mask (tokens,) of 0 and 1.
-
-    table:        one row of `width` values for each token of the tokenizer
-    table_format: "int4": 4 bits a value, asymmetric in groups of `group` (edge.runtime.int4); "float16": little-endian
-    """
-
-    kind: Literal["text"]
-    tokenizer: PurePosixPath
-    tokens: int
-    width: int
-    table: PurePosixPath
-    table_format: Literal["int4", "float16"] = "int4"
-    group: int = 64
-    positions: PurePosixPath
-
-    def __post_init__(self) -> None:
-        for path in (self.tokenizer, self.table, self.positions):
-            check_inside(path)
-        if self.tokens < 1 or self.width < 1:
-            raise ValueError(f"tokens is {self.tokens}, width {self.width}: must be 1 or more")
-        if self.table_format == "int4" and (self.group < 1 or self.width % self.group or self.width % 2):
-            raise ValueError(
-                f"width is {self.width}, group {self.group}: must be 1 or more, width even and a multiple of group"
-            )
+        if self.cost is not None and not 0 < self.cost <= 1:
+            raise ValueError(f"cost is {self.cost}: must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tower:
-    """The encoder of one modality: segments in order, and the exits among their ends, shallow to deep."""
+    """The encoder of one modality: segments in order, and the exits among their ends, shallow to deep.
+
+    predictor: for the policy `predict`
+    policies:  None: items leave at the exit that the config names
+    """
 
     modality: Literal["image", "text"]
     layers: int
     preprocess: ImagePreprocess | TextPreprocess
     segments: tuple[Segment, ...]
     exits: tuple[Exit, ...]
+    predictor: Predictor | None = None
+    policies: Policies | None = None
 
     def __post_init__(self) -> None:
         depths = [segment.depth for segment in self.segments]
@@ -156,6 +91,9 @@ class Tower:
                 raise ValueError(f"exit at depth {place.depth} names segment {place.segment}, which does not end there")
         if not self.exits or self.exits[-1].depth != self.layers:
             raise ValueError(f"the last exit must be at the end, depth {self.layers}")
+        _check_costs(self.exits)
+        if self.policies:
+            _check_policies(self, self.policies)
 
     def exit_at(self, depth: int) -> Exit:
         """The exit at `depth`. Raises ValueError that lists the exits there are."""
@@ -181,6 +119,8 @@ class Manifest:
     purpose:     what its licences allow it to be used for
     attribution: data and weights it was learnt from, with licence
     dimension:   D
+    bank:        stock queries that items are compared with, for calibration and policies
+    calibrated:  every exit at which items are stored has a calibration; else none has
     build:       what the converter measured while it made the bundle, by name
     files:       every file but the manifest itself, by path inside the bundle
     """
@@ -193,6 +133,8 @@ class Manifest:
     dimension: int
     towers: tuple[Tower, ...]
     files: dict[str, FileRecord]
+    bank: Bank | None = None
+    calibrated: bool = False
     build: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -202,8 +144,13 @@ class Manifest:
         if len(set(modalities)) < len(modalities):
             raise ValueError(f"towers are {', '.join(modalities)}: must be one for each modality")
         named = {str(path) for tower in self.towers for path in _paths(tower)}
+        named |= {str(self.bank.path)} if self.bank else set()
         if missing := sorted(named - self.files.keys()):
             raise ValueError(f"files does not list {', '.join(missing)}")
+        if self.bank:
+            self._check_bank(self.bank)
+        for tower in self.towers:
+            self._check_calibration(tower)
 
     def tower(self, modality: str) -> Tower:
         """The tower of `modality`. Raises BundleError when there is none."""
@@ -212,10 +159,52 @@ class Manifest:
                 return tower
         raise BundleError(f"bundle {self.model!r} has no {modality} tower: choose a bundle that has one")
 
+    def _check_bank(self, bank: Bank) -> None:
+        size = self.files[str(bank.path)].bytes
+        if size != bank.bytes:
+            raise ValueError(f"{bank.path} has {size} bytes: {bank.rows} rows of {bank.width} values have {bank.bytes}")
+        for tower in self.towers:
+            features = tower.segments[-1].output
+            if tower.modality == "text" and features != (bank.width,):
+                raise ValueError(f"bank has width {bank.width}, the text tower gives {features} before its heads")
+
+    def _check_calibration(self, tower: Tower) -> None:
+        for place in tower.exits if tower.modality != "text" else ():
+            if (place.calibration is not None) != self.calibrated:
+                raise ValueError(
+                    f"calibrated is {str(self.calibrated).lower()}, but the {tower.modality} exit at depth"
+                    f" {place.depth} has {'a' if place.calibration else 'no'} calibration"
+                )
+        if self.bank is None and (tower.predictor or any(place.calibration or place.gate for place in tower.exits)):
+            raise ValueError(f"the {tower.modality} tower compares items with a bank, but there is none")
+
+
+def _check_costs(exits: tuple[Exit, ...]) -> None:
+    """The rule that chooses among exits needs to know of each whether it is dearer than another."""
+    costs = [place.cost for place in exits if place.cost is not None]
+    if costs and (len(costs) < len(exits) or costs != sorted(costs) or costs[-1] != 1):
+        raise ValueError(f"exit costs {[place.cost for place in exits]} must rise to 1, or all be unknown")
+
+
+def _check_policies(tower: Tower, policies: Policies) -> None:
+    exits, named = tower.exits, {policies.default, *(setting.policy for setting in policies.settings)}
+    if len(policies.survival) != len(exits):
+        raise ValueError(f"policies have the survival of {len(policies.survival)} exits, there are {len(exits)}")
+    if exits[-1].cost is None:
+        raise ValueError("policies need the cost of every exit")
+    if "predict" in named and tower.predictor is None:
+        raise ValueError("the policy predict needs a predictor")
+    without = [place.depth for place in exits[:-1] if place.gate is None]  # at the last exit there is nothing to choose
+    if "gate" in named and without:
+        raise ValueError(f"the policy gate needs a gate at every exit but the last: depth {without[0]} has none")
+
 
 def _paths(tower: Tower) -> tuple[PurePosixPath, ...]:
-    models = [segment.model for segment in tower.segments] + [place.head for place in tower.exits]
+    models = [segment.model for segment in tower.segments]
+    models += [model for place in tower.exits for model in (place.head, place.query, place.gate) if model]
+    models += [tower.predictor.model] if tower.predictor else []
     paths = [variant.path for model in models for variant in model.variants]
+    paths += [tower.predictor.norm] if tower.predictor else []
     match tower.preprocess:
         case TextPreprocess(tokenizer=tokenizer, table=table, positions=positions):
             paths += [tokenizer, table, positions]

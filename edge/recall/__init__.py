@@ -2,7 +2,8 @@
 
 from edge.recall.correcting import Corrector, Ranking
 from edge.recall.filtering import Candidate, Filter
+from edge.recall.granularity import Granularities
 from edge.recall.questions import Questions
 from edge.recall.retriever import Retriever
 
-__all__ = ["Candidate", "Corrector", "Filter", "Questions", "Ranking", "Retriever"]
+__all__ = ["Candidate", "Corrector", "Filter", "Granularities", "Questions", "Ranking", "Retriever"]

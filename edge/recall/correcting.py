@@ -1,6 +1,7 @@
 """Fine-grained correcting: the pool is finished to the last exit and ranked again.
 
-Source: Reminisce, round 3 of speculative fine-grained retrieval. So far the pool is encoded again from raw content.
+Source: Reminisce, round 3 of speculative fine-grained retrieval. So far the pool is encoded again from raw content,
+and fine scores are cosines with the question's embedding for the last exit.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.errors import StoreError, UnreadableItemError
-from edge.items import Floats, Hit, Item
+from edge.items import Hit, Item
 from edge.memory import Memory
 from edge.recall.filtering import Candidate
+from edge.recall.granularity import Granularities
 from edge.runtime import Activation, TowerRunner
 
 
@@ -34,7 +36,7 @@ class Corrector:
         self._tower, self._memory, self._batch = tower, memory, batch
         self._last = tower.spec.exits[-1]
 
-    def rank(self, query: Floats, pool: Sequence[Candidate], deadline: float | None = None) -> Ranking:
+    def rank(self, query: Granularities, pool: Sequence[Candidate], deadline: float | None = None) -> Ranking:
         """Finish the pool in its order, as far as `deadline` (monotonic seconds) lets; one batch is never interrupted.
 
         A candidate that is not finished, for lack of time or because its content is gone, keeps its coarse score and
@@ -55,7 +57,7 @@ class Corrector:
         fine.sort(key=lambda hit: (-hit.score, hit.item.id))
         return Ranking(fine + coarse, len(fine), cut)
 
-    def _finish(self, query: Floats, batch: Sequence[Candidate]) -> tuple[list[Hit], list[Hit]]:
+    def _finish(self, query: Granularities, batch: Sequence[Candidate]) -> tuple[list[Hit], list[Hit]]:
         starts, items = [], []
         hits: list[Hit] = []
         left: list[Hit] = []
@@ -71,7 +73,8 @@ class Corrector:
                 left.append(coarse)
         if starts:
             batched = Activation(np.concatenate(starts), 0, {})
-            scores = self._tower.embed(self._tower.advance(batched, self._last.segment), self._last) @ query
+            embeddings = self._tower.embed(self._tower.advance(batched, self._last.segment), self._last)
+            scores = embeddings @ query.at(self._last.depth)
             hits += [Hit(item, self._last.depth, float(score)) for item, score in zip(items, scores, strict=True)]
         return hits, left
 

@@ -1,7 +1,8 @@
 """Speculative filtering: the question against the coarse embeddings of every exit.
 
-Source: Reminisce, round 1 of speculative fine-grained retrieval. Scores of different exits are compared as they are:
-right while all items leave at one exit, as they do so far; calibrated scores come with the calibration.
+Source: Reminisce, round 1 of speculative fine-grained retrieval. Each exit is searched with the question's embedding
+for it. Scores are cosines, and those of different exits are compared as they are: right while all items leave at one
+exit, as they do so far. A bundle's calibration is not used yet: the item's offset that it needs is not stored.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from edge.items import Floats
 from edge.memory import AnnoyIndex, ExactIndex, Index, Memory, Rows, annoy_is_installed
+from edge.recall.granularity import Granularities
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +52,17 @@ class Filter:
             self._version = version
         return sum(len(exit_.ids) for exit_ in self._exits)
 
-    def best(self, query: Floats, count: int) -> list[Candidate]:
-        """At most `count` candidates for a query embedding (D,), best first."""
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """The exits at which items were stored when it was last refreshed."""
+        return tuple(exit_.depth for exit_ in self._exits)
+
+    def best(self, query: Granularities, count: int) -> list[Candidate]:
+        """At most `count` candidates for a question, best first."""
         self.refresh()
         found = []
         for exit_ in self._exits:
-            rows, scores = exit_.index.search(query, count)
+            rows, scores = exit_.index.search(query.at(exit_.depth), count)
             found += [
                 Candidate(int(exit_.ids[row]), exit_.depth, float(score))
                 for row, score in zip(rows, scores, strict=True)

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import numpy as np
-
-from edge.items import Answer, Floats, Hit, Question, happened_at
+from edge.bundle import Tower
+from edge.items import Answer, Hit, Question, happened_at
 from edge.memory import Memory
 from edge.recall.correcting import Corrector
 from edge.recall.filtering import Filter
+from edge.recall.granularity import Granularities
 from edge.runtime import TowerRunner
 
 T = TypeVar("T")
@@ -20,17 +20,25 @@ T = TypeVar("T")
 class Retriever:
     """Answers questions about what the memory holds. One question at a time."""
 
-    def __init__(self, text: TowerRunner, filtering: Filter, correcting: Corrector, memory: Memory, pool: int) -> None:
-        """`pool` best coarse answers are finished to the last exit for each question; 0 finishes none."""
-        self._text, self._filtering, self._correcting, self._memory = text, filtering, correcting, memory
+    def __init__(
+        self,
+        text: TowerRunner,
+        items: Tower,
+        filtering: Filter,
+        correcting: Corrector,
+        memory: Memory,
+        pool: int,
+    ) -> None:
+        """`items` encodes what is stored; of it the `pool` best are finished for each question; 0 finishes none."""
+        self._text, self._items, self._memory = text, items, memory
+        self._filtering, self._correcting = filtering, correcting
         self._pool = pool
-        self._exit = text.spec.exits[-1]
 
     def ask(self, question: Question) -> Answer:
         """The best items for a sentence. Raises StoreError."""
         pool = self._pool if question.refine else 0
-        query, query_ms = _timed(lambda: self._embed(question.text))
         searched, refresh_ms = _timed(self._filtering.refresh)
+        query, query_ms = _timed(lambda: self._embed(question.text))
         found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, question.limit)))
         ranking, correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool], question.deadline))
         rest = [Hit(self._memory.item(one.item), one.depth, one.score) for one in found[pool : question.limit]]
@@ -48,10 +56,12 @@ class Retriever:
             correct_ms=correct_ms,
         )
 
-    def _embed(self, question: str) -> Floats:
-        activation = self._text.advance(self._text.start_texts([question]), self._exit.segment)
-        embedding: Floats = self._text.embed(activation, self._exit)[0]
-        return np.ascontiguousarray(embedding)
+    def _embed(self, question: str) -> Granularities:
+        """With the heads of all occupied exits run, so that their time counts as the text tower's."""
+        query = Granularities(self._text, self._items, question)
+        for depth in self._filtering.depths:
+            query.at(depth)
+        return query
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -77,6 +77,18 @@ def test_each_exit_has_its_figures_shallow_to_deep(bundle: Bundle, pairs: list[P
     assert 0 < milliseconds[0] == min(milliseconds)
 
 
+def test_each_exit_is_searched_with_the_captions_own_embeddings_for_it(
+    bundle: Bundle, granular: Bundle, pictures: list[Path]
+) -> None:
+    """Heads of their own at the first two exits change what these find, and nothing else."""
+    named = [Pair(path, (path.stem.replace("-", " "),)) for path in pictures[:40]]
+    before, after = (measure(each, named, threads=1) for each in (bundle, granular))
+    changed = [one.alone != other.alone for one, other in zip(before, after, strict=True)]
+    assert (changed[:2], any(changed[2:])) == ([True, True], False)
+    # The pool holds all photos, whatever order they came in.
+    assert [figure.finished for figure in before] == [figure.finished for figure in after]
+
+
 def test_table_has_a_row_for_each_exit_with_shares_of_the_last(bundle: Bundle) -> None:
     exits = bundle.manifest.tower("image").exits[:2]
     figures = [

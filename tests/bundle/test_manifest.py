@@ -37,11 +37,28 @@ def test_small_manifest_is_read_whole(manifest: Data) -> None:
     assert [segment.output for segment in read.tower("image").segments] == [(4, 4, 6), (2, 2, 9)]
     assert [place.depth for place in read.tower("image").exits] == [2, 4]
     assert read.tower("text").segments[0].extra == ("mask",)
+    assert read.calibrated
+
+
+def test_manifest_of_the_least_is_read_with_what_it_leaves_out(manifest: Data) -> None:
+    """Embeddings alone: no bank, nothing calibrated, no policy."""
+    del manifest["bank"], manifest["calibrated"], manifest["build"]
+    for key in ("predictor", "policies"):
+        del manifest["towers"][0][key]
+    for place in manifest["towers"][0]["exits"]:
+        for key in set(place) - {"depth", "segment", "head"}:
+            del place[key]
+    read = decode(Manifest, manifest)
+    tower = read.tower("image")
+    assert (read.bank, read.calibrated, read.build) == (None, False, {})
+    assert (tower.predictor, tower.policies) == (None, None)
+    for place in tower.exits:
+        assert (place.query, place.calibration, place.gate, place.cost) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("outside", OUTSIDE)
 def test_path_out_of_the_bundle_is_refused_wherever_a_path_may_stand(manifest: Data, outside: str) -> None:
-    places = list(places_of_paths(manifest["towers"], manifest["files"], "towers"))
+    places = list(places_of_paths(manifest, manifest["files"]))
     assert len(places) == len(manifest["files"])
     for holder, key, where in places:
         kept, holder[key] = holder[key], outside
@@ -83,7 +100,7 @@ def test_unknown_format_is_refused_with_the_known_ones(manifest: Data) -> None:
     manifest["towers"][0]["segments"][0]["model"]["variants"][0]["format"] = "int2"
     (problem,) = problems_of(manifest)
     assert problem.startswith("towers[0].segments[0].model.variants[0].format is 'int2': must be one of ")
-    assert problem.endswith("float32, float16, weight-int8, dynamic-int8")
+    assert problem.endswith("float32, float16, weight-int8, dynamic-int8, full-int8")
 
 
 @pytest.mark.parametrize("depths", [(4, 2), (4, 4), (2, 3), (2, 5)])

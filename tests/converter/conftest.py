@@ -8,23 +8,28 @@ from pathlib import Path
 
 import pytest
 
+from builds import SmallBuild
 from converter.console import Console
 
 # Two segments and one early exit, at the depth where items leave by default; short sentences, a few steps of training.
 SMALL_RECIPE = """\
 model: small
-seed: 0
-image: {cuts: [11], exits: [11], crops: 1, open_crops: 1}
-text: {tokens: 16, group: 64}
-full_head:
-  training: {epochs: 2, batch: 8, rate: 0.001, decay: 1.0, dropout: 0.5}
-  class_weight: 1.0
-  residual: 2.0
-  temperature: 1.0
-exit_head:
-  training: {epochs: 2, batch: 8, rate: 0.003, decay: 0.05, dropout: 0.3}
-  cosine_weight: 4.0
-  caption_weight: 1.0
+data: {kind: demo, purpose: any}
+item: {kind: efficientnet-lite0, exits: [11], formats: [float16]}
+query: {kind: minilm, tokens: 16, group: 64}
+heads:
+  kind: distilled
+  crops: 1
+  open_crops: 1
+  full:
+    training: {epochs: 2, batch: 8, rate: 0.001, decay: 1.0, dropout: 0.5}
+    class_weight: 1.0
+    residual: 2.0
+    temperature: 1.0
+  exit:
+    training: {epochs: 2, batch: 8, rate: 0.003, decay: 0.05, dropout: 0.3}
+    cosine_weight: 4.0
+    caption_weight: 1.0
 """
 
 
@@ -61,3 +66,11 @@ def small_recipe(tmp_path: Path, small_recipe_text: str) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(small_recipe_text, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def build(small_recipe: Path, tmp_path: Path) -> SmallBuild:
+    """A build with small stages, healing among them, into a folder that does not exist yet."""
+    with small_recipe.open("a", encoding="utf-8") as file:
+        file.write("heal: {rank: 16}\n")
+    return SmallBuild(small_recipe, tmp_path / "out")

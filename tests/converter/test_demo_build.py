@@ -1,9 +1,10 @@
-"""`reminisce-convert demo` as a user runs it: a real process, both runtimes, and the bundle used by the device."""
+"""A small build of the demo's towers as a user runs it: a real process, both runtimes, the device on the bundle."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ CAPTIONS = {
     "spiral-stairs.jpg": ("stairs that wind up", "a spiral staircase from above"),
     "white-sports-car.jpg": ("a white car on the road", "a fast sports car"),
 }
+STEP = re.compile(r"\d+/\d+ ")
 # Remembers pictures and asks one question, in whatever Python runs it.
 ASK = """\
 import hashlib, json, sys
@@ -64,7 +66,7 @@ print(json.dumps([[outcome.state for outcome in outcomes], hits]))
 
 @dataclass(frozen=True)
 class Build:
-    """A finished command and where its bundle should lie."""
+    """A finished command and the folder that it was given."""
 
     done: subprocess.CompletedProcess[str]
     out: Path
@@ -72,11 +74,15 @@ class Build:
     @property
     def bundle(self) -> Bundle:
         assert self.done.returncode == 0, self.done.stderr
-        return Bundle.open(self.out)
+        return Bundle.open(self.out / "bundle")
+
+    @property
+    def steps(self) -> list[str]:
+        return [line for line in self.done.stderr.splitlines() if STEP.match(line)]
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "converter.cli", "demo", *map(str, arguments)]
+    return [sys.executable, "-m", "converter.cli", "run", *map(str, arguments)]
 
 
 def convert(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -97,31 +103,33 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory, small_recipe_text: str) -> Path:
-    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
-    path.write_text(small_recipe_text, encoding="utf-8")
-    return path
+def recipes(tmp_path_factory: pytest.TempPathFactory, small_recipe_text: str) -> dict[str, Path]:
+    """The small recipe for captioned photos and for the shipped pictures alone."""
+    folder = tmp_path_factory.mktemp("recipes")
+    flickr8k = small_recipe_text.replace("kind: demo, purpose: any", "kind: flickr8k")
+    for name, text in (("captioned", flickr8k), ("open", small_recipe_text)):
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return {name: folder / f"{name}.yaml" for name in ("captioned", "open")}
 
 
 @pytest.fixture(scope="module")
-def settings(recipe: Path, tflite_python: Path) -> tuple[str | Path, ...]:
-    return "--recipe", recipe, "--tflite-python", tflite_python
+def captions(recipes: dict[str, Path], photos: Path, tflite_python: Path) -> tuple[str | Path, ...]:
+    """A build from photos with captions, but for where it goes."""
+    return recipes["captioned"], "--data", photos, "--tflite-python", tflite_python
 
 
 @pytest.fixture(scope="module")
-def captioned(tmp_path_factory: pytest.TempPathFactory, photos: Path, settings: tuple[str | Path, ...]) -> Build:
+def captioned(tmp_path_factory: pytest.TempPathFactory, captions: tuple[str | Path, ...]) -> Build:
     """Built from photos with captions."""
-    out = tmp_path_factory.mktemp("captioned") / "bundle"
-    return Build(convert("--out", out, "--photos", photos, *settings), out)
+    out = tmp_path_factory.mktemp("captioned") / "build"
+    return Build(convert(*captions, "--out", out), out)
 
 
 @pytest.fixture(scope="module")
-def open_pictures(tmp_path_factory: pytest.TempPathFactory, settings: tuple[str | Path, ...]) -> Build:
-    """Built from the shipped pictures alone, at a link to an empty folder."""
-    folder = tmp_path_factory.mktemp("open")
-    (folder / "empty").mkdir()
-    (folder / "link").symlink_to(folder / "empty")
-    return Build(convert("--out", folder / "link", *settings), folder / "link")
+def open_pictures(tmp_path_factory: pytest.TempPathFactory, recipes: dict[str, Path], tflite_python: Path) -> Build:
+    """Built from the shipped pictures alone."""
+    out = tmp_path_factory.mktemp("open") / "build"
+    return Build(convert(recipes["open"], "--tflite-python", tflite_python, "--out", out), out)
 
 
 def ask(python: Path, bundle: Path, state: Path, runtime: str, question: str) -> tuple[list[str], list[Any]]:
@@ -137,14 +145,12 @@ def ask(python: Path, bundle: Path, state: Path, runtime: str, question: str) ->
     return kept, hits
 
 
-def test_build_says_what_it_does_in_six_steps_and_what_it_made(captioned: Build) -> None:
-    done, bundle = captioned.done, captioned.bundle
-    assert "12 training photos, with captions\n" in done.stderr
-    steps = [line for line in done.stderr.splitlines() if line[:4] in {f"{step}/6 " for step in range(1, 7)}]
-    assert len(steps) == 12
-    assert [line.endswith(" ...") for line in steps] == [True, False] * 6
-    assert done.stdout.startswith(f"{captioned.out}: {len(bundle.manifest.files)} files, ")
-    assert done.stdout.endswith(" MB, for evaluation\n")
+def test_build_says_what_it_does_in_counted_steps_and_what_it_made(captioned: Build) -> None:
+    bundle, steps = captioned.bundle, captioned.steps
+    assert [line.partition("/")[0] for line in steps[::2]] == [str(1 + number) for number in range(len(steps) // 2)]
+    assert [line.endswith(" ...") for line in steps] == [True, False] * (len(steps) // 2)
+    assert captioned.done.stdout.startswith(f"{bundle.folder}: {len(bundle.manifest.files)} files, ")
+    assert captioned.done.stdout.endswith(" MB, for evaluation\n")
 
 
 def test_every_file_is_verified_on_every_runtime_that_it_is_for(captioned: Build) -> None:
@@ -164,13 +170,6 @@ def test_manifest_keeps_the_cosine_of_every_file_on_every_runtime_at_every_batch
     names = {f"{path} on {runtime.rstrip(',')} at batch {batch}: cosine" for path, runtime, _, batch, *_ in lines}
     assert build.keys() == names
     assert all(0.99 <= cosine <= 1 for cosine in build.values())
-
-
-def test_open_build_learns_from_every_shipped_picture_and_follows_a_link_to_its_target(open_pictures: Build) -> None:
-    count = len(list(DEMO_PICTURES.glob("*.jpg")))
-    assert f"{count} training photos, without captions\n" in open_pictures.done.stderr
-    assert open_pictures.bundle.manifest.model == "small"
-    assert [path.name for path in sorted(open_pictures.out.parent.iterdir())] == ["empty", "link"]
 
 
 def test_bundle_learnt_from_flickr8k_is_for_evaluation_and_the_open_one_for_anything(
@@ -195,15 +194,23 @@ def test_heads_differ_with_what_they_learnt_from_and_trunks_do_not(captioned: Bu
 
 
 def test_two_builds_from_the_same_photos_are_equal_byte_for_byte(
-    captioned: Build, photos: Path, settings: tuple[str | Path, ...], tmp_path: Path
+    captioned: Build, captions: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
-    again = Build(convert("--out", tmp_path / "again", "--photos", photos, *settings), tmp_path / "again")
+    again = Build(convert(*captions, "--out", tmp_path / "again"), tmp_path / "again")
     assert again.bundle.fingerprint == captioned.bundle.fingerprint
     first, second = (
-        {path.relative_to(build.out): path.read_bytes() for path in build.out.rglob("*") if path.is_file()}
+        {path.relative_to(build.out): path.read_bytes() for path in (build.out / "bundle").rglob("*") if path.is_file()}
         for build in (captioned, again)
     )
     assert first == second
+
+
+def test_second_run_in_the_same_folder_keeps_every_stage(captioned: Build, captions: tuple[str | Path, ...]) -> None:
+    before = captioned.bundle.fingerprint
+    again = Build(convert(*captions, "--out", captioned.out), captioned.out)
+    assert again.bundle.fingerprint == before
+    assert again.steps == []
+    assert len(again.done.stderr.splitlines()) == again.done.stderr.count(": done before, kept\n")
 
 
 @pytest.mark.parametrize("kind", ["captioned", "open_pictures"])
@@ -231,14 +238,12 @@ def test_what_was_remembered_with_one_bundle_is_not_searched_with_the_other(
             assert engine.retriever.ask(question).searched == 1
 
 
-@pytest.mark.parametrize(
-    "step", ["2/6 export the trunks ...", "3/6 compute features ...", "6/6 verify every file on every runtime ..."]
-)
-def test_interrupted_build_leaves_no_folder_and_exits_130(
-    step: str, photos: Path, settings: tuple[str | Path, ...], tmp_path: Path
+@pytest.mark.parametrize("step", [2, 4])
+def test_interrupted_build_goes_on_where_it_was_and_ends_as_the_uninterrupted_one(
+    step: int, captioned: Build, captions: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        command("--out", tmp_path / "bundle", "--photos", photos, *settings),
+        command(*captions, "--out", tmp_path / "build"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -247,50 +252,41 @@ def test_interrupted_build_leaves_no_folder_and_exits_130(
     )
     with process:
         assert process.stderr is not None
-        while line := process.stderr.readline():
-            if line.startswith(step):
-                break
-        assert list(tmp_path.iterdir()), "nothing was being built"
+        while not process.stderr.readline().startswith(f"{step}/"):
+            assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the children, too
         stdout, stderr = process.communicate(timeout=60)
     # CPython ends by the signal itself where it came within a nested `exec`; a shell says 130 of both.
     assert process.returncode in (130, -signal.SIGINT), stderr
-    assert stderr.splitlines()[-1] == "reminisce-convert: interrupted, nothing was written"
+    assert stderr.splitlines()[-1].startswith("reminisce-convert: interrupted; towers")
     assert "Traceback" not in stderr
     assert stdout == ""
-    assert list(tmp_path.iterdir()) == []
+    again = Build(convert(*captions, "--out", tmp_path / "build"), tmp_path / "build")
+    assert again.done.stderr.count(": done before, kept\n") == step - 1
+    assert again.bundle.fingerprint == captioned.bundle.fingerprint
 
 
-def test_existing_target_is_refused_with_exit_code_2_and_kept(tmp_path: Path, settings: tuple[str | Path, ...]) -> None:
-    (tmp_path / "mine").write_text("kept", encoding="utf-8")
-    done = convert("--out", tmp_path, *settings)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"reminisce-convert: {tmp_path} exists and is not an empty folder: remove it, or choose another\n"
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-def test_photos_in_another_layout_are_refused_with_exit_code_2_and_nothing_is_left(
-    tmp_path: Path, settings: tuple[str | Path, ...]
+def test_photos_in_another_layout_are_refused_with_exit_code_2(
+    tmp_path: Path, recipes: dict[str, Path], tflite_python: Path
 ) -> None:
-    done = convert("--out", tmp_path / "bundle", "--photos", DEMO_PICTURES, *settings)
+    arguments = (recipes["captioned"], "--data", DEMO_PICTURES, "--tflite-python", tflite_python)
+    done = convert(*arguments, "--out", tmp_path / "build")
     assert done.returncode == 2
-    assert done.stderr == (
+    assert done.stderr.splitlines()[-1] == (
         f"reminisce-convert: {DEMO_PICTURES}/Flickr8k.token.txt cannot be read (No such file or directory):"
-        " give the folder of Flickr8k in its official layout\n"
+        " give the folder of Flickr8k in its official layout"
     )
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_python_without_tflite_runtime_ends_the_build_with_exit_code_1_and_nothing_is_left(
-    tmp_path: Path, photos: Path, recipe: Path
+def test_python_without_tflite_runtime_ends_the_build_with_exit_code_1_and_the_right_one_goes_on(
+    tmp_path: Path, captioned: Build, captions: tuple[str | Path, ...]
 ) -> None:
-    out = tmp_path / "bundle"
-    done = convert("--out", out, "--photos", photos, "--recipe", recipe, "--tflite-python", sys.executable)
+    done = convert(*captions[:-1], sys.executable, "--out", tmp_path / "build")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "reminisce-convert: tflite-runtime cannot run the exported files (exit code 1):"
         " ModuleNotFoundError: No module named 'tflite_runtime'"
     )
-    assert list(tmp_path.iterdir()) == []
+    again = Build(convert(*captions, "--out", tmp_path / "build"), tmp_path / "build")
+    assert again.done.stderr.splitlines()[0].endswith(": done before, kept")
+    assert again.bundle.fingerprint == captioned.bundle.fingerprint

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +13,13 @@ import pytest
 pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 
 import torch
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from torch import Tensor, nn
 
 from converter.export import Format, export
 from converter.heads import ExitHead, statistics
 from converter.towers.efficientnet_lite import Convolution, Segment
+from edge.bundle import RUNTIMES
 from edge.items import Floats
 from edge.runtime import open_interpreter
 
@@ -36,6 +41,10 @@ class Masked(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return (x * mask.reshape(-1, 5, 1)).sum(1)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH, CLASSES = 24, 4  # of the MLP
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -168,3 +177,108 @@ def test_export_says_nothing_and_leaves_only_its_targets(tmp_path: Path, capfd: 
     export(Statistics(), {"x": torch.zeros(2, 4, 4, 2)}, {"float32": tmp_path / "one.tflite"})
     assert capfd.readouterr() == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["one.tflite"]
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Sequential:
+    """An MLP of the predictor's form that has learnt something: of an untrained one the best output is a coin's."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = nn.Sequential(*(nn.Linear(WIDTH, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, CLASSES)))
+    x = noise(2000, WIDTH, seed=1)
+    labels = (x @ noise(WIDTH, CLASSES, seed=2)).argmax(1)
+    optimizer = torch.optim.AdamW(made.parameters(), 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(made(x), labels).backward()
+        optimizer.step()
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def integers(trained: nn.Sequential, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The MLP in full-int8."""
+    path = tmp_path_factory.mktemp("integers") / "mlp.full-int8.tflite"
+    export(trained, {"x": torch.zeros(2, WIDTH)}, {"full-int8": path}, {"x": noise(1000, WIDTH, seed=3)})
+    return path
+
+
+@pytest.fixture(params=RUNTIMES)
+def on_each(request: pytest.FixtureRequest, runtimes: dict[str, Path], tmp_path: Path) -> Callable[..., Floats]:
+    """`on_each(path, x, batch)`: the file's output on one of the runtimes, in that runtime's own Python."""
+
+    def run_there(path: Path, x: Floats, batch: int) -> Floats:
+        np.savez(tmp_path / "in.npz", x=x)
+        call = {"path": str(path), "reads": {"x": "x"}, "writes": "y"}
+        (tmp_path / "job.json").write_text(json.dumps({"runtime": request.param, "batch": batch, "calls": [call]}))
+        files = [str(tmp_path / name) for name in ("job.json", "in.npz", "out.npz")]
+        command = [str(runtimes[request.param]), "-m", "converter.run_files", *files]
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+        with np.load(tmp_path / "out.npz") as made:
+            y: Floats = made["y"]
+        return y
+
+    return run_there
+
+
+def test_integer_mlp_decides_as_torch_does_on_both_runtimes(
+    integers: Path, trained: nn.Sequential, on_each: Callable[..., Floats]
+) -> None:
+    x = noise(4000, WIDTH, seed=4).numpy()
+    made, wanted = on_each(integers, x, batch=500), by_torch(trained, x)
+    assert made.shape == wanted.shape
+    assert made.dtype == np.float32
+    assert (made.argmax(1) == wanted.argmax(1)).mean() >= 0.99
+    assert np.abs(made - wanted).mean() < 0.02 * wanted.std()
+
+
+def test_integer_mlp_gives_in_a_batch_what_it_gives_alone(integers: Path, on_each: Callable[..., Floats]) -> None:
+    x = noise(16, WIDTH, seed=5).numpy()
+    np.testing.assert_array_equal(on_each(integers, x, batch=8), on_each(integers, x, batch=1))
+
+
+def test_all_that_an_integer_mlp_computes_is_int8_and_only_its_ends_are_float32(integers: Path) -> None:
+    # Without the delegate, which would hide what it took over.
+    native = Interpreter(
+        model_path=str(integers), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    native.allocate_tensors()
+    dtypes = {detail["index"]: detail["dtype"] for detail in native.get_tensor_details()}
+    steps = [(step["op_name"], {dtypes[index] for index in step["outputs"]}) for step in native._get_ops_details()]
+    assert steps[0] == ("QUANTIZE", {np.int8})
+    assert steps[-1] == ("DEQUANTIZE", {np.float32})
+    assert {kind for _, kinds in steps[1:-1] for kind in kinds} == {np.int8}
+    weights = [dtypes[step["inputs"][1]] for step in native._get_ops_details() if step["op_name"] == "FULLY_CONNECTED"]
+    assert weights == [np.int8] * 3
+    assert [detail["dtype"] for detail in (*native.get_input_details(), *native.get_output_details())] == [
+        np.float32
+    ] * 2
+
+
+def test_integer_ranges_are_those_of_all_samples_and_values_beyond_are_cut(
+    trained: nn.Sequential, tmp_path: Path
+) -> None:
+    samples = noise(200, WIDTH, seed=6)
+    samples[7] = 10 * samples[7]  # one far out among the many
+    export(trained, {"x": torch.zeros(2, WIDTH)}, {"full-int8": tmp_path / "wide.tflite"}, {"x": samples})
+    wide, wanted = run(tmp_path / "wide.tflite", x=samples[7:8].numpy()), by_torch(trained, samples[7:8].numpy())
+    assert cosines(wide, wanted).min() >= 0.99
+    assert np.abs(wide).max() == pytest.approx(np.abs(wanted).max(), rel=0.05)
+    beyond = run(tmp_path / "wide.tflite", x=10 * samples[7:8].numpy())
+    assert np.abs(beyond).max() < 2 * np.abs(wanted).max()
+
+
+def test_two_integer_exports_are_equal_bytes(integers: Path, trained: nn.Sequential, tmp_path: Path) -> None:
+    again = tmp_path / "again.tflite"
+    export(trained, {"x": torch.zeros(2, WIDTH)}, {"full-int8": again}, {"x": noise(1000, WIDTH, seed=3)})
+    assert again.read_bytes() == integers.read_bytes()
+
+
+@pytest.mark.parametrize("samples", [None, {}])
+def test_integers_without_samples_are_refused_before_anything_is_written(
+    trained: nn.Sequential, tmp_path: Path, samples: dict[str, Tensor] | None
+) -> None:
+    targets: dict[Format, Path] = {"float32": tmp_path / "a.tflite", "full-int8": tmp_path / "b.tflite"}
+    with pytest.raises(ValueError, match=r"^full-int8 needs samples: the ranges of its activations come from them$"):
+        export(trained, {"x": torch.zeros(2, WIDTH)}, targets, samples)
+    assert list(tmp_path.iterdir()) == []

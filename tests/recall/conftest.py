@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.bundle import Exit
-from edge.items import Arrival, Floats, Outcome
+from edge.items import Arrival, Outcome
 from edge.memory import Memory
+from edge.recall import Granularities
 from edge.remember import Elevator, Intake
 from edge.runtime import TowerRunner
+
+Query = Callable[[str], Granularities]
 
 
 @pytest.fixture
@@ -32,23 +36,20 @@ def remember(image: TowerRunner, memory: Memory, arrival: Callable[[Path], Arriv
 
 
 @pytest.fixture(scope="session")
-def query(text: TowerRunner) -> Callable[[str], Floats]:
-    """The embedding of a sentence."""
-    place = text.spec.exits[-1]
-
-    def embed(sentence: str) -> Floats:
-        embedding: Floats = text.embed(text.advance(text.start_texts([sentence]), place.segment), place)[0]
-        return embedding
-
-    return embed
+def query(text: TowerRunner, image: TowerRunner) -> Query:
+    """A sentence as the exits see it."""
+    return lambda sentence: Granularities(text, image.spec, sentence)
 
 
 @pytest.fixture(scope="session")
-def score(image: TowerRunner, query: Callable[[str], Floats]) -> Callable[[str, Path, Exit], float]:
-    """The cosine of a sentence and a picture file at an exit, with nothing between the tower and the caller."""
+def score(image: TowerRunner, text: TowerRunner) -> Callable[[str, Path, Exit], float]:
+    """The cosine of a sentence and a picture file at an exit, with nothing between the towers and the caller."""
+    own = text.spec.exits[-1]
 
     def cosine(sentence: str, file: Path, place: Exit) -> float:
         start = image.start_images([file.read_bytes()])
-        return float(image.embed(image.advance(start, place.segment), place)[0] @ query(sentence))
+        features = text.advance(text.start_texts([sentence]), own.segment)
+        asked = text.embed(features, replace(own, head=place.query or own.head))[0]
+        return float(image.embed(image.advance(start, place.segment), place)[0] @ asked)
 
     return cosine

@@ -9,10 +9,11 @@ import pytest
 
 from edge.bundle import Exit
 from edge.errors import StoreError
-from edge.items import Floats, Hit, Item
+from edge.items import Hit, Item
 from edge.memory import Memory
 from edge.recall.correcting import Corrector, Ranking
 from edge.recall.filtering import Candidate, Filter
+from edge.recall.granularity import Granularities
 from edge.runtime import TowerRunner
 
 NEVER = 1_000_000
@@ -22,7 +23,7 @@ TOLERANCE = 1e-3  # float16 on disk, and sums in another order
 
 @pytest.fixture
 def pool(
-    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Floats]
+    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Granularities]
 ) -> list[Candidate]:
     """Ten items at the first exit, in coarse order."""
     remember(pictures[:10])
@@ -42,7 +43,7 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
     image: TowerRunner,
     corrector: Corrector,
     pool: list[Candidate],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     score: Callable[[str, Path, Exit], float],
 ) -> None:
     last = image.spec.exits[-1]
@@ -58,7 +59,7 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
 
 
 def test_ranking_does_not_depend_on_the_batch(
-    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Floats]
+    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
     expected = Corrector(image, memory, batch=256).rank(query(QUESTION), pool).hits
     for batch in (1, 3, 10):
@@ -90,7 +91,7 @@ def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
     memory: Memory,
     corrector: Corrector,
     pool: list[Candidate],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     content_file: Callable[[Path, Item], Path],
     state: Path,
 ) -> None:
@@ -112,7 +113,7 @@ def test_item_whose_content_cannot_be_read_keeps_its_coarse_score_behind_the_fin
     memory: Memory,
     corrector: Corrector,
     pool: list[Candidate],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     content, bad = memory.content, pool[0]
@@ -133,7 +134,7 @@ def test_pool_without_any_content_is_answered_in_coarse_order(
     memory: Memory,
     corrector: Corrector,
     pool: list[Candidate],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     content_file: Callable[[Path, Item], Path],
     state: Path,
 ) -> None:
@@ -151,7 +152,7 @@ def test_items_that_left_at_the_last_exit_are_not_encoded_again(
     corrector: Corrector,
     pictures: list[Path],
     remember: Callable[..., None],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     content_file: Callable[[Path, Item], Path],
     state: Path,
 ) -> None:
@@ -172,7 +173,7 @@ def test_items_of_the_first_and_the_last_exit_are_ranked_together(
     corrector: Corrector,
     pictures: list[Path],
     remember: Callable[..., None],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     score: Callable[[str, Path, Exit], float],
 ) -> None:
     first, last = image.spec.exits[0], image.spec.exits[-1]
@@ -186,5 +187,5 @@ def test_items_of_the_first_and_the_last_exit_are_ranked_together(
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_empty_pool_has_no_hits(corrector: Corrector, query: Callable[[str], Floats]) -> None:
+def test_empty_pool_has_no_hits(corrector: Corrector, query: Callable[[str], Granularities]) -> None:
     assert corrector.rank(query(QUESTION), []) == Ranking([], refined=0, cut=False)

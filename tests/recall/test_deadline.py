@@ -11,7 +11,7 @@ import pytest
 from edge.bundle import Bundle, Model
 from edge.items import Floats
 from edge.memory import Memory
-from edge.recall import Candidate, Corrector, Filter
+from edge.recall import Candidate, Corrector, Filter, Granularities
 from edge.runtime import Invoke, TowerRunner
 
 QUESTION = "a person outdoors"
@@ -20,7 +20,7 @@ BATCH = 4
 
 @pytest.fixture
 def pool(
-    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Floats]
+    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Granularities]
 ) -> list[Candidate]:
     """Ten items at the first exit, in coarse order."""
     remember(pictures[:10])
@@ -51,7 +51,7 @@ def coarse(pool: list[Candidate]) -> list[tuple[int, int, float]]:
 
 
 def test_deadline_that_has_passed_finishes_nothing_and_keeps_the_coarse_order(
-    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Floats]
+    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
     ranking = Corrector(image, memory, BATCH).rank(query(QUESTION), pool, time.monotonic())
     assert (ranking.refined, ranking.cut) == (0, True)
@@ -66,7 +66,7 @@ def test_deadline_on_the_way_finishes_the_best_of_the_pool_and_never_half_a_batc
     image: TowerRunner,
     memory: Memory,
     pool: list[Candidate],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
 ) -> None:
     whole = Corrector(image, memory, BATCH).rank(query(QUESTION), pool)
     deadline = time.monotonic() + 2.0
@@ -81,7 +81,7 @@ def test_deadline_on_the_way_finishes_the_best_of_the_pool_and_never_half_a_batc
 
 
 def test_deadline_that_passes_during_the_last_batch_cuts_nothing(
-    slow_corrector: Callable[..., Corrector], pool: list[Candidate], query: Callable[[str], Floats]
+    slow_corrector: Callable[..., Corrector], pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
     deadline = time.monotonic() + 2.0
     ranking = slow_corrector(3, deadline).rank(query(QUESTION), pool, deadline)
@@ -90,11 +90,11 @@ def test_deadline_that_passes_during_the_last_batch_cuts_nothing(
 
 
 def test_deadline_far_away_changes_nothing(
-    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Floats]
+    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
     corrector = Corrector(image, memory, BATCH)
     assert corrector.rank(query(QUESTION), pool, time.monotonic() + 600) == corrector.rank(query(QUESTION), pool)
 
 
-def test_empty_pool_is_not_cut(image: TowerRunner, memory: Memory, query: Callable[[str], Floats]) -> None:
+def test_empty_pool_is_not_cut(image: TowerRunner, memory: Memory, query: Callable[[str], Granularities]) -> None:
     assert not Corrector(image, memory, BATCH).rank(query(QUESTION), [], time.monotonic() - 1).cut

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import Exit
-from edge.items import Embedded, Floats
+from edge.items import Embedded
 from edge.memory import Memory
 from edge.recall.filtering import Filter
+from edge.recall.granularity import Granularities
 from edge.runtime import TowerRunner
 
 NEVER = 1_000_000  # items from which annoy is asked
@@ -25,7 +26,7 @@ HINT = (
 QUESTIONS = ("a dog", "food", "a building at night", "")
 
 
-def sources(filtering: Filter, memory: Memory, query: Floats, count: int) -> list[str]:
+def sources(filtering: Filter, memory: Memory, query: Granularities, count: int) -> list[str]:
     return [memory.item(candidate.item).source for candidate in filtering.best(query, count)]
 
 
@@ -34,7 +35,7 @@ def test_coarse_order_is_that_of_brute_force_over_all_exits(
     image: TowerRunner,
     pictures: list[Path],
     remember: Callable[..., None],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     score: Callable[[str, Path, Exit], float],
 ) -> None:
     left_at = {
@@ -58,7 +59,7 @@ def test_coarse_order_is_that_of_brute_force_over_all_exits(
 
 
 def test_fewer_are_asked_for_than_there_are_and_the_best_come(
-    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Floats]
+    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Granularities]
 ) -> None:
     remember(pictures[:8])
     filtering = Filter(memory, NEVER)
@@ -70,7 +71,7 @@ def test_fewer_are_asked_for_than_there_are_and_the_best_come(
 
 
 def test_search_follows_what_was_remembered_since(
-    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Floats]
+    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Granularities]
 ) -> None:
     filtering = Filter(memory, NEVER)
     dog = next(path for path in pictures if path.name == "golden-retriever.jpg")
@@ -90,7 +91,7 @@ def test_item_at_two_exits_is_found_once_and_at_the_deeper_one(
     image: TowerRunner,
     pictures: list[Path],
     remember: Callable[..., None],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
 ) -> None:
     shallow, deep = image.spec.exits[:2]
     remember(pictures[:1], shallow)
@@ -110,7 +111,7 @@ def test_hint_at_annoy_comes_once_where_it_would_pay(
     memory: Memory,
     pictures: list[Path],
     remember: Callable[..., None],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -134,7 +135,7 @@ def test_annoy_finds_what_exact_search_finds_and_says_nothing(
     memory: Memory,
     pictures: list[Path],
     remember: Callable[..., None],
-    query: Callable[[str], Floats],
+    query: Callable[[str], Granularities],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pytest.importorskip("annoy", reason="needs reminisce-edge[annoy]")

@@ -25,7 +25,7 @@ class Held(Retriever):
     """The real one. Can be held before each answer, and made to fail there."""
 
     def __init__(self, text: TowerRunner, image: TowerRunner, memory: Memory) -> None:
-        super().__init__(text, Filter(memory, 1_000), Corrector(image, memory, batch=4), memory, pool=2)
+        super().__init__(text, image.spec, Filter(memory, 1_000), Corrector(image, memory, batch=4), memory, pool=2)
         self.began = 0
         self.go_on = threading.Event()
         self.go_on.set()

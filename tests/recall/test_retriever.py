@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from edge.items import Answer, Arrival, Floats, Item, Question
+from edge.items import Answer, Arrival, Item, Question
 from edge.memory import Memory
 from edge.recall import Retriever
 from edge.recall.correcting import Corrector
 from edge.recall.filtering import Filter
+from edge.recall.granularity import Granularities
 from edge.runtime import TowerRunner
 
 NEVER = 1_000_000
@@ -30,7 +31,8 @@ SHOWN = {
 @pytest.fixture
 def ask(image: TowerRunner, text: TowerRunner, memory: Memory) -> Ask:
     """Asks one retriever: `ask("a dog", limit=5, pool=50, sort="time")`."""
-    retriever = Retriever(text, Filter(memory, NEVER), Corrector(image, memory, batch=8), memory, pool=50)
+    filtering, corrector = Filter(memory, NEVER), Corrector(image, memory, batch=8)
+    retriever = Retriever(text, image.spec, filtering, corrector, memory, pool=50)
 
     def run(sentence: str, *, limit: int = 5, pool: int = 50, **more: Any) -> Answer:
         retriever._pool = pool
@@ -64,7 +66,7 @@ def test_answer_has_as_many_hits_as_asked_for_or_as_there_are(limit: int, ask: A
 
 
 def test_pool_of_0_answers_from_the_coarse_search(
-    ask: Ask, memory: Memory, image: TowerRunner, twelve: list[Path], query: Callable[[str], Floats]
+    ask: Ask, memory: Memory, image: TowerRunner, twelve: list[Path], query: Callable[[str], Granularities]
 ) -> None:
     answer = ask("a dog", limit=5, pool=0)
     coarse = Filter(memory, NEVER).best(query("a dog"), 5)

@@ -1,0 +1,112 @@
+"""Per exit a logistic map from [cosine, the item's bank statistics] to the probability of relevance.
+
+It makes scores of different exits comparable, damps items that everything finds a little, and costs one number an item.
+Shapes: Q queries, N items, R bank rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from converter.labels import GALLERY, Rows, Scored
+from edge.bundle import SCALE, Calibration
+from edge.items import Floats
+from edge.relevance import bank_numbers, offset
+
+_MEAN, _SPREAD, _TOP = 4, 5, 10
+_ROUNDS = 30
+_RIDGE = 1e-6
+BINS = 10
+
+
+def fit_calibration(cosines: Floats, numbers: Floats, owners: Rows, non_matches: int, seed: int) -> Calibration:
+    """The map of one exit, by weighted logistic regression.
+
+    cosines: (Q, N); numbers: (N, 11) of edge.relevance. Each query's own item against its hardest and against random
+    other items, weighted as in a gallery of 1,000: the hardest are where an answer is decided, the others give the rate.
+    """
+    random = np.random.default_rng(seed)
+    queries, items = cosines.shape
+    every = np.arange(queries)
+    masked = cosines.copy()
+    masked[every, owners] = -np.inf
+    hard = np.argpartition(-masked, non_matches, axis=1)[:, :non_matches]
+    chance = random.integers(0, items - 1, (queries, non_matches))
+    chance += chance >= owners[:, None]  # never the query's own
+    chance = np.where((chance[:, :, None] == hard[:, None, :]).any(2), -1, chance)
+    drawn = (chance >= 0).sum(1, keepdims=True)
+    scale = (GALLERY - 1) / (items - 1)
+    columns = np.concatenate([owners[:, None], hard, chance], axis=1)
+    rest = np.where(chance >= 0, scale * (items - 1 - non_matches) / np.maximum(drawn, 1), 0)
+    weights = np.concatenate([np.ones((queries, 1)), np.full(hard.shape, scale), rest], axis=1)
+    rows = np.repeat(every, columns.shape[1])
+    flat = columns.ravel()
+    inputs = np.column_stack([cosines[rows, flat], *(numbers[flat][:, column] for column in (_MEAN, _SPREAD, _TOP))])
+    right = np.zeros(columns.shape)
+    right[:, 0] = 1
+    found = _logistic(inputs, right.ravel(), weights.ravel())
+    cosine, mean, spread, top, bias = (float(value) for value in found)
+    return Calibration(cosine=cosine, mean=mean, spread=spread, top=top, bias=bias)
+
+
+def _logistic(inputs: Floats, right: Floats, weights: Floats) -> Floats:
+    """Weights and bias of a logistic regression, by Newton's method on standardised inputs."""
+    mean, spread = inputs.mean(0), inputs.std(0) + 1e-9
+    x = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))]).astype(np.float64)
+    beta = np.zeros(x.shape[1])
+    beta[-1] = np.log((weights @ right) / (weights @ (1 - right)))
+    for _ in range(_ROUNDS):
+        chance = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
+        slope = x.T @ (weights * (right - chance)) - _RIDGE * beta
+        curve = (x * (weights * chance * (1 - chance))[:, None]).T @ x + _RIDGE * np.eye(len(beta))
+        step = np.linalg.solve(curve, slope)
+        beta += step
+        if np.abs(step).max() < 1e-6:
+            break
+    plain = beta[:-1] / spread
+    made: Floats = np.append(plain, beta[-1] - plain @ mean)
+    return made
+
+
+def item_numbers(items: Floats, bank: Floats, scale: float = SCALE) -> Floats:
+    """(N, D) embeddings and (R, D) bank rows at one exit -> (N, 11), see edge.relevance."""
+    return bank_numbers(items @ bank.T, scale)
+
+
+def calibrated(cosines: Floats, numbers: Floats, calibration: Calibration) -> Floats:
+    """(Q, N) logits of relevance."""
+    made: Floats = np.float32(calibration.cosine) * cosines + offset(numbers, calibration)[None, :]
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How well probabilities keep what they say, on each query's best items.
+
+    bins: (mean predicted, share right, count), of equal mass; ece: their mean distance by count; skill: 1 - brier /
+    brier of saying the base rate always
+    """
+
+    bins: tuple[tuple[float, float, int], ...]
+    ece: float
+    brier: float
+    base_rate: float
+    skill: float
+
+
+def reliability(logits: Floats, owners: Rows, best: int) -> Reliability:
+    """Of (Q, N) calibrated logits, on the `best` items of each query."""
+    top = np.argpartition(-logits, min(best, logits.shape[1]) - 1, axis=1)[:, :best]
+    chance = 1 / (1 + np.exp(-np.take_along_axis(logits, top, 1).astype(np.float64).ravel()))
+    right = (top == owners[:, None]).ravel().astype(np.float64)
+    order = np.argsort(chance, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    bins = tuple((float(chance[part].mean()), float(right[part].mean()), len(part)) for part in parts)
+    base = right.mean()
+    brier, constant = ((chance - right) ** 2).mean(), base * (1 - base)
+    ece = sum(abs(said - came) * count for said, came, count in bins) / len(chance)
+    return Reliability(bins, float(ece), float(brier), float(base), float(1 - brier / constant))
+
+

@@ -1,0 +1,167 @@
+"""What a policy costs and finds: items leave at their exits, the filter takes a pool, the pool is finished and ranked.
+
+Every policy is held against the calibrated fixed exit of equal milliseconds, a random policy with its own histogram,
+and the split oracle. Shapes: E exits, Q queries, N items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from converter.labels import Rows
+from edge.items import Floats
+from edge.policy import Rule, choose, leaves
+
+CUTS = (1, 5, 10)
+POOL = 50
+RESAMPLES = 1000
+Hits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """Items as a device would hold them, at every exit.
+
+    logits: (E, Q, N) score of every query with every item; owners: (Q,) each query's item
+    costs:  (E,) share of the milliseconds of full depth; layers: of the tower
+    """
+
+    logits: Floats
+    owners: Rows
+    costs: Floats
+    layers: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A policy at one setting. exits: (N,) where each item left; hits: (Q, 3) own item among the first 1, 5, 10."""
+
+    policy: str
+    centre: float
+    cost: float
+    exits: Rows
+    hits: Hits
+
+    @property
+    def recall(self) -> tuple[float, float, float]:
+        """At 1, 5 and 10."""
+        one, five, ten = (float(value) for value in self.hits.mean(0))
+        return one, five, ten
+
+    def histogram(self, count: int) -> tuple[float, ...]:
+        """Share of the items that left at each of `count` exits."""
+        return tuple(float(share) for share in np.bincount(self.exits, minlength=count) / len(self.exits))
+
+
+def search(scene: Scene, exits: Rows, pool: int) -> Hits:
+    """(Q, 3) whether a query's own item is among the first 1, 5, 10: filter, pool, finish at the last exit, rank."""
+    coarse = np.empty_like(scene.logits[0])
+    for exit_ in np.unique(exits):
+        here = exits == exit_
+        coarse[:, here] = scene.logits[exit_][:, here]
+    fine, every = scene.logits[-1], np.arange(len(scene.owners))
+    size = min(pool, coarse.shape[1])
+    chosen = np.argpartition(-coarse, size - 1, axis=1)[:, :size]
+    kept = (chosen == scene.owners[:, None]).any(1)
+    own = fine[every, scene.owners]
+    before = (np.take_along_axis(fine, chosen, 1) >= own[:, None]).sum(1) - 1
+    return (before[:, None] < np.array(CUTS)) & kept[:, None]
+
+
+def outcome(scene: Scene, policy: str, centre: float, exits: Rows, pool: int = POOL) -> Outcome:
+    """Measure one assignment of items to exits."""
+    return Outcome(policy, centre, float(scene.costs[exits].mean()), exits, search(scene, exits, pool))
+
+
+def fixed(scene: Scene, pool: int = POOL) -> list[Outcome]:
+    """Everything leaves at one exit, for each of them."""
+    items = scene.logits.shape[2]
+    return [
+        outcome(scene, "fixed", scene.layers * float(cost), np.full(items, exit_), pool)
+        for exit_, cost in enumerate(scene.costs)
+    ]
+
+
+def predicted(survival: Floats) -> Callable[[Rule], Rows]:
+    """One early decision from (N, E) predicted survival."""
+    return lambda rule: choose(survival, rule)
+
+
+def gated(survival: Sequence[Floats]) -> Callable[[Rule], Rows]:
+    """A decision at every exit e, from (N, E - e) survival predicted there."""
+
+    def decide(rule: Rule) -> Rows:
+        going = np.ones(len(survival[0]), dtype=bool)
+        exits = np.full(len(going), len(survival) - 1)
+        for exit_, known in enumerate(survival):
+            out = going & leaves(known, rule, exit_)
+            exits[out] = exit_
+            going &= ~out
+        return exits
+
+    return decide
+
+
+def shuffled(exits: Rows, seed: int) -> Rows:
+    """The same histogram, dealt at random: what a policy must beat beside the fixed exit."""
+    return np.random.default_rng(seed).permutation(exits)
+
+
+def sweep(
+    scene: Scene,
+    policy: str,
+    mean_survival: Floats,
+    stray: float,
+    decide: Callable[[Rule], Rows],
+    centres: Sequence[float],
+    pool: int = POOL,
+) -> list[Outcome]:
+    """A policy along its knob: one outcome for each centre (in layers)."""
+    rules = [Rule(scene.costs, mean_survival, scene.layers, stray, centre) for centre in centres]
+    return [outcome(scene, policy, rule.centre, decide(rule), pool) for rule in rules]
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a policy finds more than the fixed exit of equal milliseconds: paired over items, bootstrap errors."""
+
+    at_1: float
+    error_1: float
+    at_10: float
+    error_10: float
+
+    @property
+    def wins(self) -> bool:
+        """By more than two standard errors at 10, and not worse by as much at 1."""
+        return self.at_10 > 2 * self.error_10 and self.at_1 > -2 * self.error_1
+
+
+def gain(outcomes: Sequence[Outcome], baseline: Sequence[Outcome], owners: Rows, seed: int) -> Gain:
+    """Mean over `outcomes` of the difference to `baseline` at equal cost, baseline interpolated between its exits."""
+    differences = np.mean([one.hits - at_cost(baseline, one.cost) for one in outcomes], axis=0)
+    items = np.unique(owners)
+    counts = np.bincount(owners)[items]
+    sums = [np.bincount(owners, weights=differences[:, column])[items] for column in (0, 2)]
+    random = np.random.default_rng(seed)
+    picks = random.integers(0, len(items), (RESAMPLES, len(items)))
+    errors = [float((one[picks].sum(1) / counts[picks].sum(1)).std()) for one in sums]
+    return Gain(
+        at_1=float(differences[:, 0].mean()),
+        error_1=errors[0],
+        at_10=float(differences[:, 2].mean()),
+        error_10=errors[1],
+    )
+
+
+def at_cost(baseline: Sequence[Outcome], cost: float) -> Floats:
+    """(Q, 3) hits of the fixed exit at `cost`; between two exits the mean of their hits, by distance."""
+    costs = [one.cost for one in baseline]
+    above = int(np.clip(np.searchsorted(costs, cost), 1, len(costs) - 1))
+    low, high = baseline[above - 1], baseline[above]
+    share = float(np.clip((cost - low.cost) / (high.cost - low.cost), 0, 1))
+    made: Floats = ((1 - share) * low.hits + share * high.hits).astype(np.float32)
+    return made

@@ -1,0 +1,84 @@
+"""The nets that say at which exits an item would survive the filter: one early (predictor), or one at each exit (gate).
+
+Small nets, much dropout: of the gain of going on, what is known early explains a few per cent, the rest is noise that a
+larger net would learn. Shapes: N items, F features, E exits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from converter.heads.steps import Progress, batches, drop
+from converter.recipe import PredictRecipe
+
+_HIDDEN_DROPOUT = 0.3
+_PEAK = 3.0  # the one-cycle's highest rate, as a multiple of the recipe's
+
+
+class SurvivalNet(nn.Module):
+    """Standardised features (N, F) -> survival logits (N, E), the mean of several small nets."""
+
+    def __init__(self, features: int, exits: int, recipe: PredictRecipe, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.first = nn.ModuleList(_linear(features, recipe.hidden, generator) for _ in range(recipe.nets))
+        self.last = nn.ModuleList(_linear(recipe.hidden, exits, generator) for _ in range(recipe.nets))
+
+    def taught(self, x: Tensor, net: int, dropout: float, generator: torch.Generator) -> Tensor:
+        """Logits of one net, with dropout."""
+        hidden = torch.relu(self.first[net](drop(x, dropout, generator)))
+        logits: Tensor = self.last[net](drop(hidden, _HIDDEN_DROPOUT, generator))
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [last(torch.relu(first(x))) for first, last in zip(self.first, self.last, strict=True)]
+        return torch.stack(outputs).mean(0)
+
+
+class Gate(nn.Module):
+    """A survival net that standardises its inputs itself: the file of one exit's gate."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Tensor, scale: Tensor, net: SurvivalNet) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.net((x - self.mean) / self.scale)
+        return y
+
+
+def fit_net(x: Tensor, survival: Tensor, recipe: PredictRecipe, seed: int, progress: Progress) -> Gate:
+    """Teach a net on features (N, F) and survival (N, E) in 0 to 1, by soft binary cross-entropy."""
+    mean, scale = x.mean(0), x.std(0) + 1e-6
+    net = SurvivalNet(x.shape[1], survival.shape[1], recipe, seed)
+    standardised = (x - mean) / scale
+    size = min(recipe.batch, len(x))
+    for number in range(recipe.nets):
+        generator = torch.Generator().manual_seed(seed + 1000 * (number + 1))
+        parameters = [*net.first[number].parameters(), *net.last[number].parameters()]
+        optimiser = torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=recipe.decay)
+        steps = recipe.epochs * (len(x) // size)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, _PEAK * recipe.rate, total_steps=steps)
+        for rows in batches(len(x), size, recipe.epochs, generator):
+            logits = net.taught(standardised[rows], number, recipe.dropout, generator)
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, survival[rows])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            cycle.step()
+        progress(1)
+    return Gate(mean, scale, net.requires_grad_(requires_grad=False))
+
+
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs)
+    bound = inputs**-0.5
+    linear.weight.data.uniform_(-bound, bound, generator=generator)
+    nn.init.zeros_(linear.bias)
+    return linear
