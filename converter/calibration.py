@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converter.labels import GALLERY, Rows, Scored
+from converter.labels import GALLERY, Rows
 from edge.bundle import SCALE, Calibration
 from edge.items import Floats
 from edge.relevance import bank_numbers, offset

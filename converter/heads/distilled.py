@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from converter.console import Console
 from converter.heads.forms import ExitHead, FullHead, QueryHead, unit
-from converter.recipe import DistilledHeads, ExitHeadRecipe, FullHeadRecipe, Training
+from converter.recipe import ExitHeadRecipe, FullHeadRecipe, Training
 
 Progress = Callable[[int], object]
 

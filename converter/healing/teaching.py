@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from converter.healing.activations import run_layers
-from converter.healing.lora import layers_of, put_on
 from converter.heads.forms import unit
 from converter.heads.paired import Pair
 from converter.heads.steps import Descent, batches, contrast
+from converter.healing.activations import run_layers
+from converter.healing.lora import layers_of, put_on
 from converter.recipe import HealRecipe
 from converter.towers.tower import ItemTower
 from edge.errors import ReminisceError

@@ -54,14 +54,16 @@ def learnt_of(context: Context, tower: ItemTower) -> Learnt:
             norm=Norm(gate.mean.numpy(), gate.scale.numpy()),
             samples=((samples - gate.mean) / gate.scale).numpy(),
         )
+    width = _features(context)
     with torch.no_grad():
-        dimension = int(heads[healed.exits[-1]].query(torch.zeros(1, _features(context))).shape[1])
+        dimension = int(heads[healed.exits[-1]].query(torch.zeros(1, width)).shape[1])
     return Learnt(
         exits=healed.exits,
         items={depth: heads[depth].item for depth in healed.exits},
         queries={depth: heads[depth].query for depth in healed.exits},
         costs=dict(zip(healed.exits, healed.costs, strict=True)),
         dimension=dimension,
+        width=width,
         bank=load_arrays(artefacts["label"] / "bank.npz")["bank"] if known else None,
         calibrations=dict(zip(healed.exits, calibrations.final, strict=True)) if known else {},
         predictor=predictor,

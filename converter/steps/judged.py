@@ -9,9 +9,8 @@ import torch
 
 from converter.calibration import calibrated, item_numbers
 from converter.labels import Rows, query_ranks_of, survival
-from converter.policies import Outcome, Scene, fixed, gated, outcome, predicted, shuffled, sweep
+from converter.policies import Scene, gated, predicted
 from converter.predictor import Gate
-from converter.recipe import PredictRecipe
 from edge.bundle import SCALE, Calibration
 from edge.items import Floats
 from edge.policy import Rule

@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 
 from converter import layout
-from converter.credits import attribution
+from converter.credits import attribution, licence
 from converter.pack import pack as write_bundle
 from converter.pack import records, staged
 from converter.stages import Context, load_record
-from converter.steps.catalogue import load_catalogue
+from converter.steps.catalogue import load_captions, load_catalogue
 from converter.steps.export import learnt_of, load_spec
+from converter.steps.study import taught_rows
 from converter.steps.trunk import healed_tower
 from converter.steps.verify import Verified
 from converter.towers.opening import open_query_tower
@@ -25,6 +26,8 @@ def pack(context: Context, folder: Path) -> None:
     query = open_query_tower(recipe.query, context.order.query_checkpoint)
     learnt = learnt_of(context, tower)
     verified = load_record(Verified, context.artefacts["verify"] / "verified.json")
+    origins, spec = (tower.origin, query.origin), load_spec(context.artefacts["export"])
+    catalogue, captions = load_catalogue(context.artefacts["towers"]), load_captions(context.artefacts["towers"])
     worst: dict[str, float] = {}
     for one in verified.parities:  # a head behind two variants of its segment was checked twice: the worse counts
         name = f"{one.path} on {one.runtime} at batch {one.batch}: cosine"
@@ -36,10 +39,11 @@ def pack(context: Context, folder: Path) -> None:
             schema=SCHEMA,
             model=recipe.model,
             purpose=recipe.data.purpose,
-            licence=layout.licence(tower.origin, query.origin),
-            attribution=attribution(recipe, tower.origin, query.origin, load_catalogue(context.artefacts["towers"])),
+            licence=licence(origins),
+            attribution=attribution(recipe, origins, len(taught_rows(catalogue, captions))),
             dimension=learnt.dimension,
-            towers=(load_spec(context.artefacts["export"]), layout.query_spec(recipe, query)),
+            towers=(spec, layout.query_spec(recipe, query, spec.exits[-1].query)),
+            bank=layout.bank_entry(learnt),
             files=records(staging),
             build=worst,
             calibrated=bool(learnt.calibrations),

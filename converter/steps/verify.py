@@ -19,7 +19,8 @@ from converter.steps.study import load_features
 from converter.steps.trunk import healed_tower
 from converter.towers.opening import open_query_tower
 from converter.towers.tower import ItemTower
-from converter.verify import DriftError, Parity, verify as run_everywhere
+from converter.verify import DriftError, Parity
+from converter.verify import verify as run_everywhere
 from edge.bundle import Tower
 from edge.items import Floats
 from edge.relevance import pooled
@@ -53,10 +54,15 @@ def _parities(context: Context, files: Path, spec: Tower, tower: ItemTower, lear
     words = TextInput(files, layout.words_of(query_spec)).inputs(sentences)
     items = _items(context, tower)
     with torch.no_grad():
-        calls = parity.query_calls(query, query_spec, learnt, words)
         features = query.segment(*(torch.from_numpy(words[name]) for name in ("x", *query_spec.segments[0].extra)))
-        calls += parity.item_calls(tower, spec, learnt, items, features.numpy(), context.recipe.verify.cosine)
-    inputs = {"pixels": items, "words": words["x"], "mask": words["mask"], **parity.inputs_of(learnt, features.numpy())}
+        inputs = {
+            "pixels": items,
+            "words": words["x"],
+            "mask": words["mask"],
+            **parity.inputs_of(learnt, features.numpy()),
+        }
+        calls = parity.query_calls(query, query_spec, words)
+        calls += parity.item_calls(tower, spec, learnt, inputs, context.recipe.verify.cosine)
     return run_everywhere(files, calls, inputs, context.order.runtimes, lambda one: context.console.say(f"  {one}"))
 
 
