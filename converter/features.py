@@ -1,52 +1,29 @@
-"""What the exported trunks make of the training data, by the device's own code: heads learn what they will be fed."""
+"""What the query tower's files make of sentences, by the device's own code: heads learn what they will be fed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from converter.heads import statistics
+from edge.bundle import TextPreprocess, Tower
 from edge.items import Floats
-from edge.runtime import Activation, TowerRunner
+from edge.runtime import Invoke, TextInput
 
-T = TypeVar("T")
 BATCH = 16
 Ticker = Callable[[int], object]
 
 
-def image_features(
-    tower: TowerRunner, exits: Sequence[int], pictures: Iterable[Floats], tick: Ticker
-) -> tuple[dict[int, Tensor], Tensor]:
-    """Statistics (V, 7 C) at each early exit, by depth, and pooled features (V, 1280) at the end, of V pictures."""
-    early: dict[int, list[Tensor]] = {depth: [] for depth in exits}
-    pooled: list[Tensor] = []
-    for batch in _batches(pictures):
-        activation = Activation(np.stack(batch), 0, {})
-        for number, segment in enumerate(tower.spec.segments):
-            activation = tower.advance(activation, number)
-            if segment.depth in early:
-                early[segment.depth].append(statistics(torch.from_numpy(activation.tensor)))
-        pooled.append(torch.from_numpy(activation.tensor).mean((1, 2)))
+def text_features(folder: Path, tower: Tower, invoke: Invoke, sentences: Sequence[str], tick: Ticker) -> Floats:
+    """(S, G) features of S sentences, before any head. `folder` holds the tower's files."""
+    if not isinstance(tower.preprocess, TextPreprocess):
+        raise TypeError(f"the {tower.modality} tower takes no sentences")
+    (whole,) = tower.segments
+    words, parts = TextInput(folder, tower.preprocess), [np.empty((0, *whole.output), dtype=np.float32)]
+    for start in range(0, len(sentences), BATCH):
+        batch = sentences[start : start + BATCH]
+        inputs = words.inputs(batch)
+        parts.append(invoke(whole.model, {name: inputs[name] for name in ("x", *whole.extra)}))
         tick(len(batch))
-    return {depth: torch.cat(parts) for depth, parts in early.items()}, torch.cat(pooled)
-
-
-def text_features(tower: TowerRunner, sentences: Sequence[str], tick: Ticker) -> Tensor:
-    """(S, 384) text tower outputs, before its head."""
-    parts = []
-    for batch in _batches(sentences):
-        activation = tower.advance(tower.start_texts(batch), 0)
-        parts.append(torch.from_numpy(activation.tensor))
-        tick(len(batch))
-    return torch.cat(parts)
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
+    return np.concatenate(parts)

@@ -60,6 +60,11 @@ def query_ranks(scored: Scored) -> Ranks:
     return np.stack([rank_of_own(scored.cosines(e), scored.owners) for e in range(len(scored.items))])
 
 
+def query_ranks_of(scores: Floats, owners: Rows) -> Ranks:
+    """(E, Q) the same from (E, Q, N) scores."""
+    return np.stack([rank_of_own(one, owners) for one in scores])
+
+
 def survival(ranks: Ranks, owners: Rows, items: int, survive: int) -> Floats:
     """(N, E) share of an item's queries that find it among the best `survive` of 1,000; ranks (E, Q) among `items`."""
     within = (ranks < survive * items / GALLERY).astype(np.float32)

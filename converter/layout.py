@@ -1,76 +1,120 @@
-"""Where each file of the demo bundle lies, in which formats, and the manifest entries that say so."""
+"""Where each file of a bundle lies, in which formats, and the manifest entries that say so."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from converter.export import Format
-from converter.recipe import Recipe
-from converter.towers import efficientnet_lite, minilm
-from edge.bundle import RUNTIMES, Exit, ImagePreprocess, Model, Segment, TextPreprocess, Tower, Variant
+from converter.learnt import Learnt
+from converter.recipe import Format, Recipe
+from converter.towers.tower import ItemTower, QueryTower
+from edge.bundle import (
+    RUNTIMES,
+    Bank,
+    Exit,
+    ImagePreprocess,
+    Model,
+    Predictor,
+    Segment,
+    TextPreprocess,
+    Tower,
+    Variant,
+)
 
-# Per-channel dynamic INT8 is silently wrong on tflite-runtime 2.14: cosine .16 on this text tower.
+# Per-channel dynamic INT8 is silently wrong on tflite-runtime 2.14: cosine .16 on a text tower.
 _RIGHT_ON = {"dynamic-int8": ("ai-edge-litert",)}
-IMAGE_SEGMENT: tuple[Format, ...] = ("float16",)  # INT8 does not hold on depthwise convolutions
-TEXT_SEGMENT: tuple[Format, ...] = ("dynamic-int8", "weight-int8")  # the fastest first
 HEAD: tuple[Format, ...] = ("weight-int8",)
+GATE: tuple[Format, ...] = ("float32",)
+PREDICTOR = ("full-int8",)
+BANK = PurePosixPath("bank.int8")
+NORM = PurePosixPath("image/predictor.norm")
 
 
-def model(stem: str, formats: tuple[Format, ...]) -> Model:
+def model(stem: str, formats: tuple[str, ...]) -> Model:
     """The manifest entry of one function in its formats, at `stem`.FORMAT.tflite."""
     return Model(
         variants=tuple(
-            Variant(path=PurePosixPath(f"{stem}.{kind}.tflite"), format=kind, runtimes=_RIGHT_ON.get(kind, RUNTIMES))
+            Variant(path=PurePosixPath(f"{stem}.{kind}.tflite"), format=kind, runtimes=_RIGHT_ON.get(kind, RUNTIMES))  # type: ignore[arg-type]
             for kind in formats
         )
     )
 
 
-def image_tower(recipe: Recipe, shapes: list[tuple[int, ...]]) -> Tower:
-    """The image tower; `shapes` are those of one item before the first segment and after each."""
-    depths = (*recipe.image.cuts, efficientnet_lite.BLOCKS)
+def item_spec(recipe: Recipe, tower: ItemTower, learnt: Learnt) -> Tower:
+    """The item tower: segments end at exits, at the recipe's cuts and at the end."""
+    depths = sorted({*learnt.exits, *recipe.item.cuts, len(tower.layers)})
+    queries = query_heads(learnt)
     segments = tuple(
         Segment(
             depth=depth,
-            input=shapes[number],
-            output=shapes[number + 1],
-            model=model(f"image/seg-{number:02}", IMAGE_SEGMENT),
+            input=_input(tower, before),
+            output=tower.shape(depth),
+            model=model(f"image/seg-{number:02}", recipe.item.formats),
         )
-        for number, depth in enumerate(depths)
+        for number, (before, depth) in enumerate(zip((0, *depths), depths, strict=False))
     )
     exits = tuple(
-        Exit(depth=depth, segment=depths.index(depth), head=model(f"image/head-{number:02}", HEAD))
-        for number, depth in enumerate((*recipe.image.exits, efficientnet_lite.BLOCKS))
+        Exit(
+            depth=depth,
+            segment=depths.index(depth),
+            head=model(f"image/head-{number:02}", HEAD),
+            query=queries[depth],
+            calibration=learnt.calibrations.get(depth),
+            gate=model(f"image/gate-{number:02}", GATE) if depth in learnt.gates else None,
+            cost=round(learnt.costs[depth], 5),
+        )
+        for number, depth in enumerate(learnt.exits)
     )
-    pixels = ImagePreprocess(
-        kind="image", size=efficientnet_lite.SIDE, fit="squash", filter="bicubic", mean=127.0, scale=128.0
+    return Tower(
+        modality="image",
+        layers=len(tower.layers),
+        preprocess=tower.preprocess,
+        segments=segments,
+        exits=exits,
+        predictor=Predictor(model=model("image/predictor", PREDICTOR), norm=NORM) if learnt.predictor else None,
+        policies=learnt.policies,
     )
-    return Tower(modality="image", layers=efficientnet_lite.BLOCKS, preprocess=pixels, segments=segments, exits=exits)
 
 
-def text_tower(recipe: Recipe) -> Tower:
-    """The text tower: one segment, one exit; sentences do not gain from more."""
+def query_heads(learnt: Learnt) -> dict[int, Model]:
+    """The question's head of each exit, by depth: exits that share a module share a file. The end's is the last."""
+    names: dict[int, str] = {}
+    for depth in learnt.exits:
+        names.setdefault(id(learnt.queries[depth]), f"text/head-{len(names):02}")
+    return {depth: model(names[id(learnt.queries[depth])], HEAD) for depth in learnt.exits}
+
+
+def query_spec(recipe: Recipe, tower: QueryTower, head: Model | None = None) -> Tower:
+    """The query tower: one segment, one exit with the head of the item tower's last; sentences do not gain from more."""
     whole = Segment(
-        depth=minilm.LAYERS,
-        input=(recipe.text.tokens, minilm.WIDTH),
-        output=(minilm.WIDTH,),
-        model=model("text/seg-00", TEXT_SEGMENT),
-        extra=("mask",),
+        depth=tower.layers,
+        input=(tower.tokens, tower.width),
+        output=(tower.features,),
+        model=model("text/seg-00", recipe.query.formats),
+        extra=("mask",) if tower.masked else (),
     )
     words = TextPreprocess(
         kind="text",
         tokenizer=PurePosixPath("text/tokenizer.json"),
-        tokens=recipe.text.tokens,
-        width=minilm.WIDTH,
-        table=PurePosixPath("text/tokens.int4"),
-        group=recipe.text.group,
+        tokens=tower.tokens,
+        width=tower.width,
+        table=PurePosixPath(f"text/tokens.{recipe.query.table}"),
+        table_format=recipe.query.table,
+        group=recipe.query.group,
         positions=PurePosixPath("text/positions.f32"),
     )
-    last = Exit(depth=minilm.LAYERS, segment=0, head=model("text/head-00", HEAD))
-    return Tower(modality="text", layers=minilm.LAYERS, preprocess=words, segments=(whole,), exits=(last,))
+    last = Exit(depth=tower.layers, segment=0, head=head or model("text/head-00", HEAD))
+    return Tower(modality="text", layers=tower.layers, preprocess=words, segments=(whole,), exits=(last,))
 
 
-def targets(folder: Path, entry: Model) -> dict[Format, Path]:
+def bank_entry(learnt: Learnt) -> Bank | None:
+    """The manifest's entry of the bank."""
+    if learnt.bank is None:
+        return None
+    rows, width = learnt.bank.shape
+    return Bank(path=BANK, rows=rows, width=width)
+
+
+def targets(folder: Path, entry: Model) -> dict[str, Path]:
     """Where to write a model, by format."""
     return {variant.format: folder / variant.path for variant in entry.variants}
 
@@ -87,3 +131,8 @@ def words_of(tower: Tower) -> TextPreprocess:
     if not isinstance(tower.preprocess, TextPreprocess):
         raise TypeError(f"the {tower.modality} tower takes no sentences")
     return tower.preprocess
+
+
+def _input(tower: ItemTower, depth: int) -> tuple[int, ...]:
+    size = tower.preprocess.size
+    return tower.shape(depth) if depth else (size, size, 3)

@@ -28,6 +28,7 @@ class Learnt:
     items:        activation (N, *shape) -> (N, D); queries: query tower's features (N, F) -> (N, D), one and the same
                   module for several exits where they share a space
     costs:        share of the milliseconds of full depth; 1 at the end
+    dimension:    D; width: F
     bank:         (R, F) stock queries as features of the query tower; None without enough pairs
     calibrations: by depth; empty where not calibrated
     gates:        by depth, bank numbers -> logits; empty without
@@ -38,6 +39,7 @@ class Learnt:
     queries: Mapping[int, nn.Module]
     costs: Mapping[int, float]
     dimension: int
+    width: int
     bank: Floats | None = None
     calibrations: Mapping[int, Calibration] = field(default_factory=dict)
     predictor: Predictor | None = None

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from converter.labels import Rows
+from edge.errors import ReminisceError
 from edge.items import Floats
 from edge.policy import Rule, choose, leaves
 
 CUTS = (1, 5, 10)
 POOL = 50
 RESAMPLES = 1000
+MOST_AT_ONE_EXIT, MOST_OF_ONE_LABEL = 0.95, 0.8
 Hits = npt.NDArray[np.bool_]
 
 
@@ -165,3 +167,20 @@ def at_cost(baseline: Sequence[Outcome], cost: float) -> Floats:
     share = float(np.clip((cost - low.cost) / (high.cost - low.cost), 0, 1))
     made: Floats = ((1 - share) * low.hits + share * high.hits).astype(np.float32)
     return made
+
+
+class CollapseError(ReminisceError, ValueError):
+    """A policy sends nearly everything to one exit, while its labels spread."""
+
+
+def check_not_collapsed(policy: str, outcomes: Sequence[Outcome], labels: Rows, depths: Sequence[int]) -> None:
+    """Judged at the setting of middling cost. Raises CollapseError."""
+    costs = np.array([one.cost for one in outcomes])
+    middle = outcomes[int(np.abs(costs - (costs.min() + costs.max()) / 2).argmin())]
+    shares = np.bincount(middle.exits, minlength=len(depths)) / len(middle.exits)
+    spread = np.bincount(labels, minlength=len(depths)) / len(labels)
+    if shares.max() > MOST_AT_ONE_EXIT and spread.max() < MOST_OF_ONE_LABEL:
+        raise CollapseError(
+            f"policy {policy} sends {shares.max():.0%} of the items to the exit at depth {depths[int(shares.argmax())]},"
+            f" while labels spread (at most {spread.max():.0%} at one exit): raise predict.stray or predict.epochs"
+        )

@@ -47,11 +47,15 @@ class Call(FileRun):
     format:    decides how close it must be
     runtimes:  where it is run
     reference: the value that it makes, by torch, (N, ...)
+    name:      what an error calls it; the path by default
+    least:     the smallest cosine allowed, where it is above the format's
     """
 
     format: str
     runtimes: tuple[str, ...]
     reference: Floats
+    name: str = ""
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ def verify(
                 parity = compare(call, output, runtime, batch)
                 report(parity)
                 parities.append(parity)
-                least = LEAST_COSINE[call.format]
+                least = max(LEAST_COSINE[call.format], call.least)
                 if not parity.cosine >= least:
                     raise DriftError(
                         f"{call.path} on {runtime}, batch {batch}: cosine with torch is {parity.cosine:.5f},"

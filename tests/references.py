@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,11 @@ SENTENCES = (
     "naïve café, 42 €",  # bytes that no merge covers
     "the very old coins that were found under the floor of a house by the sea in a small town " * 9,  # is cut
 )
+
+
+def published(kind: Any, folder: Path) -> Any:
+    """The model of class `kind` as transformers opens it."""
+    return kind.from_pretrained(folder).eval()
 
 
 def pictures(count: int, side: int, seed: int = 0) -> Tensor:
@@ -58,7 +64,7 @@ def device_tokens(tower: QueryTower, sentences: Sequence[str]) -> tuple[Any, Any
     """Numbers and mask (N, T) as edge.runtime.TextInput makes them."""
     tokenizer = Tokenizer.from_file(str(tower.tokenizer))
     tokenizer.enable_truncation(tower.tokens)
-    tokenizer.enable_padding(**{**tokenizer.padding, "length": tower.tokens})
+    tokenizer.enable_padding(**{**(tokenizer.padding or {}), "length": tower.tokens})
     encodings = tokenizer.encode_batch(list(sentences))
     return np.array([one.ids for one in encodings]), np.array([one.attention_mask for one in encodings], np.float32)
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 class Wheel:
     inches: float
     spokes: int = 36
+    bars: float | tuple[float, float] = 4.5
 
     def __post_init__(self) -> None:
         if self.spokes < 3:
@@ -106,6 +107,11 @@ def test_whole_number_becomes_a_float_where_a_number_is_wanted() -> None:
     assert isinstance(wheel.inches, float)
 
 
+def test_number_or_a_list_of_them_is_taken_as_it_is_given() -> None:
+    assert decode(Wheel, {"inches": 28, "bars": 4}).bars == 4.0
+    assert decode(Wheel, {"inches": 28, "bars": [4, 5.5]}).bars == (4.0, 5.5)
+
+
 def test_null_is_taken_where_it_is_allowed_and_refused_elsewhere() -> None:
     assert decode(Bicycle, bicycle(gears=None, signal=None)).gears is None
     assert problems_of(bicycle(name=None)) == ("name is None: must be a text",)
@@ -120,6 +126,9 @@ def test_null_is_taken_where_it_is_allowed_and_refused_elsewhere() -> None:
         ({"wheels": [28]}, "wheels[0] is 28: must be a mapping"),
         ({"wheels": [{"inches": "wide"}]}, "wheels[0].inches is 'wide': must be a number"),
         ({"wheels": [{"inches": 28, "spokes": 1.0}]}, "wheels[0].spokes is 1.0: must be a whole number"),
+        ({"wheels": [{"inches": 28, "bars": "hard"}]}, "wheels[0].bars is 'hard': must be a number or a list"),
+        ({"wheels": [{"inches": 28, "bars": None}]}, "wheels[0].bars is None: must be a number or a list"),
+        ({"wheels": [{"inches": 28, "bars": [4, True]}]}, "wheels[0].bars[1] is True: must be a number"),
         ({"frame": "bamboo"}, "frame is 'bamboo': must be one of steel, wood"),
         ({"frame": ["steel"]}, "frame is ['steel']: must be one of steel, wood"),
         ({"folds": "yes"}, "folds is 'yes': must be true or false"),

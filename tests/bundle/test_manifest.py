@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.bundle import RUNTIMES, Manifest
+from edge.bundle import RUNTIMES, ImagePreprocess, Manifest, TextPreprocess
 from edge.decode import DecodeError, decode
 from edge.errors import BundleError
 
@@ -207,11 +207,39 @@ def test_tower_that_a_bundle_does_not_have_is_a_bundle_error(manifest: Data) -> 
         (1, "group", 0, "group 0: must be 1 or more, width even and a multiple of group"),
         (1, "group", 7, "group 7: must be 1 or more, width even and a multiple of group"),
         (1, "tokens", 0, "tokens is 0, width"),
+        (1, "width", 0, "width 0: must be 1 or more"),
+        (0, "mean", [1.0, 2.0], "mean is [1.0, 2.0]: must be one number, or one for each of red, green, blue"),
+        (0, "scale", [1.0, 2.0, 3.0, 4.0], "scale is [1.0, 2.0, 3.0, 4.0]: must be one number, or one for each of red"),
+        (0, "scale", [1.0, 0.0, 1.0], "scale is (1.0, 0.0, 1.0): must be above 0"),
+        (0, "scale", [1.0, float("nan"), 1.0], "scale is (1.0, nan, 1.0): must be above 0"),
+        (0, "mean", "gray", "preprocess.mean is 'gray': must be a number or a list"),
+        (0, "fit", "stretch", "preprocess.fit is 'stretch': must be one of squash, crop"),
+        (0, "filter", "lanczos", "preprocess.filter is 'lanczos': must be one of bicubic, bilinear"),
+        (1, "table_format", "int8", "preprocess.table_format is 'int8': must be one of int4, float16"),
     ],
 )
-def test_numbers_that_preprocessing_cannot_work_with_are_refused(
-    manifest: Data, tower: int, key: str, value: float, problem: str
+def test_values_that_preprocessing_cannot_work_with_are_refused(
+    manifest: Data, tower: int, key: str, value: object, problem: str
 ) -> None:
     manifest["towers"][tower]["preprocess"][key] = value
     (found,) = problems_of(manifest)
     assert problem in found
+
+
+def test_each_channel_may_have_its_own_mean_and_scale(manifest: Data) -> None:
+    manifest["towers"][0]["preprocess"] |= {
+        "mean": [1, 2.5, 3],
+        "scale": [4, 5, 6],
+        "fit": "crop",
+        "filter": "bilinear",
+    }
+    preprocess = decode(Manifest, manifest).tower("image").preprocess
+    assert isinstance(preprocess, ImagePreprocess)
+    assert (preprocess.mean, preprocess.scale) == ((1.0, 2.5, 3.0), (4.0, 5.0, 6.0))
+
+
+def test_table_in_float16_needs_no_groups(manifest: Data) -> None:
+    manifest["towers"][1]["preprocess"] |= {"table_format": "float16", "group": 7}
+    preprocess = decode(Manifest, manifest).tower("text").preprocess
+    assert isinstance(preprocess, TextPreprocess)
+    assert preprocess.table_format == "float16"

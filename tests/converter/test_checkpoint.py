@@ -94,8 +94,8 @@ def test_unexpected_keys_are_named(folder: Path) -> None:
 def test_shape_that_differs_is_told_with_both(folder: Path) -> None:
     change_weights(folder, lambda weights: weights.update({"classifier.weight": torch.zeros(3, 16)}))
     assert refusal(folder) == (
-        f"{folder} does not fit ViTForImageClassification: 1 of another shape (classifier.weight is (3, 16), not (2, 16)):"
-        " check config.json"
+        f"{folder} does not fit ViTForImageClassification: 1 of another shape"
+        " (classifier.weight is (3, 16), not (2, 16)): check config.json"
     )
 
 

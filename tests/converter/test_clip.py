@@ -1,4 +1,4 @@
-"""CLIP as towers: every exit and every sentence against transformers, at true size for B/32, at true width for others."""
+"""CLIP as towers: every exit and sentence against transformers, at true size for B/32, at true width for others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from converter.towers.opening import open_item_tower, open_query_tower
 from converter.towers.random_checkpoint import write_random
 from converter.towers.tower import ItemTower, QueryTower
 from edge.errors import UsageError
-from references import SENTENCES, SHORT, activations, cosines, cut_off, device_tokens, embed, pictures
+from references import SENTENCES, SHORT, activations, cosines, cut_off, device_tokens, embed, pictures, published
 
 pytestmark = pytest.mark.convert
 TRUE_SIZE = pytest.param(("clip-vit-b32", None), id="clip-vit-b32", marks=pytest.mark.slow)
@@ -40,7 +40,7 @@ class Case:
 def case(folder: Path) -> Case:
     return Case(
         folder,
-        CLIPModel.from_pretrained(folder).eval(),
+        published(CLIPModel, folder),
         open_item_tower(ItemRecipe(kind="clip", exits=(1, 2)), folder),
         open_query_tower(QueryRecipe(kind="clip"), folder),
     )
@@ -73,9 +73,7 @@ def published_image(model: Any, x: Tensor, depth: int) -> Tensor:
 @torch.no_grad()
 def published_text(folder: Path, model: Any, sentences: tuple[str, ...], length: int = 77) -> tuple[Tensor, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokens = tokenizer(
-        list(sentences), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-    )
+    tokens = tokenizer(list(sentences), padding="max_length", truncation=True, max_length=length, return_tensors="pt")
     return torch.nn.functional.normalize(model.get_text_features(**tokens).pooler_output), tokens
 
 
@@ -88,11 +86,11 @@ def test_every_exit_equals_transformers_cut_off_at_that_depth(opened: Case) -> N
         assert activation.shape[1:] == opened.item.shape(depth)
         with torch.no_grad():
             ours = opened.item.published(activation)
-        published = published_image(opened.model, x, depth)
-        assert cosines(ours, published).min() >= 0.9999, f"depth {depth}"
+        wanted = published_image(opened.model, x, depth)
+        assert cosines(ours, wanted).min() >= 0.9999, f"depth {depth}"
         if before is not None:  # else an exit at the wrong depth would pass
-            assert cosines(before, published).max() < 0.999, f"depth {depth}"
-        before = published
+            assert cosines(before, wanted).max() < 0.999, f"depth {depth}"
+        before = wanted
     assert depth == opened.model.config.vision_config.num_hidden_layers
 
 
@@ -108,14 +106,14 @@ def test_layers_that_healing_trains_equal_the_form_that_is_exported(opened: Case
 
 
 def test_short_cut_and_padded_sentences_equal_transformers(opened: Case) -> None:
-    published, tokens = published_text(opened.folder, opened.model, SENTENCES)
+    wanted, tokens = published_text(opened.folder, opened.model, SENTENCES)
     numbers, mask = device_tokens(opened.query, SENTENCES)
     assert numbers.tolist() == tokens["input_ids"].tolist()
     assert mask.tolist() == tokens["attention_mask"].tolist()
     assert mask.sum(1).tolist()[-1] == 77  # the long one was cut, and keeps its end
     assert mask.sum(1).min() == 2
-    assert cosines(embed(opened.query, SENTENCES), published).min() >= 0.9999
-    assert cosines(published[:1], published[1:2]).max() < 0.999
+    assert cosines(embed(opened.query, SENTENCES), wanted).min() >= 0.9999
+    assert cosines(wanted[:1], wanted[1:2]).max() < 0.999
 
 
 def test_both_towers_lead_into_the_space_of_the_checkpoint(opened: Case) -> None:
@@ -134,12 +132,12 @@ def test_fewer_tokens_give_the_same_vectors_to_sentences_that_fit(small: Path) -
 
 def test_sentence_cut_shorter_than_the_checkpoint_allows_equals_transformers_cut_there(small: Path) -> None:
     tower = open_query_tower(QueryRecipe(kind="clip", tokens=8), small)
-    published, _ = published_text(small, CLIPModel.from_pretrained(small).eval(), SENTENCES, length=8)
-    assert cosines(embed(tower, SENTENCES), published).min() >= 0.9999
+    wanted, _ = published_text(small, published(CLIPModel, small), SENTENCES, length=8)
+    assert cosines(embed(tower, SENTENCES), wanted).min() >= 0.9999
 
 
 def test_config_that_names_its_end_token_gives_the_same_as_one_of_the_older_kind(small: Path) -> None:
-    model = CLIPModel.from_pretrained(small).eval()
+    model = published(CLIPModel, small)
     assert model.text_model.eos_token_id == 2  # as published: the largest number is the end
     model.text_model.eos_token_id = AutoTokenizer.from_pretrained(small).eos_token_id
     tower = open_query_tower(QueryRecipe(kind="clip"), small)

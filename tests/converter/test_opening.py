@@ -71,7 +71,7 @@ def test_folder_of_another_family_is_refused(folder: Path) -> None:
         open_item_tower(ItemRecipe(kind="siglip", exits=(1,)), folder)
 
 
-def test_random_is_a_checkpoint_of_which_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_random_is_a_checkpoint_of_which_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
     def two_layers(folder: Path, name: str) -> None:

@@ -118,9 +118,7 @@ def test_older_form_of_clips_file_is_read(tmp_path: Path) -> None:
         ("vit", {"size": {"height": 384, "width": 384}}, "makes pictures of 384 pixels, config.json says 224"),
     ],
 )
-def test_what_the_device_cannot_do_is_refused(
-    tmp_path: Path, family: str, config: dict[str, Any], said: str
-) -> None:
+def test_what_the_device_cannot_do_is_refused(tmp_path: Path, family: str, config: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         spec_of(tmp_path, family, **config)
     assert said in str(caught.value)

@@ -20,7 +20,7 @@ from converter.towers.opening import open_item_tower, open_query_tower
 from converter.towers.random_checkpoint import write_random
 from converter.towers.tower import ItemTower, QueryTower
 from edge.errors import UsageError
-from references import SENTENCES, activations, cosines, cut_off, device_tokens, embed, pictures
+from references import SENTENCES, activations, cosines, cut_off, device_tokens, embed, pictures, published
 
 pytestmark = pytest.mark.convert
 
@@ -39,7 +39,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Case:
     write_random(folder, "siglip-base-patch16-224", layers=2)
     return Case(
         folder,
-        SiglipModel.from_pretrained(folder).eval(),
+        published(SiglipModel, folder),
         open_item_tower(ItemRecipe(kind="siglip", exits=(1, 2)), folder),
         open_query_tower(QueryRecipe(kind="siglip"), folder),
     )
@@ -55,13 +55,13 @@ def test_every_exit_equals_transformers_cut_off_at_that_depth(opened: Case) -> N
     x = pictures(3, 224)
     assert opened.item.published is not None
     found = list(activations(opened.item, x))
-    published = [published_image(opened.model, x, depth) for depth in (1, 2)]
+    wanted = [published_image(opened.model, x, depth) for depth in (1, 2)]
     assert len(found) == len(opened.item.layers) == 2
-    for activation, wanted in zip(found, published, strict=True):
+    for activation, reference in zip(found, wanted, strict=True):
         assert activation.shape[1:] == opened.item.shape(1) == (196, 768)
         with torch.no_grad():
-            assert cosines(opened.item.published(activation), wanted).min() >= 0.9999
-    assert cosines(*published).max() < 0.999
+            assert cosines(opened.item.published(activation), reference).min() >= 0.9999
+    assert cosines(*wanted).max() < 0.999
 
 
 def test_layers_that_healing_trains_equal_the_form_that_is_exported(opened: Case) -> None:
@@ -83,9 +83,9 @@ def test_short_cut_and_padded_sentences_equal_transformers(opened: Case) -> None
     assert numbers.tolist() == tokens.tolist()
     assert mask[-1].all()  # was cut
     assert not mask[0, 16:].any()  # was padded
-    published = torch.nn.functional.normalize(opened.model.get_text_features(tokens).pooler_output)
+    wanted = torch.nn.functional.normalize(opened.model.get_text_features(tokens).pooler_output)
     assert not opened.query.masked
-    assert cosines(embed(opened.query, SENTENCES), published).min() >= 0.9999
+    assert cosines(embed(opened.query, SENTENCES), wanted).min() >= 0.9999
 
 
 def test_padding_is_read_like_words_so_another_length_is_refused(opened: Case) -> None:
@@ -117,4 +117,4 @@ def test_thinned_activation_keeps_the_picked_patches_alone(opened: Case) -> None
 def test_layers_work_on_a_thinned_activation(opened: Case) -> None:
     with torch.no_grad():
         thinned = opened.item.thin(opened.item.stem(pictures(2, 224)), 20, torch.rand(2, 195))
-        assert list(opened.item.layers)[0](thinned).shape == (2, 20, 768)
+        assert opened.item.layers[0](thinned).shape == (2, 20, 768)

@@ -14,16 +14,17 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
+from converter.heads.forms import statistics
 from converter.towers import efficientnet_lite, minilm
-from converter.towers.efficientnet_lite import BLOCKS, SIDE, ImageTower
-from edge.bundle import ImagePreprocess
+from converter.towers.efficientnet_lite import BLOCKS, ImageTower
+from edge.errors import UsageError
 from edge.runtime import image_inputs
+from references import activations
 
 pytestmark = pytest.mark.convert
 
-PIXELS = ImagePreprocess(kind="image", size=SIDE, fit="squash", filter="bicubic", mean=127.0, scale=128.0)
 TOKENS = 16
 SENTENCES = (
     "a dog",
@@ -34,15 +35,14 @@ SENTENCES = (
 
 
 @pytest.fixture(scope="module")
-def photos(pictures: list[Path]) -> Tensor:
+def photos(image: ImageTower, pictures: list[Path]) -> Tensor:
     """(4, 224, 224, 3) of shipped pictures, as the device reads them."""
-    return torch.from_numpy(image_inputs([path.read_bytes() for path in pictures[:4]], PIXELS)["x"])
+    return torch.from_numpy(image_inputs([path.read_bytes() for path in pictures[:4]], image.preprocess)["x"])
 
 
 @pytest.fixture(scope="module")
 def image() -> ImageTower:
-    """The image tower cut after every block."""
-    return efficientnet_lite.load(range(1, BLOCKS))
+    return efficientnet_lite.load()
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +65,9 @@ def published_activations(net: Any, x: Tensor) -> list[Tensor]:
     return after
 
 
-def run(tower: ImageTower, x: Tensor) -> list[Tensor]:
-    """What the cut tower gives at each segment's end, NHWC."""
-    ends = []
-    for segment in tower.segments:
-        x = segment(x)
-        ends.append(x)
-    return ends
-
-
 @torch.no_grad()
-def test_cut_image_tower_equals_the_published_network(image: ImageTower, photos: Tensor) -> None:
-    logits = image.classifier(run(image, photos)[-1].mean((1, 2)))
+def test_whole_image_tower_equals_the_published_network(image: ImageTower, photos: Tensor) -> None:
+    logits = image.classifier(image.pool(image.segment(0, BLOCKS)(photos)))
     published = image.reference(photos.permute(0, 3, 1, 2))
     assert logits.shape == published.shape == (4, 1000)
     assert cosines(logits, published).min() >= 0.9999
@@ -84,35 +75,56 @@ def test_cut_image_tower_equals_the_published_network(image: ImageTower, photos:
 
 
 @torch.no_grad()
-def test_activation_at_every_cut_equals_the_published_network_up_to_that_block(
-    image: ImageTower, photos: Tensor
-) -> None:
-    ours, published = run(image, photos), published_activations(image.reference, photos.permute(0, 3, 1, 2))
-    assert image.depths == tuple(range(1, BLOCKS + 1))
-    for depth, x, wanted in zip(image.depths, ours, published, strict=True):
+def test_every_exit_equals_the_published_network_up_to_that_block(image: ImageTower, photos: Tensor) -> None:
+    ours, published = activations(image, photos), published_activations(image.reference, photos.permute(0, 3, 1, 2))
+    for depth, (x, wanted) in enumerate(zip(ours, published, strict=True), 1):
         assert x.permute(0, 3, 1, 2).shape == wanted.shape
+        assert x.shape[1:] == image.shape(depth)
         assert cosines(x.permute(0, 3, 1, 2), wanted).min() >= 0.9999, f"depth {depth}"
 
 
 @torch.no_grad()
 def test_where_the_tower_is_cut_does_not_change_what_it_computes(image: ImageTower, photos: Tensor) -> None:
-    whole, cut = run(efficientnet_lite.load([]), photos), run(image, photos)
-    assert len(whole) == 1
-    torch.testing.assert_close(whole[-1], cut[-1], atol=0, rtol=0)
+    cut = image.segment(11, BLOCKS)(image.segment(3, 11)(image.segment(0, 3)(photos)))
+    torch.testing.assert_close(image.segment(0, BLOCKS)(photos), cut, atol=0, rtol=0)
 
 
-def test_segments_end_at_the_cuts_and_at_the_end() -> None:
-    tower = efficientnet_lite.load([3, 11])
-    assert tower.depths == (3, 11, 16)
-    assert len(tower.segments) == 3
+@torch.no_grad()
+def test_layers_that_healing_trains_are_those_of_the_segments(image: ImageTower, photos: Tensor) -> None:
+    x = image.stem(photos)
+    assert x.shape[1:] == image.shape(0) == (112, 112, 32)
+    for layer in image.layers:
+        x = layer(x)
+    torch.testing.assert_close(x, image.segment(0, BLOCKS)(photos), atol=0, rtol=0)
+
+
+@torch.no_grad()
+def test_features_are_statistics_at_an_early_exit_and_the_mean_at_the_end(image: ImageTower, photos: Tensor) -> None:
+    early = image.segment(0, 8)(photos)
+    torch.testing.assert_close(image.pool(early), statistics(early))
+    assert image.pool(image.segment(8, BLOCKS)(early)).shape == (4, 1280)
+
+
+def test_lora_goes_on_the_pointwise_convolutions_alone(image: ImageTower) -> None:
+    for number, layer in enumerate(image.layers):
+        parts = [layer.get_submodule(name) for name in image.adapted(number)]
+        assert {part.kernel_size for part in parts} == {(1, 1)}
+        pointwise = [one for one in layer.modules() if isinstance(one, nn.Conv2d) and one.kernel_size == (1, 1)]
+        assert {id(part) for part in parts} == {id(one) for one in pointwise}
+
+
+@torch.no_grad()
+def test_feature_map_has_no_tokens_to_thin(image: ImageTower, photos: Tensor) -> None:
+    x = image.stem(photos)
+    assert image.thin(x, 2, torch.rand(4, 5)) is x
 
 
 def test_published_classifier_names_what_is_on_the_shipped_pictures(image: ImageTower, pictures: list[Path]) -> None:
     named = {"golden-retriever.jpg": 207, "sunflower.jpg": 985}  # 985 is daisy: there is no class for sunflowers
     contents = [path.read_bytes() for path in pictures if path.name in named]
     with torch.no_grad():
-        x = torch.from_numpy(image_inputs(contents, PIXELS)["x"])
-        classes = image.classifier(run(image, x)[-1].mean((1, 2))).argmax(1)
+        x = torch.from_numpy(image_inputs(contents, image.preprocess)["x"])
+        classes = image.classifier(image.pool(image.segment(0, BLOCKS)(x))).argmax(1)
     assert classes.tolist() == list(named.values())
 
 
@@ -174,6 +186,13 @@ def test_what_stands_at_a_padded_place_does_not_matter(text: minilm.TextTower) -
 def test_company_in_the_batch_does_not_change_the_vector_of_a_sentence(text: minilm.TextTower) -> None:
     ids, mask = tokens(text, SENTENCES, TOKENS)
     torch.testing.assert_close(embed(text, ids, mask)[:1], embed(text, ids[:1], mask[:1]), atol=1e-6, rtol=0)
+
+
+def test_text_tower_takes_as_many_tokens_as_it_has_places_and_no_more() -> None:
+    assert minilm.load(0).tokens == len(minilm.load(0).positions) == 512
+    said = r"^query\.tokens is 513: all-MiniLM-L6-v2 has places for 512: must be 0, or 512 at most$"
+    with pytest.raises(UsageError, match=said):
+        minilm.load(513)
 
 
 def test_missing_weights_are_named_with_their_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from converter.recipe import ItemRecipe
 from converter.towers.opening import open_item_tower
 from converter.towers.tower import ItemTower
 from edge.runtime import image_inputs
-from references import activations, cosines, cut_off
+from references import activations, cosines, cut_off, published
 
 pytestmark = [pytest.mark.convert, pytest.mark.data]
 
@@ -48,7 +48,7 @@ def published_activation(model: Any, x: Tensor, depth: int) -> Tensor:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Any:
-    model = ViTForImageClassification.from_pretrained(folder).eval()
+    model = published(ViTForImageClassification, folder)
     model.vit.layernorm = nn.Identity()
     return model
 
@@ -56,11 +56,11 @@ def model(folder: Path) -> Any:
 def test_every_exit_equals_transformers_cut_off_at_that_depth(tower: ItemTower, model: Any, photos: Tensor) -> None:
     depth = 0
     for depth, activation in enumerate(activations(tower, photos), 1):
-        published = published_activation(model, photos, depth)
+        wanted = published_activation(model, photos, depth)
         assert activation.shape[1:] == tower.shape(depth) == (197, 192)
-        tokens = cosines(activation.flatten(0, 1), published.flatten(0, 1))
+        tokens = cosines(activation.flatten(0, 1), wanted.flatten(0, 1))
         assert tokens.min() >= 0.9999, f"depth {depth}"
-        assert cosines(tower.pool(activation), tower.pool(published)).min() >= 0.9999, f"depth {depth}"
+        assert cosines(tower.pool(activation), tower.pool(wanted)).min() >= 0.9999, f"depth {depth}"
     assert depth == len(tower.layers) == 12
 
 
@@ -76,7 +76,7 @@ def test_layers_that_healing_trains_equal_the_form_that_is_exported(tower: ItemT
 def test_last_layer_and_the_published_classifier_name_what_is_on_a_picture(
     tower: ItemTower, folder: Path, pictures: list[Path]
 ) -> None:
-    model = ViTForImageClassification.from_pretrained(folder).eval()
+    model = published(ViTForImageClassification, folder)
     named = {"golden-retriever.jpg": 207, "sunflower.jpg": 985}  # 985 is daisy: there is no class for sunflowers
     contents = [path.read_bytes() for path in pictures if path.name in named]
     with torch.no_grad():

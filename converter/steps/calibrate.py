@@ -1,0 +1,51 @@
+"""Stage `calibrate`: the logistic map of each exit, for every fold from the others, and from all for the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.calibration import Gallery, fit_calibration, item_numbers
+from converter.stages import Context, load_record, save_record
+from converter.steps.label import fold_files, load_fold
+from edge.bundle import Calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrations:
+    """By exit, shallow to deep. folds: each fold's, fitted on the other folds; final: on all."""
+
+    folds: tuple[tuple[Calibration, ...], ...]
+    final: tuple[Calibration, ...]
+
+
+def calibrate(context: Context, folder: Path) -> None:
+    """calibrations.json; empty without labels."""
+    galleries = [_galleries(path) for path in fold_files(context.artefacts["label"])]
+    folds = []
+    with context.console.bar(len(galleries) + 1, "calibrations") as tick:
+        for number in range(len(galleries)):
+            folds.append(_fit([one for place, one in enumerate(galleries) if place != number], context))
+            tick(1)
+        final = _fit(galleries, context) if galleries else ()
+        tick(1)
+    save_record(folder / "calibrations.json", Calibrations(folds=tuple(folds), final=final))
+
+
+def load_calibrations(folder: Path) -> Calibrations:
+    """Raises ArtefactError."""
+    return load_record(Calibrations, folder / "calibrations.json")
+
+
+def _galleries(path: Path) -> list[Gallery]:
+    scored, bank = load_fold(path)
+    return [
+        Gallery(scored.cosines(exit_), item_numbers(items, bank[exit_]), scored.owners)
+        for exit_, items in enumerate(scored.items)
+    ]
+
+
+def _fit(folds: Sequence[Sequence[Gallery]], context: Context) -> tuple[Calibration, ...]:
+    wanted, seed = context.recipe.calibrate.non_matches, context.seed
+    return tuple(fit_calibration([fold[exit_] for fold in folds], wanted, seed) for exit_ in range(len(folds[0])))

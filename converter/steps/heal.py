@@ -1,0 +1,227 @@
+"""Stage `heal`: a probe of the trunk as it is, then windows of LoRA from shallow to deep, heads refit after each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from converter.heads.fitting import ExitHeads, Study, fit_heads, fit_pairs, published_heads
+from converter.heads.saving import save_heads
+from converter.healing.activations import Activations, fastest_precision, stream_features
+from converter.healing.lora import merge
+from converter.healing.teaching import Lessons, teach_window
+from converter.healing.windows import pivot_windows
+from converter.labels import first_exits, rank_of_own
+from converter.probe import segment_costs
+from converter.recipe import DistilledHeads, HealRecipe, PairedHeads, PublishedHeads, Recipe
+from converter.stages import Context, load_record, save_arrays, save_record
+from converter.steps.catalogue import Captions, Catalogue, Rows, load_captions, load_catalogue, pixels
+from converter.steps.study import study_of, taught_rows
+from converter.towers.opening import open_item_tower, open_query_tower
+from converter.towers.tower import ItemTower
+from edge.errors import UsageError
+
+THREADS = 2  # sums in the same order on every machine of one kind; windows gain from the second, more is not tried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealedWindow:
+    """Layers first to last. losses: one a step."""
+
+    first: int
+    last: int
+    seconds: float
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healed:
+    """What healing was like. costs: (E,) share of full depth's milliseconds; ms: (E,) of one item, cumulated."""
+
+    exits: tuple[int, ...]
+    costs: tuple[float, ...]
+    ms: tuple[float, ...]
+    precision: str
+    windows: tuple[HealedWindow, ...]
+
+
+def heal(context: Context, folder: Path) -> None:
+    """features.npz and heads.safetensors of every exit, trunk.safetensors, healed.json; with healing before.* too."""
+    torch.set_num_threads(THREADS)
+    recipe = context.recipe
+    work = _Work(context, folder)
+    if recipe.heal is None:
+        features = work.stream()
+        heads = work.heads(features)
+        work.finish(features, heads, (), "float32")
+        return
+    if not isinstance(recipe.heads, PairedHeads):
+        raise UsageError(f"heal asks for heads of kind paired, and heads.kind is {recipe.heads.kind}")
+    work.heal(recipe.heal, recipe.heads)
+
+
+class _Work:
+    """One healing: the tower, its data, and where it goes."""
+
+    def __init__(self, context: Context, folder: Path) -> None:
+        self._context, self._folder, self._recipe = context, folder, context.recipe
+        self._console = context.console
+        towers = context.artefacts["towers"]
+        self._catalogue: Catalogue = load_catalogue(towers)
+        self._captions: Captions = load_captions(towers)
+        self._tower: ItemTower = open_item_tower(self._recipe.item, context.order.checkpoint)
+        self._exits = exits_of(self._recipe, self._tower)
+        for layer in self._tower.layers:
+            layer.requires_grad_(requires_grad=False)
+        self._costs, self._ms = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
+
+    def stream(self) -> dict[int, Tensor]:
+        """Features at every exit of the trunk as it is, in float32, views of the training items behind the plain ones."""
+        heads = self._recipe.heads
+        every = self._catalogue.rows("train", "held", "test")
+        crops = self._crops()
+        taught = taught_rows(self._catalogue, self._captions)
+        count = len(every) + crops * len(taught)
+
+        published = self._tower.published if isinstance(heads, PublishedHeads) else None
+        read = published if published is not None else self._tower.pool
+        with self._console.bar(count, "items through the trunk") as tick:
+            plain = stream_features(self._tower, self._pixels(every, 0), self._exits, read, tick)
+            if not crops:
+                return plain
+            views = self._pixels(taught, crops)
+            for _ in taught:
+                next(views)  # the plain ones again
+            cropped = stream_features(self._tower, views, self._exits, read, tick)
+        return {depth: torch.cat([plain[depth], cropped[depth]]) for depth in self._exits}
+
+    def heads(self, features: Mapping[int, Tensor]) -> dict[int, ExitHeads]:
+        """Heads of the exits in `features`, taught by all items that heads may learn from."""
+        recipe, seed = self._recipe.heads, self._context.seed
+        if isinstance(recipe, PublishedHeads):
+            query = open_query_tower(self._recipe.query, self._context.order.query_checkpoint)
+            return published_heads(self._tower, query, features)
+        study = self._study(features, taught_rows(self._catalogue, self._captions))
+        return fit_heads(self._tower, study, recipe, seed, self._console)
+
+    def heal(self, recipe: HealRecipe, heads: PairedHeads) -> None:
+        """Probe, windows, heads."""
+        precision = fastest_precision(recipe.precision)
+        climb = Activations(self._tower, precision)
+        every = self._catalogue.rows("train", "held", "test")
+        with self._console.bar(len(every), "items to activations") as tick:
+            climb.start(self._pixels(every, 0), len(every), tick)
+        start = climb.tensor
+        with self._console.bar(len(every), "items through the trunk as it is") as tick:
+            before = climb.climb(len(self._tower.layers), self._exits, tick)
+        save_arrays(self._folder / "before.npz", **{str(d): x.numpy() for d, x in before.items()})
+        save_heads(self._folder / "before.safetensors", self.heads(before))
+        pairs = fit_pairs(
+            self._tower, self._study(before, self._catalogue.rows("train")), heads, self._context.seed, self._console
+        )
+        windows = recipe.windows or self._pivots(before, pairs)
+        rows = torch.from_numpy(self._catalogue.rows("train"))
+        last = self._exits[-1]
+        with torch.no_grad():
+            example = pairs[last].item.embed(before[last][rows])
+        lessons = Lessons(self._captions.any[rows] if self._captions.any is not None else None, example)
+        climb.tensor, climb.depth = start, 0
+        features: dict[int, Tensor] = {}
+        refit: dict[int, ExitHeads] = {}
+        logs = []
+        for first, end in windows:
+            logs.append(self._window((first, end), climb, rows, lessons, pairs, recipe))
+            with self._console.bar(len(every), f"items through layers {first} to {end}") as tick:
+                found = climb.climb(end, self._exits, tick)
+            features |= found
+            if found:
+                refit |= self.heads(found)
+        self.finish(features, refit, tuple(logs), str(precision).removeprefix("torch."))
+
+    def _window(
+        self,
+        window: tuple[int, ...],
+        climb: Activations,
+        rows: Tensor,
+        lessons: Lessons,
+        pairs: Mapping[int, object],
+        recipe: HealRecipe,
+    ) -> HealedWindow:
+        first, last = window
+        weights, log = (self._folder / f"window-{first:02}-{last:02}.{kind}" for kind in ("safetensors", "json"))
+        layers = nn.ModuleList(self._tower.layers[first - 1 : last])
+        if log.is_file():  # written after the weights: it was finished by an attempt that was ended later
+            layers.load_state_dict(load_file(weights))
+            self._console.say(f"  layers {first} to {last}: healed before, kept")
+            return load_record(HealedWindow, log)
+        inside = {depth: pair for depth, pair in pairs.items() if first <= depth <= last}
+        steps = recipe.epochs * (len(rows) // min(recipe.batch, len(rows)))
+        began = time.monotonic()
+        with self._console.bar(steps, f"steps of healing layers {first} to {last}") as tick:
+            adapted, told = teach_window(
+                self._tower, (first, last), climb.tensor[rows], lessons, inside, recipe,
+                self._context.seed + first, tick,
+            )  # fmt: skip
+        merge(adapted, self._tower, first)
+        healed = HealedWindow(first=first, last=last, seconds=time.monotonic() - began, losses=told.losses)
+        save_file(nn.ModuleList(self._tower.layers[first - 1 : last]).state_dict(), weights)
+        save_record(log, healed)
+        return healed
+
+    def _pivots(self, features: Mapping[int, Tensor], pairs: Mapping[int, object]) -> tuple[tuple[int, int], ...]:
+        """Windows from the histogram of the exits at which held items are first found on the trunk as it is."""
+        held = torch.from_numpy(self._catalogue.rows("held"))
+        known = self._captions.known[held.numpy()]
+        owners = np.nonzero(known)[0]
+        ranks = []
+        with torch.no_grad():
+            for depth in self._exits:
+                asked = pairs[depth].query(self._captions.features[held][torch.from_numpy(known)])
+                ranks.append(rank_of_own((asked @ pairs[depth].item.embed(features[depth][held]).T).numpy(), owners))
+        firsts = first_exits(np.stack(ranks), owners, len(held), self._recipe.label.survive)
+        counts = np.zeros(len(self._tower.layers), dtype=np.int64)
+        np.add.at(counts, np.array(self._exits)[firsts] - 1, 1)
+        return pivot_windows(counts.tolist(), self._exits, len(self._tower.layers))
+
+    def finish(
+        self,
+        features: Mapping[int, Tensor],
+        heads: Mapping[int, ExitHeads],
+        windows: tuple[HealedWindow, ...],
+        precision: str,
+    ) -> None:
+        """Write what later stages read."""
+        every = len(self._catalogue.entries)
+        save_arrays(self._folder / "features.npz", **{str(depth): x.numpy() for depth, x in features.items()})
+        assert all(len(x) >= every for x in features.values())  # noqa: S101
+        if not isinstance(self._recipe.heads, PublishedHeads):
+            save_heads(self._folder / "heads.safetensors", heads)
+        if windows:
+            layers = nn.ModuleList(self._tower.layers)
+            save_file(layers.state_dict(), self._folder / "trunk.safetensors")
+        healed = Healed(exits=self._exits, costs=self._costs, ms=self._ms, precision=precision, windows=windows)
+        save_record(self._folder / "healed.json", healed)
+
+    def _crops(self) -> int:
+        heads = self._recipe.heads
+        if not isinstance(heads, DistilledHeads):
+            return 0
+        return heads.crops if self._captions.any is not None else heads.open_crops
+
+    def _pixels(self, rows: object, crops: int) -> object:
+        return pixels(self._catalogue, rows, self._tower.preprocess, crops, self._context.seed)
+
+    def _study(self, features: Mapping[int, Tensor], rows: Rows) -> Study:
+        return study_of(self._catalogue, self._captions, features, rows)
+
+
+def exits_of(recipe: Recipe, tower: ItemTower) -> tuple[int, ...]:
+    """Depths of the exits, the end last."""
+    return tuple(sorted({*recipe.item.exits, len(tower.layers)}))
