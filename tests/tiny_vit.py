@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
 from converter.heads.paired import Pair, fit_pair
+from converter.heads.pooling import Pool
 from converter.recipe import PairedHeads, Training
 from converter.towers import vit
 from converter.towers.checkpoint import Checkpoint, quiet
@@ -48,17 +49,6 @@ def write_vit(folder: Path, seed: int = 0) -> None:
 def open_vit(folder: Path) -> ItemTower:
     """The tower of the checkpoint, fresh: healing one does not touch the next."""
     return vit.item_tower(Checkpoint(folder, "vit"))
-
-
-class Pool(nn.Module):
-    """A tower's pooling as a module, for heads."""
-
-    def __init__(self, tower: ItemTower) -> None:
-        super().__init__()
-        self._pool = tower.pool
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._pool(x)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 import torch
 from torch import Tensor
 
-from converter.healing.activations import BATCH, Activations, fastest_precision, run_layers
+from converter.healing.activations import BATCH, Activations, fastest_precision, run_layers, stream_features
 from converter.healing.lora import merge
 from converter.healing.teaching import Lessons, teach_window
 from converter.recipe import HealRecipe
@@ -123,6 +123,15 @@ def test_maps_of_a_convolutional_tower_climb_too_though_their_shape_changes() ->
     found = cache.climb(5, {3, 5}, silent)
     assert cache.tensor.shape == (3, *lite.shape(5))
     torch.testing.assert_close(found[5], features(lite, items, 5), atol=1e-4, rtol=1e-4)
+
+
+def test_a_stream_gives_the_same_features_and_keeps_no_activation(tower: ItemTower, data: Toy) -> None:
+    ticks: list[int] = []
+    streamed = stream_features(tower, rows(data), (1, 3), tower.pool, ticks.append)
+    climbed = started(tower, data).climb(3, {1, 3}, silent)
+    assert list(streamed) == [1, 3]
+    assert all(torch.equal(streamed[depth], climbed[depth]) for depth in (1, 3))
+    assert ticks == [BATCH, 5]
 
 
 def test_every_item_is_told_to_the_bar_once_a_climb(tower: ItemTower, data: Toy) -> None:
