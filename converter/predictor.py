@@ -6,6 +6,8 @@ larger net would learn. Shapes: N items, F features, E exits.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -33,12 +35,14 @@ class SurvivalNet(nn.Module):
 
     def joined(self) -> nn.Sequential:
         """The same as one net with all hidden units side by side: two linear maps, which is what its file holds."""
-        wide = nn.Linear(self.first[0].in_features, sum(one.out_features for one in self.first))
-        narrow = nn.Linear(wide.out_features, self.last[0].out_features)
-        wide.weight.data = torch.cat([one.weight.data for one in self.first])
-        wide.bias.data = torch.cat([one.bias.data for one in self.first])
-        narrow.weight.data = torch.cat([one.weight.data for one in self.last], 1) / len(self.last)
-        narrow.bias.data = torch.stack([one.bias.data for one in self.last]).mean(0)
+        first: list[Any] = list(self.first)
+        last: list[Any] = list(self.last)
+        wide = nn.Linear(first[0].in_features, sum(one.out_features for one in first))
+        narrow = nn.Linear(wide.out_features, last[0].out_features)
+        wide.weight.data = torch.cat([one.weight.data for one in first])
+        wide.bias.data = torch.cat([one.bias.data for one in first])
+        narrow.weight.data = torch.cat([one.weight.data for one in last], 1) / len(last)
+        narrow.bias.data = torch.stack([one.bias.data for one in last]).mean(0)
         return nn.Sequential(wide, nn.ReLU(), narrow)
 
     def forward(self, x: Tensor) -> Tensor:

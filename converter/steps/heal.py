@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from converter.heads.fitting import ExitHeads, Study, fit_heads, fit_pairs, published_heads
+from converter.heads.paired import Pair
 from converter.heads.saving import save_heads
 from converter.healing.activations import Activations, fastest_precision, stream_features
 from converter.healing.lora import merge
@@ -27,6 +28,7 @@ from converter.steps.study import study_of, taught_rows
 from converter.towers.opening import open_item_tower, open_query_tower
 from converter.towers.tower import ItemTower
 from edge.errors import UsageError
+from edge.items import Floats
 
 THREADS = 2  # sums in the same order on every machine of one kind; windows gain from the second, more is not tried
 
@@ -83,7 +85,7 @@ class _Work:
         self._costs, self._ms = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
 
     def stream(self) -> dict[int, Tensor]:
-        """Features at every exit of the trunk as it is, in float32, views of the training items behind the plain ones."""
+        """Features at every exit of the trunk as it is, in float32; views of the taught items behind the plain ones."""
         heads = self._recipe.heads
         every = self._catalogue.rows("train", "held", "test")
         crops = self._crops()
@@ -151,7 +153,7 @@ class _Work:
         climb: Activations,
         rows: Tensor,
         lessons: Lessons,
-        pairs: Mapping[int, object],
+        pairs: Mapping[int, Pair],
         recipe: HealRecipe,
     ) -> HealedWindow:
         first, last = window
@@ -175,7 +177,7 @@ class _Work:
         save_record(log, healed)
         return healed
 
-    def _pivots(self, features: Mapping[int, Tensor], pairs: Mapping[int, object]) -> tuple[tuple[int, int], ...]:
+    def _pivots(self, features: Mapping[int, Tensor], pairs: Mapping[int, Pair]) -> tuple[tuple[int, int], ...]:
         """Windows from the histogram of the exits at which held items are first found on the trunk as it is."""
         held = torch.from_numpy(self._catalogue.rows("held"))
         known = self._captions.known[held.numpy()]
@@ -215,7 +217,7 @@ class _Work:
             return 0
         return heads.crops if self._captions.any is not None else heads.open_crops
 
-    def _pixels(self, rows: object, crops: int) -> object:
+    def _pixels(self, rows: Rows, crops: int) -> Iterator[Floats]:
         return pixels(self._catalogue, rows, self._tower.preprocess, crops, self._context.seed)
 
     def _study(self, features: Mapping[int, Tensor], rows: Rows) -> Study:
