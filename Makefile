@@ -33,7 +33,7 @@ pip = $(1)/bin/python -m pip install -qq --progress-bar off
 find = for name in $(1); do "$$name" -c "import sys; major, minor = sys.version_info[:2]; \
     sys.exit(not $(2) <= 100 * major + minor <= $(3))" 2>/dev/null && { command -v "$$name"; break; }; done; true
 
-.PHONY: help demo test lint figures round-trip bundle photos convert-env tflite-env clean
+.PHONY: help demo test lint figures vit-figures round-trip bundle photos convert-env tflite-env clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [DATA=../shared/data]"
@@ -60,6 +60,13 @@ lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and function
 
 figures: photos $(DEVICE)/.ready  ## recall and milliseconds of every exit on the Flickr8k dev photos; needs DATA
 	@$(DEVICE)/bin/python -m edge.bench.exits --photos "$(DATA)/flickr8k"
+
+vit-figures: photos convert-env  ## heal ViT-Tiny on Flickr8k with three seeds, and report them (an hour); needs DATA
+	@for seed in 0 1 2; do
+	    $(CONVERT)/bin/reminisce-convert run vit-tiny-flickr8k --checkpoint "$(DATA)/vit-tiny-patch16-224" \
+	        --data "$(DATA)/flickr8k" --out build/vit-seed-$$seed --seed $$seed
+	done
+	$(CONVERT)/bin/reminisce-convert report build/vit-seed-0 build/vit-seed-1 build/vit-seed-2
 
 round-trip: $(DEVICE)/.ready  ## milliseconds of a question through broker and daemon, and the part of MQTT
 	@$(DEVICE)/bin/python -m edge.bench.round_trip

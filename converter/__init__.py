@@ -1,1 +1,1 @@
-"""Reminisce Edge, the host: turns pretrained towers into a bundle. Start reading at `converter.convert`."""
+"""Reminisce Edge, the host: turns pretrained towers into a bundle. Start reading at `converter.pipeline`."""

@@ -63,27 +63,6 @@ class Activations:
         return {depth: torch.cat(parts) for depth, parts in pooled.items()}
 
 
-@torch.no_grad()
-def stream_features(
-    tower: ItemTower,
-    items: Iterable[Floats],
-    exits: Collection[int],
-    read: Callable[[Tensor], Tensor],
-    tick: Ticker,
-) -> dict[int, Tensor]:
-    """What `read` makes of the activations at `exits`, by depth, in float32; no activation is kept."""
-    rest = iter(items)
-    found: dict[int, list[Tensor]] = {depth: [] for depth in exits}
-    while batch := list(islice(rest, BATCH)):
-        x = tower.stem(torch.from_numpy(np.stack(batch)))
-        for depth, layer in enumerate(tower.layers[: max(exits)], 1):
-            x = layer(x)
-            if depth in found:
-                found[depth].append(read(x))
-        tick(len(batch))
-    return {depth: torch.cat(parts) for depth, parts in found.items()}
-
-
 def run_layers(layers: Sequence[nn.Module], x: Tensor, exits: Collection[int], first: int) -> dict[int, Tensor]:
     """Activations at `exits` on the way through `layers`, whose first one is number `first` (from 1)."""
     found = {}

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from converter.heads.fitting import ExitHeads, Study, fit_heads, fit_pairs, published_heads
 from converter.heads.paired import Pair
 from converter.heads.saving import save_heads
-from converter.healing.activations import Activations, fastest_precision, stream_features
+from converter.healing.activations import Activations, fastest_precision
 from converter.healing.lora import merge
 from converter.healing.teaching import Lessons, teach_window
-from converter.probe import segment_costs
+from converter.probe import segment_costs, stream_features
 from converter.recipe import DistilledHeads, HealRecipe, PairedHeads, PublishedHeads
 from converter.stages import Context, load_record, save_arrays, save_record
 from converter.steps.catalogue import Captions, Catalogue, Rows, load_captions, load_catalogue, pixels

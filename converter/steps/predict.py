@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from converter.healing.activations import stream_features
 from converter.labels import Rows, query_ranks, survival
 from converter.neighbours import neighbour_numbers
 from converter.predictor import Gate, SurvivalNet, fit_net
+from converter.probe import stream_features
 from converter.recipe import PredictRecipe
 from converter.stages import Context, load_record, save_arrays
 from converter.steps.catalogue import load_catalogue, pixels
