@@ -1,4 +1,4 @@
-"""The trunk as it is, as exported segments: what an exit costs where it will run, and features, sooner than in torch."""
+"""The trunk as it is, in exported segments: what an exit costs where it will run, and features, sooner than torch."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 import torch
 from torch import Tensor
 
-from converter.healing.activations import BATCH, Activations, fastest_precision, run_layers, stream_features
+from converter.healing.activations import BATCH, Activations, fastest_precision, run_layers
 from converter.healing.lora import merge
 from converter.healing.teaching import Lessons, teach_window
+from converter.probe import stream_features
 from converter.recipe import HealRecipe
 from converter.towers import efficientnet_lite
 from converter.towers.tower import ItemTower
@@ -125,13 +126,14 @@ def test_maps_of_a_convolutional_tower_climb_too_though_their_shape_changes() ->
     torch.testing.assert_close(found[5], features(lite, items, 5), atol=1e-4, rtol=1e-4)
 
 
-def test_a_stream_gives_the_same_features_and_keeps_no_activation(tower: ItemTower, data: Toy) -> None:
+def test_a_stream_through_exported_segments_gives_the_same_features(tower: ItemTower, data: Toy) -> None:
     ticks: list[int] = []
     streamed = stream_features(tower, rows(data), (1, 3), tower.pool, ticks.append)
     climbed = started(tower, data).climb(3, {1, 3}, silent)
     assert list(streamed) == [1, 3]
-    assert all(torch.equal(streamed[depth], climbed[depth]) for depth in (1, 3))
-    assert ticks == [BATCH, 5]
+    for depth in (1, 3):  # by exported segments, which add up in another order
+        torch.testing.assert_close(streamed[depth], climbed[depth], atol=1e-4, rtol=1e-4)
+    assert sum(ticks) == COUNT
 
 
 def test_every_item_is_told_to_the_bar_once_a_climb(tower: ItemTower, data: Toy) -> None:
