@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from converter.export import Format
 from converter.learnt import Learnt
-from converter.recipe import Format, Recipe
+from converter.recipe import Recipe
 from converter.towers.tower import ItemTower, QueryTower
 from edge.bundle import (
     RUNTIMES,
@@ -24,16 +25,16 @@ from edge.bundle import (
 _RIGHT_ON = {"dynamic-int8": ("ai-edge-litert",)}
 HEAD: tuple[Format, ...] = ("weight-int8",)
 GATE: tuple[Format, ...] = ("float32",)
-PREDICTOR = ("full-int8",)
+PREDICTOR: tuple[Format, ...] = ("full-int8",)
 BANK = PurePosixPath("bank.int8")
 NORM = PurePosixPath("image/predictor.norm")
 
 
-def model(stem: str, formats: tuple[str, ...]) -> Model:
+def model(stem: str, formats: tuple[Format, ...]) -> Model:
     """The manifest entry of one function in its formats, at `stem`.FORMAT.tflite."""
     return Model(
         variants=tuple(
-            Variant(path=PurePosixPath(f"{stem}.{kind}.tflite"), format=kind, runtimes=_RIGHT_ON.get(kind, RUNTIMES))  # type: ignore[arg-type]
+            Variant(path=PurePosixPath(f"{stem}.{kind}.tflite"), format=kind, runtimes=_RIGHT_ON.get(kind, RUNTIMES))
             for kind in formats
         )
     )
@@ -84,7 +85,10 @@ def query_heads(learnt: Learnt) -> dict[int, Model]:
 
 
 def query_spec(recipe: Recipe, tower: QueryTower, head: Model | None = None) -> Tower:
-    """The query tower: one segment, one exit with the head of the item tower's last; sentences do not gain from more."""
+    """The query tower: one segment, one exit; sentences do not gain from more.
+
+    head: the question's head of the item tower's last exit
+    """
     whole = Segment(
         depth=tower.layers,
         input=(tower.tokens, tower.width),
@@ -114,7 +118,7 @@ def bank_entry(learnt: Learnt) -> Bank | None:
     return Bank(path=BANK, rows=rows, width=width)
 
 
-def targets(folder: Path, entry: Model) -> dict[str, Path]:
+def targets(folder: Path, entry: Model) -> dict[Format, Path]:
     """Where to write a model, by format."""
     return {variant.format: folder / variant.path for variant in entry.variants}
 
