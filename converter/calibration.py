@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from converter.labels import GALLERY, Rows
 from edge.bundle import SCALE, Calibration
@@ -20,11 +21,12 @@ _MEAN, _SPREAD, _TOP = 4, 5, 10
 _ROUNDS = 30
 _RIDGE = 1e-6
 BINS = 10
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """What a map is fitted on: (Q, N) cosines at one exit, (N, 11) numbers of edge.relevance, (Q,) each query's item."""
+    """What a map is fitted on: at one exit (Q, N) cosines, (N, 11) bank numbers, (Q,) each query's item."""
 
     cosines: Floats
     numbers: Floats
@@ -44,7 +46,7 @@ def fit_calibration(galleries: Sequence[Gallery], non_matches: int, seed: int) -
     return Calibration(cosine=cosine, mean=mean, spread=spread, top=top, bias=bias)
 
 
-def _pairs(gallery: Gallery, non_matches: int, random: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+def _pairs(gallery: Gallery, non_matches: int, random: np.random.Generator) -> tuple[Doubles, Doubles, Doubles]:
     """Inputs (P, 4), right or wrong (P,) and weights (P,) of the pairs of one gallery."""
     cosines, owners = gallery.cosines, gallery.owners
     queries, items = cosines.shape
@@ -61,13 +63,15 @@ def _pairs(gallery: Gallery, non_matches: int, random: np.random.Generator) -> t
     weights = np.concatenate([np.ones((queries, 1)), np.full(hard.shape, scale), fresh * rest], axis=1)
     flat = columns.ravel()
     numbers = gallery.numbers[flat]
-    inputs = np.column_stack([np.take_along_axis(cosines, columns, 1).ravel(), numbers[:, [_MEAN, _SPREAD, _TOP]]])
+    inputs: Doubles = np.column_stack(
+        [np.take_along_axis(cosines, columns, 1).ravel(), numbers[:, [_MEAN, _SPREAD, _TOP]]]
+    )
     right = np.zeros(columns.shape)
     right[:, 0] = 1
     return inputs, right.ravel(), weights.ravel()
 
 
-def _logistic(inputs: Floats, right: Floats, weights: Floats) -> Floats:
+def _logistic(inputs: Doubles, right: Doubles, weights: Doubles) -> Doubles:
     """Weights and bias of a logistic regression, by Newton's method on standardised inputs."""
     mean, spread = inputs.mean(0), inputs.std(0) + 1e-9
     x = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))]).astype(np.float64)
@@ -82,7 +86,7 @@ def _logistic(inputs: Floats, right: Floats, weights: Floats) -> Floats:
         if np.abs(step).max() < 1e-6:
             break
     plain = beta[:-1] / spread
-    made: Floats = np.append(plain, beta[-1] - plain @ mean)
+    made: Doubles = np.append(plain, beta[-1] - plain @ mean)
     return made
 
 

@@ -9,9 +9,9 @@ _CLASS_TEXTS = (
     "Class texts: WordNet 3.0 (WordNet licence) and torchvision 0.28.0 (BSD-3-Clause), see converter/data/CREDITS.md"
 )
 _DATA = {
-    "flickr8k": "Heads learnt from {items:,} train photos of Flickr8k and their captions (M. Hodosh, P. Young,"
-    " J. Hockenmaier, JAIR 47, 2013: Framing Image Description as a Ranking Task); photos belong to their Flickr users;"
-    " research use",
+    "flickr8k": "Heads learnt from {items:,} train photos of Flickr8k and their captions (M. Hodosh, P. Young, J."
+    " Hockenmaier, JAIR 47, 2013: Framing Image Description as a Ranking Task); photos belong to their"
+    " Flickr users; research use",
     "demo": "Heads learnt from the pictures of edge/demo/pictures, see CREDITS.md there",
     "none": "",
 }

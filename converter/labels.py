@@ -52,7 +52,8 @@ class Scored:
 def rank_of_own(scores: Floats, owners: Rows) -> Ranks:
     """(Q,) how many items stand before each query's own in (Q, N) scores; equal scores count as before it."""
     own = scores[np.arange(len(scores)), owners]
-    return ((scores >= own[:, None]).sum(1) - 1).astype(np.int32)
+    made: Ranks = ((scores >= own[:, None]).sum(1) - 1).astype(np.int32)
+    return made
 
 
 def query_ranks(scored: Scored) -> Ranks:

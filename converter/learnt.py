@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
@@ -35,7 +36,7 @@ class Learnt:
     """
 
     exits: tuple[int, ...]
-    items: Mapping[int, nn.Module]
+    items: Mapping[int, Any]
     queries: Mapping[int, nn.Module]
     costs: Mapping[int, float]
     dimension: int

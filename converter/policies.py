@@ -71,7 +71,8 @@ def search(scene: Scene, exits: Rows, pool: int) -> Hits:
     kept = (chosen == scene.owners[:, None]).any(1)
     own = fine[every, scene.owners]
     before = (np.take_along_axis(fine, chosen, 1) >= own[:, None]).sum(1) - 1
-    return (before[:, None] < np.array(CUTS)) & kept[:, None]
+    made: Hits = (before[:, None] < np.array(CUTS)) & kept[:, None]
+    return made
 
 
 def outcome(scene: Scene, policy: str, centre: float, exits: Rows, pool: int = POOL) -> Outcome:
@@ -181,6 +182,6 @@ def check_not_collapsed(policy: str, outcomes: Sequence[Outcome], labels: Rows, 
     spread = np.bincount(labels, minlength=len(depths)) / len(labels)
     if shares.max() > MOST_AT_ONE_EXIT and spread.max() < MOST_OF_ONE_LABEL:
         raise CollapseError(
-            f"policy {policy} sends {shares.max():.0%} of the items to the exit at depth {depths[int(shares.argmax())]},"
+            f"policy {policy} sends {shares.max():.0%} of the items to depth {depths[int(shares.argmax())]},"
             f" while labels spread (at most {spread.max():.0%} at one exit): raise predict.stray or predict.epochs"
         )

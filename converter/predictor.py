@@ -6,6 +6,8 @@ larger net would learn. Shapes: N items, F features, E exits.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,18 @@ class SurvivalNet(nn.Module):
         logits: Tensor = self.last[net](drop(hidden, _HIDDEN_DROPOUT, generator))
         return logits
 
+    def joined(self) -> nn.Sequential:
+        """The same as one net with all hidden units side by side: two linear maps, which is what its file holds."""
+        first: list[Any] = list(self.first)
+        last: list[Any] = list(self.last)
+        wide = nn.Linear(first[0].in_features, sum(one.out_features for one in first))
+        narrow = nn.Linear(wide.out_features, last[0].out_features)
+        wide.weight.data = torch.cat([one.weight.data for one in first])
+        wide.bias.data = torch.cat([one.bias.data for one in first])
+        narrow.weight.data = torch.cat([one.weight.data for one in last], 1) / len(last)
+        narrow.bias.data = torch.stack([one.bias.data for one in last]).mean(0)
+        return nn.Sequential(wide, nn.ReLU(), narrow)
+
     def forward(self, x: Tensor) -> Tensor:
         outputs = [last(torch.relu(first(x))) for first, last in zip(self.first, self.last, strict=True)]
         return torch.stack(outputs).mean(0)
@@ -42,7 +56,7 @@ class Gate(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, mean: Tensor, scale: Tensor, net: SurvivalNet) -> None:
+    def __init__(self, mean: Tensor, scale: Tensor, net: nn.Module) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)

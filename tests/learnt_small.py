@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
-from transformers import ViTConfig, ViTForImageClassification
 
 from converter import layout
 from converter.heads.paired import GranularityHead, ItemHead
@@ -28,9 +26,9 @@ from edge.bundle import SCHEMA, Calibration, Manifest, Policies, PolicySetting, 
 from edge.items import Floats
 from edge.relevance import NUMBERS, Norm
 from references import pictures
+from tiny_vit import SIDE, write_vit
 
-SIDE, LAYERS, WIDTH = 32, 4, 32
-TOKENS, FEATURES, DIMENSION = 6, 32, 16
+SENTENCE, FEATURES, DIMENSION = 6, 32, 16
 EXITS = (2, 3, 4)
 WORDS = ("[PAD]", "a", "dog", "runs", "on", "the", "red", "house", "with", "water")
 TABLE_ROWS = 16  # more than there are words, as in published tables
@@ -44,7 +42,7 @@ class Bag(nn.Module):
         self.linear = nn.Linear(FEATURES, FEATURES)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y: Tensor = self.linear((x * mask.reshape(-1, TOKENS, 1)).sum(1))
+        y: Tensor = self.linear((x * mask.reshape(-1, SENTENCE, 1)).sum(1))
         return y
 
 
@@ -88,28 +86,6 @@ def small_recipe(
     )
 
 
-def write_vit(folder: Path) -> Path:
-    """A checkpoint in the published layout, its weights far from where training starts."""
-    config = ViTConfig(
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=2,
-        image_size=SIDE,
-        patch_size=8,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = ViTForImageClassification(config)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            module.weight.data *= 4
-    model.save_pretrained(folder)
-    said = {"size": {"height": SIDE, "width": SIDE}}
-    (folder / "preprocessor_config.json").write_text(json.dumps(said), encoding="utf-8")
-    return folder
-
-
 def word_tower(folder: Path, *, masked: bool = True) -> WordTower:
     """A tower of questions with a tokenizer of ten words."""
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token=WORDS[1]))
@@ -123,10 +99,10 @@ def word_tower(folder: Path, *, masked: bool = True) -> WordTower:
         layers=1,
         width=FEATURES,
         features=FEATURES,
-        tokens=TOKENS,
+        tokens=SENTENCE,
         masked=masked,
         table=random.standard_normal((TABLE_ROWS, FEATURES)).astype(np.float32),
-        positions=random.standard_normal((TOKENS, FEATURES)).astype(np.float32),
+        positions=random.standard_normal((SENTENCE, FEATURES)).astype(np.float32),
         tokenizer=folder / "tokenizer.json",
         published=None,
     )
@@ -142,7 +118,8 @@ def pixels(count: int, seed: int = 0) -> Floats:
 def small_build(folder: Path) -> Small:
     """Both towers opened from `folder`, and heads that are standardised as taught ones are."""
     recipe = small_recipe()
-    item, query = open_item_tower(recipe.item, write_vit(folder / "vit")), word_tower(folder)
+    write_vit(folder / "vit")
+    item, query = open_item_tower(recipe.item, folder / "vit"), word_tower(folder)
     torch.manual_seed(1)
     x = torch.from_numpy(pixels(64, seed=9))
     features = {depth: item.pool(item.segment(0, depth)(x)) for depth in EXITS}
@@ -192,7 +169,7 @@ def _learnt(item: ItemTower, features: dict[int, Tensor], queries: dict[int, Gra
         bank=random.standard_normal((24, FEATURES)).astype(np.float32),
         calibrations=dict.fromkeys(EXITS, map_),
         predictor=Predictor(
-            net=SurvivalNet(width, len(EXITS), PredictRecipe(), seed=0),
+            net=SurvivalNet(width, len(EXITS), PredictRecipe(), seed=0).joined(),
             norm=Norm(np.zeros(width, np.float32), np.ones(width, np.float32)),
             samples=random.standard_normal((64, width)).astype(np.float32),
         ),
@@ -206,7 +183,8 @@ def _query_head() -> GranularityHead:
 
 
 def _gate(width: int, exits: int) -> Gate:
-    return Gate(torch.randn(width), torch.rand(width) + 0.5, SurvivalNet(width, exits, PredictRecipe(), seed=width))
+    net = SurvivalNet(width, exits, PredictRecipe(), seed=width).joined()
+    return Gate(torch.randn(width), torch.rand(width) + 0.5, net)
 
 
 def _policies() -> Policies:

@@ -32,10 +32,14 @@ def report(options: argparse.Namespace) -> int:
     for folder in options.folders:
         if not (folder / "stages").is_dir():
             raise UsageError(f"{folder} is not the folder of a build: it has no stages")
-    from converter.report import write_report  # type: ignore[import-untyped]  # noqa: PLC0415 - plots are slow to load
+    from converter.report import read_report, render_markdown, write_report  # noqa: PLC0415 - plots are slow to load
 
-    for written in write_report(tuple(options.folders), Console(quiet=not sys.stderr.isatty())):
-        print(written)
+    reports = [read_report(folder) for folder in options.folders]
+    first, *others = reports
+    print(render_markdown(reports))
+    write_report(first, options.folders[0], others)
+    for one, folder in zip(others, options.folders[1:], strict=True):
+        write_report(one, folder)
     return 0
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +12,8 @@ from torch import Tensor, nn
 
 from converter.console import Console
 from converter.heads.forms import ExitHead, FullHead, QueryHead, unit
-from converter.recipe import ExitHeadRecipe, FullHeadRecipe, Training
-
-Progress = Callable[[int], object]
+from converter.heads.steps import Descent, Progress, batches, contrast, drop, step_count
+from converter.recipe import DistilledHeads, ExitHeadRecipe, FullHeadRecipe, Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +43,21 @@ class Heads:
     query: QueryHead
 
 
-def fit_heads(features: Features, classifier: nn.Linear, recipe: Recipe, console: Console) -> Heads:
+def fit_heads(features: Features, classifier: nn.Linear, recipe: DistilledHeads, seed: int, console: Console) -> Heads:
     """All heads of the two towers: the last exit and the query first, then the early exits after their example."""
     centre = class_centre(features)
     class_texts = unit(unit(features.classes.mean(1)) - centre)
-    full, query = (
-        FullHead(classifier, class_texts, recipe.full_head.temperature, recipe.full_head.residual),
-        QueryHead(centre),
-    )
-    with console.bar(recipe.full_head.training.epochs, "epochs of the last exit") as tick:
-        fit_full_head(full, query, features, recipe.full_head, recipe.seed, tick)
+    full = FullHead(classifier, class_texts, recipe.full.temperature, recipe.full.residual)
+    query = QueryHead(centre)
+    with console.bar(recipe.full.training.epochs, "epochs of the last exit") as tick:
+        fit_full_head(full, query, features, recipe.full, seed, tick)
     with torch.no_grad():
         teacher = full.embed(features.pooled)
         captions = query(features.captions) if features.captions is not None else None
     exits = []
     for depth, inputs in features.exits.items():
-        with console.bar(recipe.exit_head.training.epochs, f"epochs of the exit at depth {depth}") as tick:
-            head = fit_exit_head(
-                inputs, teacher, captions, features.photos, recipe.exit_head, recipe.seed + depth, tick
-            )
-            exits.append(head)
+        with console.bar(recipe.exit.training.epochs, f"epochs of the exit at depth {depth}") as tick:
+            exits.append(fit_exit_head(inputs, teacher, captions, features.photos, recipe.exit, seed + depth, tick))
     return Heads(tuple(exits), full, query)
 
 
@@ -74,15 +67,6 @@ def class_centre(features: Features) -> Tensor:
     if features.captions is None:
         return classes.mean(0)
     return (features.captions.flatten(0, 1).mean(0) + classes.mean(0)) / 2
-
-
-def contrast(rows: Tensor, columns: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
-    """Symmetric InfoNCE of (B, D) against (B, D); pairs of `same` (B, B) are no negatives."""
-    scores = scale * rows @ columns.T
-    if same is not None:
-        scores = scores.masked_fill(same, -1e4)
-    target = torch.arange(len(rows))
-    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
 
 
 def fit_full_head(
@@ -103,15 +87,15 @@ def fit_full_head(
     classes, texts = features.classes.shape[:2]
     log_scale = nn.Parameter(torch.tensor(3.0))
     trained = [*(p for p in (*head.parameters(), *query.parameters()) if p.requires_grad), log_scale]
-    steps = _Steps(trained, len(inputs), recipe.training, generator, progress)
-    for rows in steps:
+    descent = _descent(trained, len(inputs), recipe.training)
+    for rows in batches(len(inputs), recipe.training.batch, recipe.training.epochs, generator, progress):
         pick = torch.randint(per_photo, (len(rows),), generator=generator)
-        pictures = head.combine(_drop(inputs[rows], recipe.training.dropout, generator), logits[rows])
+        pictures = head.combine(drop(inputs[rows], recipe.training.dropout, generator), logits[rows])
         loss = contrast(pictures, query(captions[rows, pick]), log_scale.exp())
         told = features.classes[torch.arange(classes), torch.randint(texts, (classes,), generator=generator)]
         guesses = log_scale.exp() * pictures @ query(told).T
         loss = loss + recipe.class_weight * nn.functional.cross_entropy(guesses, target[rows])
-        steps.descend(loss)
+        descent.step(loss)
 
 
 def fit_exit_head(
@@ -136,9 +120,9 @@ def fit_exit_head(
     standardised = head.standardised(features)
     log_scale = nn.Parameter(torch.tensor(3.0))
     trained = [*head.parameters(), log_scale]
-    steps = _Steps(trained, len(features), recipe.training, generator, progress)
-    for rows in steps:
-        dropped = _drop(standardised[rows], recipe.training.dropout, generator)
+    descent = _descent(trained, len(features), recipe.training)
+    for rows in batches(len(features), recipe.training.batch, recipe.training.epochs, generator, progress):
+        dropped = drop(standardised[rows], recipe.training.dropout, generator)
         student, wanted = unit(head.linear(dropped)), teacher[rows]
         photo = rows % photos
         same = _other_views(photo)
@@ -148,7 +132,7 @@ def fit_exit_head(
             pick = torch.randint(captions.shape[1], (len(rows),), generator=generator)
             texts = captions[photo, pick]
             loss = loss + recipe.caption_weight * contrast(student, texts, log_scale.exp(), same)
-        steps.descend(loss)
+        descent.step(loss)
     return head
 
 
@@ -157,38 +141,6 @@ def _other_views(photo: Tensor) -> Tensor:
     return (photo[:, None] == photo[None, :]) & ~torch.eye(len(photo), dtype=torch.bool)
 
 
-def _drop(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Dropout from a generator of its own, so that a build does not depend on what ran before it."""
-    keep = torch.rand(x.shape, generator=generator) >= share
-    return x * keep / (1 - share)
-
-
-class _Steps:
-    """Shuffled batches of row numbers, and AdamW under a cosine schedule to go with them."""
-
-    def __init__(
-        self,
-        parameters: list[nn.Parameter],
-        rows: int,
-        training: Training,
-        generator: torch.Generator,
-        progress: Progress,
-    ) -> None:
-        self._rows, self._epochs, self._batch = rows, training.epochs, min(training.batch, rows)
-        self._generator, self._progress = generator, progress
-        self._optimiser = torch.optim.AdamW(parameters, lr=training.rate, weight_decay=training.decay)
-        total = training.epochs * (rows // self._batch)
-        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, total)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for _ in range(self._epochs):
-            order = torch.randperm(self._rows, generator=self._generator)
-            for start in range(0, self._rows - self._batch + 1, self._batch):
-                yield order[start : start + self._batch]
-            self._progress(1)
-
-    def descend(self, loss: Tensor) -> None:
-        self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
-        self._schedule.step()
+def _descent(parameters: list[nn.Parameter], rows: int, training: Training) -> Descent:
+    steps = step_count(rows, training.batch, training.epochs)
+    return Descent({training.rate: parameters}, training.decay, steps, plain=True)

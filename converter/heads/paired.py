@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from converter.heads.forms import unit
-from converter.heads.steps import Descent, Progress, batches, contrast, drop
+from converter.heads.steps import Descent, Progress, batches, contrast, drop, step_count
 from converter.recipe import PairedHeads
 
 
@@ -102,20 +102,16 @@ def fit_pair(
 
     features: (N, F) at the exit; captions: (N, K, G) features of K captions each; progress: called once an epoch
     """
-    pair = new_pair(features, captions, pool, recipe, seed)
-    training = recipe.training
+    pair, training = new_pair(features, captions, pool, recipe, seed), recipe.training
     generator = torch.Generator().manual_seed(seed)
-    size = min(training.batch, len(features))
-    steps = training.epochs * (len(features) // size)
     heads = [*pair.item.parameters(), *pair.query.parameters(), pair.scale]
+    steps = step_count(len(features), training.batch, training.epochs)
     descent = Descent({training.rate: heads}, training.decay, steps)
-    for number, rows in enumerate(batches(len(features), size, training.epochs, generator)):
+    for rows in batches(len(features), training.batch, training.epochs, generator, progress):
         pick = torch.randint(captions.shape[1], (len(rows),), generator=generator)
         items = pair.item.taught(features[rows], training.dropout, generator)
         texts = pair.query.taught(captions[rows, pick], training.dropout / 2, generator)
         descent.step(contrast(items, texts, pair.scale.exp()))
-        if (number + 1) % (len(features) // size) == 0:
-            progress(1)
     for parameter in heads:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad = False
     return pair

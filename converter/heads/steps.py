@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 Progress = Callable[[int], object]
 
@@ -28,34 +29,59 @@ def drop(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return x * keep / (1 - share)
 
 
-def batches(rows: int, size: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Shuffled row numbers, `epochs` times over; a last batch that is not full is left out."""
+def batches(
+    rows: int, size: int, epochs: int, generator: torch.Generator, progress: Progress | None = None
+) -> Iterator[Tensor]:
+    """Shuffled row numbers, `epochs` times over; a last batch that is not full is left out.
+
+    progress: called with 1 after each epoch
+    """
     size = min(size, rows)
     for _ in range(epochs):
         order = torch.randperm(rows, generator=generator)
         for start in range(0, rows - size + 1, size):
             yield order[start : start + size]
+        if progress is not None:
+            progress(1)
+
+
+def step_count(rows: int, size: int, epochs: int) -> int:
+    """How many batches `batches` gives."""
+    return epochs * (rows // min(size, rows))
 
 
 class Descent:
-    """AdamW with a rate for each group, 5 % warm-up, then a cosine down to nothing; gradients cut at norm 1."""
+    """AdamW with a rate for each group, 5 % warm-up, then a cosine down to nothing; gradients cut at norm 1.
 
-    def __init__(self, groups: Mapping[float, list[nn.Parameter]], decay: float, steps: int) -> None:
+    plain: the cosine alone, gradients as they are
+    """
+
+    def __init__(
+        self, groups: Mapping[float, list[nn.Parameter]], decay: float, steps: int, *, plain: bool = False
+    ) -> None:
         """groups: parameters by their highest rate."""
         self._parameters = [parameter for group in groups.values() for parameter in group]
+        self._longest = math.inf if plain else 1.0
         self._optimiser = torch.optim.AdamW(
             [{"params": group, "lr": rate} for rate, group in groups.items() if group], weight_decay=decay
         )
-        warm = max(1, steps // 20)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser,
-            lambda step: min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(steps, 1)))),
-        )
+        self._schedule: LRScheduler
+        if plain:
+            self._schedule = CosineAnnealingLR(self._optimiser, steps)
+        else:
+            self._schedule = LambdaLR(self._optimiser, lambda step: _share(step, steps))
 
     def step(self, loss: Tensor) -> None:
         """One step down `loss`."""
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        if self._longest < math.inf:
+            nn.utils.clip_grad_norm_(self._parameters, self._longest)
         self._optimiser.step()
         self._schedule.step()
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the highest rate: a line up over the first twentieth, the cosine down; the lower of the two."""
+    warm = max(1, steps // 20)
+    return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(steps, 1))))

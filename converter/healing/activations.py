@@ -50,9 +50,9 @@ class Activations:
         depths = range(self.depth + 1, to + 1)
         pooled: dict[int, list[Tensor]] = {depth: [] for depth in depths if depth in exits}
         ends: list[Tensor] = []
-        for batch in self.tensor.split(BATCH):
+        for batch in torch.split(self.tensor, BATCH):
             x = batch
-            with torch.autocast("cpu", self.precision, enabled=self.precision is torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.precision is torch.bfloat16):
                 for depth, layer in zip(depths, layers, strict=True):
                     x = layer(x)
                     if depth in pooled:

@@ -23,14 +23,15 @@ def put_on(tower: ItemTower, first: int, last: int, rank: int, seed: int) -> Pef
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
-        # PEFT's target lists match by suffix: "layers.1.x" would also take "layers.11.x" of a longer window.
+        # A pattern is matched with whole names; names in a list would also stand for deeper ones that end alike.
         pattern = "|".join(name.replace(".", r"\.") for name in names)
         return get_peft_model(window, LoraConfig(r=rank, lora_alpha=rank, target_modules=rf"^({pattern})$"))
 
 
 def layers_of(adapted: PeftModel) -> Sequence[nn.Module]:
     """The window's layers, LoRA inside."""
-    layers: Sequence[nn.Module] = adapted.base_model.model.layers
+    window: Any = adapted.base_model.model
+    layers: Sequence[nn.Module] = window.layers
     return layers
 
 
@@ -39,8 +40,16 @@ def merge(adapted: PeftModel, tower: ItemTower, first: int) -> None:
 
     The tower's layers are healed then, and cost at inference what they cost before.
     """
-    merged: Any = adapted.merge_and_unload(safe_merge=True)
-    for number, layer in enumerate(merged.layers, first - 1):
+    _give_back(adapted.merge_and_unload(safe_merge=True), tower, first)
+
+
+def take_off(adapted: PeftModel, tower: ItemTower, first: int) -> None:
+    """Leave the layers as they were before `put_on`."""
+    _give_back(adapted.unload(), tower, first)
+
+
+def _give_back(window: Any, tower: ItemTower, first: int) -> None:
+    for number, layer in enumerate(window.layers, first - 1):
         tower.layers[number] = layer  # type: ignore[index]  # a ModuleList
         layer.requires_grad_(requires_grad=False)
 

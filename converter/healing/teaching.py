@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 
 from converter.heads.forms import unit
 from converter.heads.paired import Pair
-from converter.heads.steps import Descent, batches, contrast
+from converter.heads.steps import Descent, Progress, batches, step_count
 from converter.healing.activations import run_layers
-from converter.healing.lora import layers_of, put_on
+from converter.healing.lora import layers_of, put_on, take_off
 from converter.recipe import HealRecipe
 from converter.towers.tower import ItemTower
-from edge.errors import ReminisceError
+from edge.errors import ReminisceError, UsageError
 
+DECAY = 0.01  # of all weights in training
 MAP_RATE = 2e-3  # of the linear map towards the last exit: it starts from nothing
-Progress = Callable[[int], object]
 
 
 class HealingError(ReminisceError, ArithmeticError):
@@ -39,7 +41,7 @@ class Lessons:
 
 @dataclass(frozen=True, slots=True)
 class WindowLog:
-    """What training one window was like. losses: one a step; precision: of its products."""
+    """What training one window was like. losses: one a step."""
 
     first: int
     last: int
@@ -55,36 +57,72 @@ def teach_window(
     recipe: HealRecipe,
     seed: int,
     progress: Progress,
-) -> tuple[object, WindowLog]:
+) -> tuple[PeftModel, WindowLog]:
     """Train a LoRA on the layers of `window`; gives them with the LoRA still on, for `lora.merge`.
 
-    inputs: (N, *shape) activations before the window; pairs: heads of the exits inside it, where they start from.
+    inputs: (N, *shape) activations before the window, in the precision of the products; pairs: heads of the exits
+    inside it, where they start from; progress: called once a step.
     `pairs` themselves are not changed: heads are fitted anew on healed features, which serves them better.
-    Raises HealingError when a loss is no number.
+    Raises HealingError when a loss or a weight is no number, and UsageError when there is nothing to learn from; the
+    tower is then as it was.
     """
     first, last = window
+    _check_lessons(window, lessons, pairs, recipe)
     adapted = put_on(tower, first, last, recipe.rank, seed)
-    lesson = _Lesson(tower, lessons, pairs, recipe, torch.Generator().manual_seed(seed))
-    lora = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-    rate = recipe.rate if last <= recipe.late_from else recipe.late_rate
-    size = min(recipe.batch, len(inputs))
-    steps = recipe.epochs * (len(inputs) // size)
-    descent = Descent(_groups({rate: lora}, {recipe.head_rate: lesson.heads}, {MAP_RATE: lesson.maps}), 0.01, steps)
-    losses = []
-    for number, rows in enumerate(batches(len(inputs), size, recipe.epochs, lesson.generator)):
-        x = lesson.view(inputs[rows])
-        with torch.autocast("cpu", inputs.dtype, enabled=inputs.dtype is torch.bfloat16):
-            found = run_layers(layers_of(adapted), x, pairs, first)
-        loss = lesson.loss(found, rows)
-        if not torch.isfinite(loss):
+    course = _Course(adapted, window, _Lesson(tower, lessons, pairs, recipe, seed), recipe, len(inputs))
+    try:
+        losses = tuple(course.losses(inputs, progress))
+    except BaseException:
+        take_off(adapted, tower, first)
+        raise
+    return adapted, WindowLog(first, last, losses)
+
+
+def _check_lessons(window: tuple[int, int], lessons: Lessons, pairs: Mapping[int, Pair], recipe: HealRecipe) -> None:
+    named = f"healing layers {window[0]} to {window[1]}"
+    if not pairs:
+        raise UsageError(f"{named}: there is no exit among them to learn at: end heal.windows at exits")
+    if lessons.captions is None and not recipe.distillation:
+        raise UsageError(f"{named}: heal.distillation is 0 and the data has no captions: one must teach")
+
+
+class _Course:
+    """The steps of one window."""
+
+    def __init__(
+        self, adapted: PeftModel, window: tuple[int, int], lesson: _Lesson, recipe: HealRecipe, items: int
+    ) -> None:
+        self._layers, self._window, self._lesson, self._recipe = layers_of(adapted), window, lesson, recipe
+        self._lora = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+        self._steps = step_count(items, recipe.batch, recipe.epochs)
+        late = window[1] > recipe.late_from
+        self._rate_name, rate = ("late_rate", recipe.late_rate) if late else ("rate", recipe.rate)
+        groups = _groups({rate: self._lora}, {recipe.head_rate: lesson.heads}, {MAP_RATE: lesson.maps})
+        self._descent = Descent(groups, DECAY, self._steps)
+
+    def losses(self, inputs: Tensor, progress: Progress) -> Iterator[float]:
+        """Train; the loss of each step."""
+        recipe, lesson = self._recipe, self._lesson
+        for number, rows in enumerate(batches(len(inputs), recipe.batch, recipe.epochs, lesson.generator), 1):
+            loss = lesson.loss(self._found(lesson.view(inputs[rows])), rows)
+            self._check(loss, f"the loss is {loss.item()} at step {number} of {self._steps}")
+            self._descent.step(loss)
+            progress(1)
+            yield loss.item()
+        for parameter in self._lora:
+            self._check(parameter, f"a weight is no number after the last of {self._steps} steps")
+
+    def _found(self, x: Tensor) -> dict[int, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=x.dtype is torch.bfloat16):
+            return run_layers(self._layers, x, self._lesson.depths, self._window[0])
+
+    def _check(self, x: Tensor, told: str) -> None:
+        if not torch.isfinite(x).all():
+            first, last = self._window
             raise HealingError(
-                f"healing layers {first} to {last}: the loss is {loss.item()} at step {number + 1} of {steps};"
-                " the windows before are kept: lower heal.rate and run again"
+                f"healing layers {first} to {last}: {told}; the windows before are kept: lower heal.{self._rate_name}"
+                " and run again"
             )
-        descent.step(loss)
-        losses.append(loss.item())
-        progress(1)
-    return adapted, WindowLog(first, last, tuple(losses))
 
 
 def _groups(*groups: dict[float, list[nn.Parameter]]) -> dict[float, list[nn.Parameter]]:
@@ -105,14 +143,19 @@ class _Lesson:
         lessons: Lessons,
         pairs: Mapping[int, Pair],
         recipe: HealRecipe,
-        generator: torch.Generator,
+        seed: int,
     ) -> None:
-        self._tower, self._lessons, self._recipe, self.generator = tower, lessons, recipe, generator
+        self._tower, self._lessons, self._recipe = tower, lessons, recipe
+        self.generator = generator = torch.Generator().manual_seed(seed)
         self._pairs = {depth: _trainable(pair) for depth, pair in pairs.items()}
         dimension = lessons.example.shape[1]
         self._maps = {depth: _new_map(len(pair.item.mean), dimension, generator) for depth, pair in pairs.items()}
         self.heads = [p for pair in self._pairs.values() for p in (*pair.modules().parameters(), pair.scale)]
         self.maps = [parameter for linear in self._maps.values() for parameter in linear.parameters()]
+
+    @property
+    def depths(self) -> Collection[int]:
+        return self._pairs.keys()
 
     def view(self, x: Tensor) -> Tensor:
         """A random share of each item's tokens: the only augmentation, and a third of the work."""
@@ -122,30 +165,30 @@ class _Lesson:
         return self._tower.thin(x, self._recipe.tokens, picks)
 
     def loss(self, found: Mapping[int, Tensor], rows: Tensor) -> Tensor:
+        """Of all exits in the window, summed. found: their activations, of the items `rows`."""
         losses = []
         for depth, x in found.items():
             features = self._tower.pool(x.float())
             if self._lessons.captions is not None and self._recipe.captions:
-                losses.append(self._recipe.captions * self._caption_loss(depth, features, rows))
+                losses.append(self._recipe.captions * self._caption_loss(self._lessons.captions, depth, features, rows))
             if self._recipe.distillation:
                 losses.append(self._recipe.distillation * self._example_loss(depth, features, rows))
         return torch.stack(losses).sum()
 
-    def _caption_loss(self, depth: int, features: Tensor, rows: Tensor) -> Tensor:
-        """Item against its caption and those of the batch and of further items; caption against the batch's items."""
-        captions, pair = self._lessons.captions, self._pairs[depth]
-        assert captions is not None  # noqa: S101 - asked before
-        items = pair.item.embed(features)
-        pick = torch.randint(captions.shape[1], (len(rows),), generator=self.generator)
-        texts = pair.query(captions[rows, pick])
-        both = contrast(items, texts, pair.scale.exp())
+    def _caption_loss(self, captions: Tensor, depth: int, features: Tensor, rows: Tensor) -> Tensor:
+        """Item against its caption, those of the batch and of further items; caption against the batch's items."""
+        pair = self._pairs[depth]
+        scale, items, texts = pair.scale.exp(), pair.item.embed(features), pair.query(self._told(captions, rows))
         others = torch.randperm(len(captions), generator=self.generator)[: self._recipe.negatives]
         others = others[~torch.isin(others, rows)]
-        further = pair.query(
-            captions[others, torch.randint(captions.shape[1], (len(others),), generator=self.generator)]
-        )
-        scores = pair.scale.exp() * items @ torch.cat([texts, further]).T
-        return (both + nn.functional.cross_entropy(scores, torch.arange(len(rows)))) / 2
+        further = pair.query(self._told(captions, others))
+        right = torch.arange(len(rows))
+        to_texts = nn.functional.cross_entropy(scale * items @ torch.cat([texts, further]).T, right)
+        return (to_texts + nn.functional.cross_entropy(scale * texts @ items.T, right)) / 2
+
+    def _told(self, captions: Tensor, rows: Tensor) -> Tensor:
+        """(B, G) one caption of each of `rows`, at random."""
+        return captions[rows, torch.randint(captions.shape[1], (len(rows),), generator=self.generator)]
 
     def _example_loss(self, depth: int, features: Tensor, rows: Tensor) -> Tensor:
         """Each item must be closer to its own embedding by the last exit than to any other item's."""
@@ -155,11 +198,9 @@ class _Lesson:
 
 
 def _trainable(pair: Pair) -> Pair:
-    import copy  # noqa: PLC0415
-
     mine = copy.deepcopy(pair)
     for parameter in (*mine.modules().parameters(), mine.scale):
-        parameter.requires_grad_(requires_grad=True)
+        parameter.requires_grad = True
     return mine
 
 

@@ -34,19 +34,23 @@ class ItemRecipe:
 
     checkpoint: folder or hub id; `--checkpoint` goes before it. "" for towers that come with a package
     exits:      depths that get a head, the end among them or not: it always gets one
+    choose:     how many exits to choose by what they cost held-out items, in place of `exits`; 0 takes `exits`
     cuts:       further depths where a segment ends
     formats:    of the segments, the fastest first
     """
 
     kind: Literal["vit", "clip", "siglip", "efficientnet-lite0"]
     checkpoint: str = ""
-    exits: tuple[int, ...]
+    exits: tuple[int, ...] = ()
+    choose: int = 0
     cuts: tuple[int, ...] = ()
     formats: tuple[Format, ...] = ("dynamic-int8", "float16")
 
     def __post_init__(self) -> None:
         exits, cuts = list(self.exits), list(self.cuts)
         require(
+            (self.choose >= 0, f"choose is {self.choose}: must be 0 or more"),
+            (not (self.choose and exits), f"exits is {self.exits} and choose {self.choose}: name exits or a number"),
             (exits == sorted(set(exits)) and min(exits, default=1) >= 1, f"exits is {self.exits}: must rise from 1"),
             (cuts == sorted(set(cuts)) and min(cuts, default=1) >= 1, f"cuts is {self.cuts}: must rise from 1"),
             (bool(self.formats), "formats is empty: must name one or more"),

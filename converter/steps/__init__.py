@@ -1,1 +1,1 @@
-"""The stages' bodies: each reads the artefacts of earlier ones and leaves its own. The mechanisms are beside this room."""
+"""The stages' bodies: each reads what earlier ones left and leaves its own. The mechanisms are beside this room."""

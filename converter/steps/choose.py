@@ -24,13 +24,13 @@ from converter.stages import Context, load_arrays, load_record, save_record
 from converter.steps.calibrate import load_calibrations
 from converter.steps.heal import Healed
 from converter.steps.label import fold_files, load_fold
-from edge.bundle import Policies, PolicySetting
+from edge.bundle import Policies, Policy, PolicySetting
 from edge.items import Floats
 from edge.policy import Rule
 
 CENTRES = 17  # places of the knob that are measured, from the first exit's cost to the end
 INSIDE = (0.3, 0.75)  # costs at which a policy is compared: beyond them hardly anything is left to choose
-SHIPPED = {"predict": "predict", "gate": "gate"}
+SHIPPED: dict[str, Policy] = {"predict": "predict", "gate": "gate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +151,10 @@ def _compared(name: str, outcomes: Sequence[Outcome], base: Sequence[Outcome], o
     )
 
 
-def _winner(compared: Sequence[Compared]) -> str:
+def _winner(compared: Sequence[Compared]) -> Policy:
     """The shipped policy that wins by most, else fixed."""
     winners = [one for one in compared if one.wins and one.policy in SHIPPED]
-    return max(winners, key=lambda one: one.at_10).policy if winners else "fixed"
+    return SHIPPED[max(winners, key=lambda one: one.at_10).policy] if winners else "fixed"
 
 
 def _reason(winner: str, compared: Sequence[Compared]) -> str:
@@ -169,7 +169,7 @@ def _reason(winner: str, compared: Sequence[Compared]) -> str:
 def _setting(one: Outcome, exits: int) -> PolicySetting:
     at_1, _, at_10 = one.recall
     return PolicySetting(
-        policy=one.policy,
+        policy=SHIPPED.get(one.policy, "fixed"),
         centre=round(one.centre, 4),
         cost=round(min(one.cost, 1.0), 5),
         recall_at_1=round(at_1, 5),

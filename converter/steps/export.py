@@ -9,6 +9,7 @@ import torch
 
 from converter import layout
 from converter.learnt import Learnt, Predictor
+from converter.predictor import Gate, SurvivalNet
 from converter.stages import Context, load_arrays, load_record, save_record
 from converter.steps.calibrate import load_calibrations
 from converter.steps.choose import load_chosen
@@ -50,7 +51,7 @@ def learnt_of(context: Context, tower: ItemTower) -> Learnt:
         gate = nets["predictor"]
         samples = torch.from_numpy(load_arrays(artefacts["predict"] / "samples.npz")["predictor"][:SAMPLES])
         predictor = Predictor(
-            net=gate.net,
+            net=_joined(gate).net,
             norm=Norm(gate.mean.numpy(), gate.scale.numpy()),
             samples=((samples - gate.mean) / gate.scale).numpy(),
         )
@@ -67,9 +68,15 @@ def learnt_of(context: Context, tower: ItemTower) -> Learnt:
         bank=load_arrays(artefacts["label"] / "bank.npz")["bank"] if known else None,
         calibrations=dict(zip(healed.exits, calibrations.final, strict=True)) if known else {},
         predictor=predictor,
-        gates={depth: nets[f"gate-{place}"] for place, depth in enumerate(healed.exits)} if known else {},
+        gates={depth: _joined(nets[f"gate-{place}"]) for place, depth in enumerate(healed.exits)} if known else {},
         policies=chosen.policies,
     )
+
+
+def _joined(gate: Gate) -> Gate:
+    if not isinstance(gate.net, SurvivalNet):
+        raise TypeError("nets are joined once")
+    return Gate(gate.mean, gate.scale, gate.net.joined())
 
 
 def load_spec(folder: Path) -> Tower:

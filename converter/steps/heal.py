@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from converter.heads.fitting import ExitHeads, Study, fit_heads, fit_pairs, published_heads
+from converter.heads.paired import Pair
 from converter.heads.saving import save_heads
 from converter.healing.activations import Activations, fastest_precision, stream_features
 from converter.healing.lora import merge
 from converter.healing.teaching import Lessons, teach_window
-from converter.healing.windows import pivot_windows
-from converter.labels import first_exits, rank_of_own
 from converter.probe import segment_costs
-from converter.recipe import DistilledHeads, HealRecipe, PairedHeads, PublishedHeads, Recipe
+from converter.recipe import DistilledHeads, HealRecipe, PairedHeads, PublishedHeads
 from converter.stages import Context, load_record, save_arrays, save_record
 from converter.steps.catalogue import Captions, Catalogue, Rows, load_captions, load_catalogue, pixels
+from converter.steps.probe import probe_ranks, probed_exits, probed_windows
 from converter.steps.study import study_of, taught_rows
 from converter.towers.opening import open_item_tower, open_query_tower
 from converter.towers.tower import ItemTower
 from edge.errors import UsageError
+from edge.items import Floats
 
 THREADS = 2  # sums in the same order on every machine of one kind; windows gain from the second, more is not tried
 
@@ -77,13 +77,15 @@ class _Work:
         self._catalogue: Catalogue = load_catalogue(towers)
         self._captions: Captions = load_captions(towers)
         self._tower: ItemTower = open_item_tower(self._recipe.item, context.order.checkpoint)
-        self._exits = exits_of(self._recipe, self._tower)
+        self._exits = tuple(sorted({*self._recipe.item.exits, len(self._tower.layers)}))
         for layer in self._tower.layers:
             layer.requires_grad_(requires_grad=False)
+        if self._recipe.item.choose:
+            self._choose_exits(self._recipe.item.choose)
         self._costs, self._ms = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
 
     def stream(self) -> dict[int, Tensor]:
-        """Features at every exit of the trunk as it is, in float32, views of the training items behind the plain ones."""
+        """Features at every exit of the trunk as it is, in float32; views of the taught items behind the plain ones."""
         heads = self._recipe.heads
         every = self._catalogue.rows("train", "held", "test")
         crops = self._crops()
@@ -151,7 +153,7 @@ class _Work:
         climb: Activations,
         rows: Tensor,
         lessons: Lessons,
-        pairs: Mapping[int, object],
+        pairs: Mapping[int, Pair],
         recipe: HealRecipe,
     ) -> HealedWindow:
         first, last = window
@@ -175,20 +177,26 @@ class _Work:
         save_record(log, healed)
         return healed
 
-    def _pivots(self, features: Mapping[int, Tensor], pairs: Mapping[int, object]) -> tuple[tuple[int, int], ...]:
-        """Windows from the histogram of the exits at which held items are first found on the trunk as it is."""
-        held = torch.from_numpy(self._catalogue.rows("held"))
-        known = self._captions.known[held.numpy()]
-        owners = np.nonzero(known)[0]
-        ranks = []
-        with torch.no_grad():
-            for depth in self._exits:
-                asked = pairs[depth].query(self._captions.features[held][torch.from_numpy(known)])
-                ranks.append(rank_of_own((asked @ pairs[depth].item.embed(features[depth][held]).T).numpy(), owners))
-        firsts = first_exits(np.stack(ranks), owners, len(held), self._recipe.label.survive)
-        counts = np.zeros(len(self._tower.layers), dtype=np.int64)
-        np.add.at(counts, np.array(self._exits)[firsts] - 1, 1)
-        return pivot_windows(counts.tolist(), self._exits, len(self._tower.layers))
+    def _pivots(self, features: Mapping[int, Tensor], pairs: Mapping[int, Pair]) -> tuple[tuple[int, int], ...]:
+        held, layers = self._catalogue.rows("held"), len(self._tower.layers)
+        ranks, owners = probe_ranks(features, pairs, self._captions, held)
+        windows = probed_windows(ranks, owners, len(held), self._exits, layers, self._recipe.label.survive)
+        self._console.say(f"  windows by the pivots of the exit histogram: {windows}")
+        return windows
+
+    def _choose_exits(self, count: int) -> None:
+        """Take the exits of least expected cost among all depths. Raises UsageError for heads that are not paired."""
+        heads, layers = self._recipe.heads, len(self._tower.layers)
+        if not isinstance(heads, PairedHeads):
+            raise UsageError(f"item.choose asks for heads of kind paired, and heads.kind is {heads.kind}")
+        self._exits = tuple(range(1, layers + 1))
+        _, ms = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
+        features, held = self.stream(), self._catalogue.rows("held")
+        study = self._study(features, self._catalogue.rows("train"))
+        pairs = fit_pairs(self._tower, study, heads, self._context.seed, self._console)
+        ranks, owners = probe_ranks(features, pairs, self._captions, held)
+        self._exits = probed_exits(ranks, owners, len(held), ms, count, self._recipe.label.survive)
+        self._console.say(f"  exits of least expected cost: depths {', '.join(map(str, self._exits))}")
 
     def finish(
         self,
@@ -215,13 +223,8 @@ class _Work:
             return 0
         return heads.crops if self._captions.any is not None else heads.open_crops
 
-    def _pixels(self, rows: object, crops: int) -> object:
+    def _pixels(self, rows: Rows, crops: int) -> Iterator[Floats]:
         return pixels(self._catalogue, rows, self._tower.preprocess, crops, self._context.seed)
 
     def _study(self, features: Mapping[int, Tensor], rows: Rows) -> Study:
         return study_of(self._catalogue, self._captions, features, rows)
-
-
-def exits_of(recipe: Recipe, tower: ItemTower) -> tuple[int, ...]:
-    """Depths of the exits, the end last."""
-    return tuple(sorted({*recipe.item.exits, len(tower.layers)}))

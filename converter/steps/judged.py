@@ -54,7 +54,7 @@ class Judged:
         return {"predict": predicted(early), "gate": gated(gates)}
 
     def oracle(self, scene: Scene, survive: int, seed: int) -> tuple[Scene, Decide]:
-        """The split oracle: exits from half of an item's queries, judged on the other half, by `scene` of those alone."""
+        """The split oracle: exits from three of five queries of an item, judged on the others alone."""
         place = np.zeros(len(self.owners), dtype=np.int64)
         for owner in np.unique(self.owners):
             mine = np.flatnonzero(self.owners == owner)

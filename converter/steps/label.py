@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from converter.heads.fitting import ExitHeads, fit_heads, published_heads
@@ -16,6 +17,7 @@ from converter.steps.study import load_features, study_of, taught_rows
 from converter.towers.opening import open_item_tower, open_query_tower
 from edge.items import Floats
 
+Known = npt.NDArray[np.bool_]
 LEAST_PAIRS = 200  # query-item pairs; fewer say nothing of where an item may leave
 
 
@@ -56,7 +58,7 @@ def fold_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("fold-*.npz"))
 
 
-def _bank(context: Context, train: Rows, features: Floats, known: Floats) -> Floats:
+def _bank(context: Context, train: Rows, features: Floats, known: Known) -> Floats:
     """(R, G) captions of train items, one of each at most, at random."""
     random = np.random.default_rng(context.seed)
     with_captions = train[known[train].any(1)]
@@ -69,7 +71,7 @@ def _bank(context: Context, train: Rows, features: Floats, known: Floats) -> Flo
 @torch.no_grad()
 def _save_fold(
     path: Path, heads: dict[int, ExitHeads], features: dict[int, torch.Tensor], captions: torch.Tensor,
-    known: Floats, rows: Rows, bank: Floats,
+    known: Known, rows: Rows, bank: Floats,
 ) -> None:  # fmt: skip
     flat, stock, own = captions.flatten(0, 1), torch.from_numpy(bank), torch.from_numpy(rows)
     save_arrays(

@@ -16,9 +16,9 @@ from converter.labels import Rows, query_ranks, survival
 from converter.neighbours import neighbour_numbers
 from converter.predictor import Gate, SurvivalNet, fit_net
 from converter.recipe import PredictRecipe
-from converter.stages import Context, save_arrays
+from converter.stages import Context, load_record, save_arrays
 from converter.steps.catalogue import load_catalogue, pixels
-from converter.steps.heal import exits_of
+from converter.steps.heal import Healed
 from converter.steps.label import fold_files, load_fold
 from converter.steps.trunk import healed_tower
 from edge.bundle import SCALE
@@ -91,7 +91,7 @@ def _inputs(context: Context, path: Path) -> Inputs:
 def _pooled(context: Context, rows: Rows) -> Floats:
     """(N, F) what the device pools of the activation at the first exit."""
     tower, catalogue = healed_tower(context), load_catalogue(context.artefacts["towers"])
-    first = exits_of(context.recipe, tower)[0]
+    first = load_record(Healed, context.artefacts["heal"] / "healed.json").exits[0]
     with context.console.bar(len(rows), "items to the first exit") as tick:
         found = stream_features(
             tower,

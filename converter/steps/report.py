@@ -14,7 +14,7 @@ import torch
 
 from converter.calibration import reliability
 from converter.labels import rank_of_own
-from converter.policies import CUTS, POOL, Outcome, Scene, fixed, search, shuffled, sweep
+from converter.policies import CUTS, POOL, Hits, Outcome, Scene, fixed, search, shuffled, sweep
 from converter.policies import outcome as outcome_of
 from converter.report import (
     CalibrationFigures,
@@ -53,7 +53,6 @@ from converter.steps.trunk import healed_tower, learnt_heads
 from converter.steps.verify import Verified, test_arrays
 from converter.towers.opening import open_query_tower
 from edge.bundle import Bundle
-from edge.items import Floats
 
 POOLS = (10, 20, 50, 100)
 TOP = 50  # of each query's answers: where probabilities are judged
@@ -273,7 +272,7 @@ def _alone(scene: Scene, exit_: int) -> Recall:
     return _recall(rank_of_own(scene.logits[exit_], scene.owners)[:, None] < np.array(CUTS))
 
 
-def _recall(hits: Floats) -> Recall:
+def _recall(hits: Hits) -> Recall:
     one, five, ten = (float(value) for value in hits.mean(0))
     return Recall(at_1=one, at_5=five, at_10=ten)
 

@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from torch import Tensor, nn
 
 from converter.export import Format, export
-from converter.heads import ExitHead, statistics
+from converter.heads.forms import ExitHead, statistics
 from converter.towers.efficientnet_lite import Convolution, Segment
 from edge.bundle import RUNTIMES
 from edge.items import Floats
@@ -190,7 +190,7 @@ def trained() -> nn.Sequential:
     optimizer = torch.optim.AdamW(made.parameters(), 3e-3)
     for _ in range(150):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(made(x), labels).backward()
+        nn.functional.cross_entropy(made(x), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return made.eval()
 

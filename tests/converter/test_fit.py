@@ -14,11 +14,12 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 import torch
 from torch import Tensor, nn
 
-from converter import fit
 from converter.console import Console
-from converter.fit import Features, Heads, class_centre, contrast, fit_exit_head, fit_full_head, fit_heads
-from converter.heads import DIMENSION, ExitHead, FullHead, QueryHead, unit
-from converter.recipe import ExitHeadRecipe, Recipe, Training, load_recipe
+from converter.heads import distilled
+from converter.heads.distilled import Features, Heads, class_centre, fit_exit_head, fit_full_head, fit_heads
+from converter.heads.forms import DIMENSION, ExitHead, FullHead, QueryHead, unit
+from converter.heads.steps import contrast
+from converter.recipe import DistilledHeads, ExitHeadRecipe, Training, load_recipe
 
 pytestmark = pytest.mark.convert
 
@@ -70,14 +71,11 @@ def features() -> Features:
 
 
 @pytest.fixture
-def recipe(small_recipe: Path) -> Recipe:
-    recipe = load_recipe(small_recipe)
+def recipe(small_recipe: Path) -> DistilledHeads:
+    heads = load_recipe(small_recipe).heads
+    assert isinstance(heads, DistilledHeads)
     training = Training(epochs=30, batch=32, rate=0.003, decay=0.05, dropout=0.1)
-    return replace(
-        recipe,
-        full_head=replace(recipe.full_head, training=training),
-        exit_head=replace(recipe.exit_head, training=training),
-    )
+    return replace(heads, full=replace(heads.full, training=training), exit=replace(heads.exit, training=training))
 
 
 def untrained(features: Features, classifier: nn.Linear) -> tuple[FullHead, QueryHead]:
@@ -103,21 +101,21 @@ def agreement(head: ExitHead, inputs: Tensor, teacher: Tensor) -> float:
 
 
 def test_fitting_the_last_exit_lowers_the_loss_of_captions(
-    features: Features, classifier: nn.Linear, recipe: Recipe
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads
 ) -> None:
     head, query = untrained(features, classifier)
     before = caption_loss(head, query, features)
-    fit_full_head(head, query, features, recipe.full_head, 0, silent)
+    fit_full_head(head, query, features, recipe.full, 0, silent)
     assert caption_loss(head, query, features) < 0.5 * before
 
 
 def test_fitted_last_exit_still_knows_the_names_of_things(
-    features: Features, classifier: nn.Linear, recipe: Recipe
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads
 ) -> None:
     scores = {}
     for weight in (0.0, 1.0):
         head, query = untrained(features, classifier)
-        fit_full_head(head, query, features, replace(recipe.full_head, class_weight=weight), 0, silent)
+        fit_full_head(head, query, features, replace(recipe.full, class_weight=weight), 0, silent)
         with torch.no_grad():
             guesses = head.embed(features.pooled) @ query(features.classes.mean(1)).T
             right = guesses.argmax(1) == classifier(features.pooled).argmax(1)
@@ -126,37 +124,39 @@ def test_fitted_last_exit_still_knows_the_names_of_things(
 
 
 def test_fitting_never_touches_the_classifier_and_the_class_texts(
-    features: Features, classifier: nn.Linear, recipe: Recipe
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads
 ) -> None:
     head, query = untrained(features, classifier)
     texts = head.class_texts.weight.clone()
-    fit_full_head(head, query, features, recipe.full_head, 0, silent)
+    fit_full_head(head, query, features, recipe.full, 0, silent)
     assert torch.equal(head.classifier.weight, classifier.weight)
     assert torch.equal(head.class_texts.weight, texts)
     assert head.linear.weight.abs().max() > 0
 
 
-def test_fitted_exit_agrees_with_its_teacher_on_photos_that_it_never_saw(features: Features, recipe: Recipe) -> None:
+def test_fitted_exit_agrees_with_its_teacher_on_photos_that_it_never_saw(
+    features: Features, recipe: DistilledHeads
+) -> None:
     inputs = features.exits[11]
     teacher = unit(features.pooled @ noise(POOLED, DIMENSION, seed=11))
-    one_step = replace(recipe.exit_head.training, epochs=1, batch=HELD_OUT, rate=1e-9)
-    unfitted = replace(recipe.exit_head, training=one_step)
+    one_step = replace(recipe.exit.training, epochs=1, batch=HELD_OUT, rate=1e-9)
+    unfitted = replace(recipe.exit, training=one_step)
     heads = [
         fit_exit_head(inputs[:HELD_OUT], teacher[:HELD_OUT], None, HELD_OUT, settings, 0, silent)
-        for settings in (unfitted, recipe.exit_head)
+        for settings in (unfitted, recipe.exit)
     ]
     before, after = (agreement(head, inputs[HELD_OUT:], teacher[HELD_OUT:]) for head in heads)
     assert abs(before) < 0.2
     assert after > 0.8
 
 
-def test_captions_beside_distillation_pull_an_exit_towards_them(features: Features, recipe: Recipe) -> None:
+def test_captions_beside_distillation_pull_an_exit_towards_them(features: Features, recipe: DistilledHeads) -> None:
     assert features.captions is not None
     teacher = unit(features.pooled @ noise(POOLED, DIMENSION, seed=11))
     queries = unit(features.captions - features.captions.mean((0, 1)))
     losses = []
     for weight in (0.0, 4.0):
-        settings: ExitHeadRecipe = replace(recipe.exit_head, caption_weight=weight)
+        settings: ExitHeadRecipe = replace(recipe.exit, caption_weight=weight)
         head = fit_exit_head(features.exits[11], teacher, queries, PHOTOS, settings, 0, silent)
         with torch.no_grad():
             losses.append(contrast(head.embed(features.exits[11][:PHOTOS]), queries[:, 0], torch.tensor(20.0)))
@@ -164,28 +164,28 @@ def test_captions_beside_distillation_pull_an_exit_towards_them(features: Featur
 
 
 def test_equal_seeds_give_bit_equal_heads_whatever_ran_before(
-    features: Features, classifier: nn.Linear, recipe: Recipe, console: Console
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads, console: Console
 ) -> None:
     made = []
     for state in (1, 2):
         torch.manual_seed(state)
-        made.append(weights(fit_heads(features, classifier, recipe, console)))
+        made.append(weights(fit_heads(features, classifier, recipe, 0, console)))
     assert made[0] == made[1]
 
 
 def test_another_seed_gives_other_heads(
-    features: Features, classifier: nn.Linear, recipe: Recipe, console: Console
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads, console: Console
 ) -> None:
-    one = fit_heads(features, classifier, recipe, console)
-    other = fit_heads(features, classifier, replace(recipe, seed=1), console)
+    one = fit_heads(features, classifier, recipe, 0, console)
+    other = fit_heads(features, classifier, recipe, 1, console)
     assert not torch.equal(one.full.linear.weight, other.full.linear.weight)
     assert not torch.equal(one.exits[0].linear.weight, other.exits[0].linear.weight)
 
 
 def test_exits_are_fitted_shallow_to_deep_after_the_fitted_last_exit(
-    features: Features, classifier: nn.Linear, recipe: Recipe, console: Console
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads, console: Console
 ) -> None:
-    heads = fit_heads(features, classifier, recipe, console)
+    heads = fit_heads(features, classifier, recipe, 0, console)
     with torch.no_grad():
         teacher = heads.full.embed(features.pooled)
     for head, inputs in zip(heads.exits, (features.exits[8], features.exits[11]), strict=True):
@@ -194,9 +194,9 @@ def test_exits_are_fitted_shallow_to_deep_after_the_fitted_last_exit(
 
 
 def test_without_captions_the_last_exit_and_the_query_stay_untrained_and_the_early_exits_learn(
-    features: Features, classifier: nn.Linear, recipe: Recipe, console: Console
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads, console: Console
 ) -> None:
-    heads = fit_heads(replace(features, captions=None), classifier, recipe, console)
+    heads = fit_heads(replace(features, captions=None), classifier, recipe, 0, console)
     centre = unit(features.classes.mean(1)).mean(0)
     named = unit(unit(features.classes.mean(1)) - centre)
     with torch.no_grad():
@@ -214,11 +214,13 @@ def test_centre_lies_half_way_between_captions_and_class_texts(features: Feature
     torch.testing.assert_close(class_centre(replace(features, captions=None)), classes)
 
 
-def test_progress_ticks_once_an_epoch_also_with_fewer_rows_than_a_batch(features: Features, recipe: Recipe) -> None:
+def test_progress_ticks_once_an_epoch_also_with_fewer_rows_than_a_batch(
+    features: Features, recipe: DistilledHeads
+) -> None:
     ticks: list[int] = []
-    training = replace(recipe.exit_head.training, epochs=3, batch=10_000)
+    training = replace(recipe.exit.training, epochs=3, batch=10_000)
     teacher = unit(features.pooled @ noise(POOLED, DIMENSION, seed=11))
-    settings = replace(recipe.exit_head, training=training)
+    settings = replace(recipe.exit, training=training)
     fit_exit_head(features.exits[8], teacher, None, PHOTOS, settings, 0, ticks.append)
     assert ticks == [1, 1, 1]
 
@@ -230,7 +232,7 @@ def test_contrast_of_equal_rows_is_the_cross_entropy_of_the_right_pairs() -> Non
 
 def test_other_views_of_the_same_photo_are_no_negatives() -> None:
     views = torch.eye(2).repeat(2, 1)  # two photos, two equal views of each
-    scale, same = torch.tensor(50.0), fit._other_views(torch.tensor([0, 1, 0, 1]))
+    scale, same = torch.tensor(50.0), distilled._other_views(torch.tensor([0, 1, 0, 1]))
     assert same.tolist() == [
         [False, False, True, False],
         [False, False, False, True],
@@ -242,16 +244,16 @@ def test_other_views_of_the_same_photo_are_no_negatives() -> None:
 
 
 def test_every_batch_of_the_early_exits_is_told_which_rows_show_one_photo(
-    features: Features, classifier: nn.Linear, recipe: Recipe, console: Console, monkeypatch: pytest.MonkeyPatch
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, batches = fit._other_views, []
+    real, batches = distilled._other_views, []
 
     def seen(photo: Tensor) -> Tensor:
         batches.append(photo)
         return real(photo)
 
-    monkeypatch.setattr(fit, "_other_views", seen)
-    fit_heads(features, classifier, recipe, console)
+    monkeypatch.setattr(distilled, "_other_views", seen)
+    fit_heads(features, classifier, recipe, 0, console)
     assert len(batches) == 2 * 30 * (PHOTOS * VIEWS // 32)  # two early exits; the last learns from plain views
     assert max(int(photo.max()) for photo in batches) == PHOTOS - 1
     epoch = torch.cat(batches[: PHOTOS * VIEWS // 32])

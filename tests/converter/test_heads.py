@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 import torch
 from torch import Tensor, nn
 
-from converter.heads import DIMENSION, GAIN, ExitHead, FullHead, QueryHead, statistics, unit
+from converter.heads.forms import DIMENSION, GAIN, ExitHead, FullHead, QueryHead, statistics, unit
 from edge.items import Floats
 
 pytestmark = pytest.mark.convert

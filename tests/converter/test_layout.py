@@ -12,10 +12,11 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 from converter import layout
 from converter.recipe import QueryRecipe
 from edge.bundle import RUNTIMES, Model, TextPreprocess, Tower
-from learnt_small import EXITS, FEATURES, LAYERS, SIDE, TOKENS, WIDTH, Small, small_recipe, word_tower
+from learnt_small import EXITS, FEATURES, SENTENCE, Small, small_recipe, word_tower
+from tiny_vit import LAYERS, SIDE, TOKENS, WIDTH
 
 pytestmark = pytest.mark.convert
-ROWS = ((SIDE // 8) ** 2 + 1, WIDTH)  # patches and the class token
+ROWS = (TOKENS, WIDTH)
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +111,11 @@ def test_query_tower_is_one_segment_with_a_table_and_with_a_mask_where_it_reads_
     recipe = small_recipe(query=QueryRecipe(kind="minilm", table=table, group=16))  # type: ignore[arg-type]
     spec = layout.query_spec(recipe, word_tower(tmp_path, masked=masked))
     (whole,) = spec.segments
-    assert (whole.input, whole.output, whole.depth) == ((TOKENS, FEATURES), (FEATURES,), 1)
+    assert (whole.input, whole.output, whole.depth) == ((SENTENCE, FEATURES), (FEATURES,), 1)
     assert whole.extra == (("mask",) if masked else ())
     words = spec.preprocess
     assert isinstance(words, TextPreprocess)
-    assert (str(words.table), words.table_format, words.tokens, words.width) == (name, table, TOKENS, FEATURES)
+    assert (str(words.table), words.table_format, words.tokens, words.width) == (name, table, SENTENCE, FEATURES)
 
 
 def test_pixels_of_text_and_words_of_pictures_are_refused(small: Small, spec: Tower) -> None:

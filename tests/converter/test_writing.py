@@ -20,7 +20,7 @@ from edge.bundle import MANIFEST, Bundle, Model
 from edge.items import Floats
 from edge.relevance import Norm, read_bank
 from edge.runtime import Activation, Interpreters, Invoke, TextInput, TowerRunner
-from learnt_small import EXITS, FEATURES, TOKENS, WORDS, Small, pixels, small_recipe, word_tower
+from learnt_small import EXITS, FEATURES, SENTENCE, WORDS, Small, pixels, small_recipe, word_tower
 from references import cosines
 
 pytestmark = pytest.mark.convert
@@ -119,7 +119,7 @@ def test_table_is_cut_to_the_tokenizers_words_and_read_back(tmp_path: Path, tabl
     spec = layout.query_spec(recipe, tower)
     write_query_tower(tmp_path / "out", tower, spec)
     inputs = TextInput(tmp_path / "out", layout.words_of(spec)).inputs(["a dog runs"])
-    numbers = [WORDS.index(word) for word in ("a", "dog", "runs")] + [0] * (TOKENS - 3)
+    numbers = [WORDS.index(word) for word in ("a", "dog", "runs")] + [0] * (SENTENCE - 3)
     np.testing.assert_allclose(inputs["x"][0], tower.table[numbers] + tower.positions, atol=coarse)
     row = 2 * FEATURES if table == "float16" else 4 * FEATURES // 16 + FEATURES // 2
     assert (tmp_path / "out" / layout.words_of(spec).table).stat().st_size == row * len(WORDS)
@@ -129,7 +129,7 @@ def test_tower_that_takes_no_mask_is_written_without_one(tmp_path: Path) -> None
     tower = word_tower(tmp_path, masked=False)
     spec = layout.query_spec(small_recipe(), tower)
     write_query_tower(tmp_path / "out", tower, spec)
-    x: Floats = noise(3, TOKENS, FEATURES).numpy()
+    x: Floats = noise(3, SENTENCE, FEATURES).numpy()
     made = Interpreters(tmp_path / "out", "ai-edge-litert", 1).invoke(spec.segments[0].model, {"x": x})
     assert cosines(torch.from_numpy(made), tower.segment(torch.from_numpy(x)).detach()).min() > 0.99
 

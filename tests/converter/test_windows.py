@@ -1,0 +1,86 @@
+"""Windows from the histogram of exits: whole, in order, each ending at an exit, small where many items leave."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the host tools: make convert-env")
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter.healing import windows
+from converter.healing.windows import GROWTH, pivot_windows
+from converter.recipe import HealRecipe
+
+pytestmark = pytest.mark.convert
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[int], list[int], int]:
+    layers = draw(st.integers(1, 32))
+    histogram = draw(st.lists(st.integers(0, 50), min_size=layers, max_size=layers))
+    return histogram, sorted(draw(st.sets(st.integers(1, layers)))), layers
+
+
+def test_the_examples_of_the_rule_are_true() -> None:
+    assert doctest.testmod(windows).failed == 0
+
+
+@given(cases())
+def test_windows_cover_all_layers_in_order_and_end_at_exits(case: tuple[list[int], list[int], int]) -> None:
+    histogram, exits, layers = case
+    found = pivot_windows(histogram, exits, layers)
+    assert [layer for first, last in found for layer in range(first, last + 1)] == list(range(1, layers + 1))
+    assert {last for _, last in found} <= {*exits, layers}
+    HealRecipe(windows=found)  # as a recipe would name them
+
+
+@given(cases())
+def test_no_window_is_more_than_twice_as_long_as_the_one_before_where_exits_allow(
+    case: tuple[list[int], list[int], int],
+) -> None:
+    histogram, exits, layers = case
+    ends = sorted({*exits, layers})
+    length = ends[0]
+    for first, last in pivot_windows(histogram, exits, layers):
+        next_exit = next(depth for depth in ends if depth >= first)
+        assert last - first + 1 <= GROWTH * length or last == next_exit
+        length = last - first + 1
+
+
+@given(cases(), st.integers(1, 1000))
+def test_counts_and_shares_give_the_same_windows(case: tuple[list[int], list[int], int], times: int) -> None:
+    histogram, exits, layers = case
+    assert pivot_windows([times * count for count in histogram], exits, layers) == pivot_windows(*case)
+
+
+def test_many_peaks_make_small_windows_and_the_long_rest_a_large_one() -> None:
+    histogram = [0, 9, 0, 9, 0, 9, 0, 0, 0, 0, 0, 0]  # smoothed: 2.25 4.5 4.5 4.5 4.5 4.5 2.25 0 ...: one plateau
+    assert pivot_windows(histogram, range(1, 13), 12) == ((1, 2), (3, 6), (7, 12))
+    apart = [0, 9, 0, 0, 9, 0, 0, 9, 0, 0, 0, 0]
+    assert pivot_windows(apart, range(1, 13), 12) == ((1, 2), (3, 5), (6, 8), (9, 12))
+
+
+def test_a_pivot_between_exits_ends_its_window_at_the_next_exit() -> None:
+    assert pivot_windows([0, 0, 0, 9, 0, 0, 0, 0], [3, 5, 8], 8) == ((1, 5), (6, 8))
+
+
+def test_the_end_is_an_exit_also_where_it_is_not_named() -> None:
+    assert pivot_windows([0, 5, 0, 0], [2], 4) == ((1, 2), (3, 4))
+
+
+def test_where_nobody_leaves_windows_grow_by_depth_alone() -> None:
+    assert pivot_windows([0] * 12, [3, 4, 5, 6, 7, 9, 12], 12) == ((1, 6), (7, 12))
+    assert pivot_windows([0] * 12, [12], 12) == ((1, 12),)
+
+
+def test_a_stretch_without_an_exit_near_enough_is_one_window() -> None:
+    assert pivot_windows([9, *[0] * 11], [1, 9, 12], 12) == ((1, 1), (2, 9), (10, 12))
+
+
+def test_a_histogram_of_another_tower_is_refused() -> None:
+    with pytest.raises(ValueError, match="histogram has 3 layers, the tower 4"):
+        pivot_windows([1, 2, 3], [2], 4)
