@@ -56,6 +56,7 @@ def runtimes(tflite_python: Path) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A small ViT and a word tower, and all that a build learns."""
+    pytest.importorskip("torch", reason="needs the host tools: make convert-env")
     from learnt_small import small_build  # noqa: PLC0415 - it needs torch, which other tests here do without
 
     return small_build(tmp_path_factory.mktemp("small"))

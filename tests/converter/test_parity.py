@@ -113,17 +113,14 @@ def test_drifting_exit_is_refused_with_depth_file_bound_and_remedy(
     export(wrong, {"x": torch.zeros(2, 17, 32)}, {"weight-int8": copied / "image" / "head-01.weight-int8.tflite"})
     start, _, rest = refusal(copied, job, runtimes).partition(": cosine with torch is ")
     assert start == (
-        "image/head-01.weight-int8.tflite (the exit at depth 3 behind dynamic-int8 segments)"
-        " on ai-edge-litert, batch 1"
+        "image/head-01.weight-int8.tflite (the exit at depth 3 behind dynamic-int8 segments) on ai-edge-litert, batch 1"
     )
     assert rest.partition(", ")[2] == (
         "weight-int8 must reach 0.99: nothing was packed, take dynamic-int8 out of item.formats"
     )
 
 
-def test_recipes_cosine_holds_for_every_exit(
-    small: Small, small_bundle: Bundle, runtimes: dict[str, Path]
-) -> None:
+def test_recipes_cosine_holds_for_every_exit(small: Small, small_bundle: Bundle, runtimes: dict[str, Path]) -> None:
     job = calls_of(small, small_bundle, 1.0)
     told = refusal(small_bundle.folder, job, runtimes)
     assert told.startswith("image/head-00.weight-int8.tflite (the exit at depth 2 behind dynamic-int8 segments) on ")
@@ -138,9 +135,7 @@ def test_drifting_layers_are_refused_with_the_depth_that_they_lead_to(
     export(
         small.item.segment(0, 1), {"x": torch.zeros(2, 32, 32, 3)}, {"float16": copied / "image/seg-00.float16.tflite"}
     )
-    export(
-        small.item.segment(3, 4), {"x": torch.zeros(2, 17, 32)}, {"float16": copied / "image/seg-02.float16.tflite"}
-    )
+    export(small.item.segment(3, 4), {"x": torch.zeros(2, 17, 32)}, {"float16": copied / "image/seg-02.float16.tflite"})
     told = refusal(copied, job, {"tflite-runtime": runtimes["tflite-runtime"]})
     assert told.startswith("image/seg-02.float16.tflite (layers up to 3) on tflite-runtime, batch 1: cosine with")
     assert told.endswith("float16 must reach 0.999: nothing was packed, take float16 out of item.formats")
@@ -162,18 +157,6 @@ def test_small_net_that_drifts_is_refused_by_its_file(
         replace(call, reference=np.roll(call.reference, 1, axis=0)) if call.path == path else call for call in job[0]
     ]
     assert refusal(small_bundle.folder, (calls, job[1]), runtimes).startswith(f"{path} {said}, batch 1: cosine with")
-
-
-def test_item_whose_logits_are_all_near_zero_does_not_decide_about_a_net(
-    job: Job, small_bundle: Bundle, runtimes: dict[str, Path]
-) -> None:
-    (call,) = (call for call in job[0] if "predictor" in call.path)
-    tilted = call.reference.copy()
-    tilted[0] = 0.001 * np.array([1, -1, 1], np.float32)
-    spread = np.linalg.norm(call.reference) / np.linalg.norm(call.reference[0])
-    if spread < 10:
-        tilted = call.reference + 0.02 * call.reference.std() * np.sign(call.reference[::-1])
-    verify(small_bundle.folder, [replace(call, reference=tilted)], job[1], runtimes, lambda _parity: None)
 
 
 def test_inputs_of_gates_are_spread_as_those_that_they_learnt_from(small: Small) -> None:

@@ -143,16 +143,13 @@ def test_tokenizer_keeps_its_words_and_loses_its_blanks(tmp_path: Path) -> None:
     assert ": " not in written
 
 
-def test_every_model_is_counted(tmp_path: Path, small: Small) -> None:
+def test_what_is_written_twice_is_equal_bytes_and_every_model_is_counted(
+    tmp_path: Path, small: Small, small_bundle: Bundle
+) -> None:
     counted: list[int] = []
     spec = layout.item_spec(small.recipe, small.item, small.learnt)
     write_item_tower(tmp_path, small.item, spec, small.learnt, counted.append)
     assert sum(counted) == len(spec.segments) + 2 * len(spec.exits) + len(small.learnt.gates)
-
-
-def test_what_is_written_twice_is_equal_bytes(tmp_path: Path, small: Small, small_bundle: Bundle) -> None:
-    spec = layout.item_spec(small.recipe, small.item, small.learnt)
-    write_item_tower(tmp_path, small.item, spec, small.learnt, lambda _models: None)
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         name = path.relative_to(tmp_path)
         assert path.read_bytes() == (small_bundle.folder / name).read_bytes(), name
