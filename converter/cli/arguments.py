@@ -56,6 +56,8 @@ _REPORT = """\
 examples:
   reminisce-convert report my-vit
       my-vit/report.json and my-vit/report.html, anew
+  reminisce-convert report my-vit --plot policies-at-10 > policies.svg
+      one plot on its own
   reminisce-convert report seed-0 seed-1 seed-2
       the same for each, and the mean and spread of all in the first
 """
@@ -98,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_tflite(one)
     one = command("report", report, "write the report of finished builds", _REPORT, UNCHANGED)
     one.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="what --out named")
+    one.add_argument("--plot", metavar="NAME", help="print one plot of the first as SVG, and write nothing")
     command("recipes", recipes, "list the recipes that come with the package", _RECIPES, UNCHANGED)
     return parser
 

@@ -32,9 +32,17 @@ def report(options: argparse.Namespace) -> int:
     for folder in options.folders:
         if not (folder / "stages").is_dir():
             raise UsageError(f"{folder} is not the folder of a build: it has no stages")
-    from converter.report import read_report, render_markdown, write_report  # noqa: PLC0415 - plots are slow to load
+    from converter.report import (  # noqa: PLC0415 - plots are slow to load
+        read_report,
+        render_markdown,
+        render_plot,
+        write_report,
+    )
 
     reports = [read_report(folder) for folder in options.folders]
+    if options.plot:
+        print(render_plot(reports[0], options.plot))
+        return 0
     first, *others = reports
     print(render_markdown(reports))
     write_report(first, options.folders[0], others)
