@@ -56,7 +56,7 @@ def query_calls(tower: QueryTower, spec: Tower, words: Mapping[str, Floats]) -> 
     reads = {"x": "words", **{name: name for name in whole.extra}}
     reference = tower.segment(*inputs)
     variants = whole.model.variants
-    return [replace(_call(one, reads, reference), remedy=_without(one, "query")) for one in variants]
+    return [replace(_call(one, reads, reference), remedy=_instead(one, "query")) for one in variants]
 
 
 def _net_calls(spec: Tower, learnt: Learnt, inputs: Mapping[str, Floats]) -> list[Call]:
@@ -79,7 +79,7 @@ def _chain(tower: ItemTower, spec: Tower, learnt: Learnt, pixels: Tensor, number
         start = segment.depth
         variant = segment.model.variants[number]
         whole = _call(variant, {"x": value}, x)
-        calls.append(replace(whole, name=f"layers up to {segment.depth}", remedy=_without(variant, "item")))
+        calls.append(replace(whole, name=f"layers up to {segment.depth}", remedy=_instead(variant, "item")))
         value = whole.writes
         if place := exits.get(index):
             embedding = learnt.items[place.depth](x)
@@ -95,12 +95,12 @@ def _behind(variant: Variant, place: Exit, head: Call, cosine: float) -> Call:
         runtimes=tuple(one for one in head.runtimes if one in variant.runtimes),
         name=f"the exit at depth {place.depth} behind {variant.format} segments",
         least=cosine,
-        remedy=_without(variant, "item"),
+        remedy=_instead(variant, "item"),
     )
 
 
-def _without(variant: Variant, tower: str) -> str:
-    return f"take {variant.format} out of {tower}.formats"
+def _instead(variant: Variant, tower: str) -> str:
+    return f"put another format in place of {variant.format} in {tower}.formats"
 
 
 def _call(variant: Variant, reads: dict[str, str], reference: Tensor) -> Call:

@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 
 from converter import layout
-from converter.recipe import QueryRecipe
-from edge.bundle import RUNTIMES, Model, TextPreprocess, Tower
+from converter.recipe import RECIPES, QueryRecipe, load_recipe
+from converter.towers import efficientnet_lite, minilm
+from edge.bundle import RUNTIMES, Bundle, Model, TextPreprocess, Tower
 from learnt_small import EXITS, FEATURES, SENTENCE, Small, small_recipe, word_tower
 from tiny_vit import LAYERS, SIDE, TOKENS, WIDTH
 
@@ -116,6 +117,28 @@ def test_query_tower_is_one_segment_with_a_table_and_with_a_mask_where_it_reads_
     words = spec.preprocess
     assert isinstance(words, TextPreprocess)
     assert (str(words.table), words.table_format, words.tokens, words.width) == (name, table, SENTENCE, FEATURES)
+
+
+def test_demo_recipe_lays_its_files_where_the_shipped_bundle_has_them(small: Small, bundle: Bundle) -> None:
+    recipe = load_recipe(RECIPES / "demo.yaml")
+    shipped, text = (bundle.manifest.tower(modality) for modality in ("image", "text"))
+    depths = tuple(place.depth for place in shipped.exits)
+    head = small.learnt.queries[4]
+    learnt = replace(
+        small.learnt,
+        exits=depths,
+        queries=dict.fromkeys(depths, head),
+        costs={depth: depth / 16 for depth in depths},
+        calibrations={},
+        predictor=None,
+        gates={},
+        policies=None,
+    )
+    spec = layout.item_spec(recipe, efficientnet_lite.load(), learnt)
+    assert (spec.segments, spec.preprocess) == (shipped.segments, shipped.preprocess)
+    assert [place.head for place in spec.exits] == [place.head for place in shipped.exits]
+    asked = layout.query_spec(recipe, minilm.load(recipe.query.tokens), spec.exits[-1].query)
+    assert (asked.segments, asked.exits) == (text.segments, text.exits)
 
 
 def test_pixels_of_text_and_words_of_pictures_are_refused(small: Small, spec: Tower) -> None:

@@ -190,6 +190,13 @@ def test_one_wrong_item_among_logits_is_seen(call: Call) -> None:
     assert compare(net, output, "ai-edge-litert", 1).cosine < 0.98
 
 
+def test_logits_that_are_all_too_large_are_seen(call: Call) -> None:
+    reference = noise(16, 5, seed=8).numpy()
+    net = replace(call, reference=reference, format="full-int8", whole=True)
+    for factor in (1.1, 1 / 1.1):
+        assert compare(net, np.float32(factor) * reference, "ai-edge-litert", 1).cosine == pytest.approx(1 / 1.1)
+
+
 def test_gate_with_one_logit_an_item_is_compared_by_more_than_its_sign(call: Call) -> None:
     reference = noise(16, 1, seed=8).numpy()
     output = np.sign(reference)
