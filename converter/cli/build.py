@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -62,6 +63,8 @@ def _build(options: argparse.Namespace, recipe: Recipe, work: Callable[[Workshop
 
 def _stages(wanted: str | None) -> Sequence[Stage]:
     """All stages. Raises UsageError when `wanted` is none of them."""
+    # Threads that spin while other programs want their core make training fifteen times as slow. OpenMP asks once.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with signals_held():  # an import can swallow an interrupt
         from converter.pipeline import STAGES  # noqa: PLC0415 - torch comes with it
     names = [each.name for each in STAGES]

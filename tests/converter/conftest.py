@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is loaded
+
 from builds import SmallBuild
 from converter.console import Console
 from edge.bundle import Bundle
