@@ -15,7 +15,7 @@ _DATA = {
     "demo": "Heads learnt from the pictures of edge/demo/pictures, see CREDITS.md there",
     "none": "",
 }
-_FREE = {"Apache-2.0", "MIT", "BSD-3-Clause"}
+_FREE = {"apache-2.0", "mit", "bsd-3-clause", "cc0-1.0"}  # model cards do not keep to the case of SPDX
 
 
 def attribution(recipe: Recipe, origins: tuple[Origin, ...], items: int) -> tuple[str, ...]:
@@ -31,6 +31,6 @@ def attribution(recipe: Recipe, origins: tuple[Origin, ...], items: int) -> tupl
 
 
 def licence(origins: tuple[Origin, ...]) -> str:
-    """SPDX id of the bundle: Apache-2.0 where all weights are free to be part of it, else that of the strictest."""
-    others = [origin.licence for origin in origins if origin.licence not in _FREE]
-    return others[0] if others else "Apache-2.0"
+    """SPDX id of the bundle: Apache-2.0 where all weights are free to be part of it, "unknown" where one is unknown."""
+    others = [origin.licence for origin in origins if origin.licence.casefold() not in _FREE]
+    return min(others, key=lambda one: one != "unknown", default="Apache-2.0")

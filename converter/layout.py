@@ -85,7 +85,10 @@ def query_heads(learnt: Learnt) -> dict[int, Model]:
 
 
 def query_spec(recipe: Recipe, tower: QueryTower, head: Model | None = None) -> Tower:
-    """The query tower: one segment, and one exit with the head of the item tower's last."""
+    """The query tower: one segment, one exit; sentences do not gain from more.
+
+    head: the question's head of the item tower's last exit
+    """
     whole = Segment(
         depth=tower.layers,
         input=(tower.tokens, tower.width),

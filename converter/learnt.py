@@ -32,7 +32,7 @@ class Learnt:
     dimension:    D; width: F
     bank:         (R, F) stock queries as features of the query tower; None without enough pairs
     calibrations: by depth; empty where not calibrated
-    gates:        by depth, bank numbers -> logits; empty without
+    gates:        by depth, bank numbers -> logits, standardised by their buffers `mean` and `scale`; empty without
     """
 
     exits: tuple[int, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from converter import layout
 from converter.learnt import Learnt
 from converter.towers.tower import ItemTower, QueryTower
 from converter.verify import Call
-from edge.bundle import Model, Tower, Variant
+from edge.bundle import Exit, Tower, Variant
 from edge.items import Floats
 
 
@@ -43,15 +44,9 @@ def item_calls(
         if entry not in written:
             written.add(entry)
             reference = learnt.queries[depth](torch.from_numpy(inputs["features"]))
-            calls += _calls(entry, {"x": "features"}, reference, f"the question's head of the exit at depth {depth}")
-    for place in spec.exits:
-        if place.gate is not None:
-            x = torch.from_numpy(inputs[f"gate-{place.depth}"])
-            calls += _calls(place.gate, {"x": f"gate-{place.depth}"}, learnt.gates[place.depth](x))
-    if learnt.predictor is not None and spec.predictor is not None:
-        x = torch.from_numpy(inputs["predictor"])
-        calls += _calls(spec.predictor.model, {"x": "predictor"}, learnt.predictor.net(x))
-    return calls
+            name = f"the question's head of the exit at depth {depth}"
+            calls += [replace(_call(one, {"x": "features"}, reference), name=name) for one in entry.variants]
+    return calls + _net_calls(spec, learnt, inputs)
 
 
 def query_calls(tower: QueryTower, spec: Tower, words: Mapping[str, Floats]) -> list[Call]:
@@ -59,7 +54,20 @@ def query_calls(tower: QueryTower, spec: Tower, words: Mapping[str, Floats]) -> 
     (whole,) = spec.segments
     inputs = [torch.from_numpy(words[name]) for name in ("x", *whole.extra)]
     reads = {"x": "words", **{name: name for name in whole.extra}}
-    return _calls(whole.model, reads, tower.segment(*inputs))
+    reference = tower.segment(*inputs)
+    variants = whole.model.variants
+    return [replace(_call(one, reads, reference), remedy=_instead(one, "query")) for one in variants]
+
+
+def _net_calls(spec: Tower, learnt: Learnt, inputs: Mapping[str, Floats]) -> list[Call]:
+    nets = [(f"gate-{place.depth}", learnt.gates[place.depth], place.gate) for place in spec.exits if place.gate]
+    if learnt.predictor is not None and spec.predictor is not None:
+        nets.append(("predictor", learnt.predictor.net, spec.predictor.model))
+    return [
+        replace(_call(one, {"x": value}, net(torch.from_numpy(inputs[value]))), whole=True)
+        for value, net, entry in nets
+        for one in entry.variants
+    ]
 
 
 def _chain(tower: ItemTower, spec: Tower, learnt: Learnt, pixels: Tensor, number: int, cosine: float) -> list[Call]:
@@ -70,37 +78,37 @@ def _chain(tower: ItemTower, spec: Tower, learnt: Learnt, pixels: Tensor, number
         x = tower.segment(start, segment.depth)(x)
         start = segment.depth
         variant = segment.model.variants[number]
-        calls.append(_call(variant, {"x": value}, x))
-        value = calls[-1].writes
+        whole = _call(variant, {"x": value}, x)
+        calls.append(replace(whole, name=f"layers up to {segment.depth}", remedy=_instead(variant, "item")))
+        value = whole.writes
         if place := exits.get(index):
             embedding = learnt.items[place.depth](x)
-            name = f"the exit at depth {place.depth} behind {variant.format} segments"
-            calls += [
-                _call(head, {"x": value}, embedding, name, cosine, variant.runtimes) for head in place.head.variants
-            ]
+            heads = [_call(head, {"x": value}, embedding) for head in place.head.variants]
+            calls += [_behind(variant, place, head, cosine) for head in heads]
     return calls
 
 
-def _calls(entry: Model, reads: dict[str, str], reference: Tensor, name: str = "") -> list[Call]:
-    return [_call(variant, reads, reference, name) for variant in entry.variants]
+def _behind(variant: Variant, place: Exit, head: Call, cosine: float) -> Call:
+    """The head of an exit on those runtimes where the variant of the segment before it is run."""
+    return replace(
+        head,
+        runtimes=tuple(one for one in head.runtimes if one in variant.runtimes),
+        name=f"the exit at depth {place.depth} behind {variant.format} segments",
+        least=cosine,
+        remedy=_instead(variant, "item"),
+    )
 
 
-def _call(
-    variant: Variant,
-    reads: dict[str, str],
-    reference: Tensor,
-    name: str = "",
-    cosine: float = 0.0,
-    among: tuple[str, ...] | None = None,
-) -> Call:
-    runtimes = variant.runtimes if among is None else tuple(one for one in variant.runtimes if one in among)
+def _instead(variant: Variant, tower: str) -> str:
+    return f"put another format in place of {variant.format} in {tower}.formats"
+
+
+def _call(variant: Variant, reads: dict[str, str], reference: Tensor) -> Call:
     return Call(
         path=str(variant.path),
         format=variant.format,
-        runtimes=runtimes,
+        runtimes=variant.runtimes,
         reads=reads,
         writes=f"{'+'.join(reads.values())}>{variant.path}",
         reference=reference.detach().numpy(),
-        name=name,
-        least=cosine,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from converter import layout
 from converter.export import Format, export
@@ -48,7 +49,7 @@ def write_item_tower(folder: Path, tower: ItemTower, spec: Tower, learnt: Learnt
         export(learnt.items[place.depth], {"x": torch.zeros(2, *shape)}, layout.targets(folder, place.head))
         tick(1)
         if place.gate is not None:
-            _write_gate(learnt, place.depth, layout.targets(folder, place.gate))
+            _write_gate(learnt.gates[place.depth], layout.targets(folder, place.gate))
             tick(1)
     _write_query_heads(folder, learnt, tick)
     if learnt.predictor is not None and spec.predictor is not None:
@@ -60,9 +61,8 @@ def write_item_tower(folder: Path, tower: ItemTower, spec: Tower, learnt: Learnt
         (folder / layout.BANK).write_bytes(pack_bank(learnt.bank))
 
 
-def _write_gate(learnt: Learnt, depth: int, targets: dict[Format, Path]) -> None:
-    width = learnt.gates[depth].get_buffer("mean").shape[0]
-    export(learnt.gates[depth], {"x": torch.zeros(2, width)}, targets)
+def _write_gate(gate: nn.Module, targets: dict[Format, Path]) -> None:
+    export(gate, {"x": torch.zeros(2, len(gate.get_buffer("mean")))}, targets)
 
 
 def _write_query_heads(folder: Path, learnt: Learnt, tick: Ticker) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does,
 
 from builds import SmallBuild
 from converter.console import Console
+from edge.bundle import Bundle
+
+if TYPE_CHECKING:
+    from learnt_small import Small
 
 # Two segments and one early exit, at the depth where items leave by default; short sentences, a few steps of training.
 SMALL_RECIPE = """\
@@ -48,6 +53,25 @@ def tflite_python() -> Path:
 def runtimes(tflite_python: Path) -> dict[str, Path]:
     """A Python for each runtime, as `verify` and `build_demo` take them."""
     return {"ai-edge-litert": Path(sys.executable), "tflite-runtime": tflite_python}
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """A small ViT and a word tower, and all that a build learns."""
+    pytest.importorskip("torch", reason="needs the host tools: make convert-env")
+    from learnt_small import small_build  # noqa: PLC0415 - it needs torch, which other tests here do without
+
+    return small_build(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory, small: Small) -> Bundle:
+    """The same as a bundle. Not to be changed."""
+    from converter.pack import pack  # noqa: PLC0415
+    from learnt_small import manifest, write_files  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("small-bundle") / "bundle"
+    return pack(folder, manifest(folder, small, write_files(folder, small)))
 
 
 @pytest.fixture(scope="session")

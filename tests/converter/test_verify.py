@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from converter.export import export
-from converter.heads import ExitHead
+from converter.heads.forms import ExitHead
 from converter.verify import Call, DriftError, Parity, compare, verify
 from edge.bundle import RUNTIMES
 from edge.errors import ReminisceError
@@ -141,6 +141,17 @@ def test_bound_is_the_one_of_the_format(folder: Path, call: Call, x: Floats, lit
     assert str(error).endswith("float16 must reach 0.999: nothing was packed")
 
 
+def test_bound_of_a_call_of_its_own_is_told_as_the_recipes(
+    folder: Path, call: Call, x: Floats, litert: dict[str, Path]
+) -> None:
+    strict = replace(call, least=1.0, name="the exit at depth 3", remedy="take int8 out of item.formats")
+    error = refusal_of(folder, [strict], {"features": x}, litert)
+    assert str(error).startswith(f"{HEAD} (the exit at depth 3) on ai-edge-litert, batch 1: cosine with torch is 0.9")
+    assert str(error).endswith(", verify.cosine must reach 1.0: nothing was packed, take int8 out of item.formats")
+    lax = replace(call, reference=call.reference[::-1], least=0.1)  # it does not loosen what the format must keep
+    assert "weight-int8 must reach 0.99" in str(refusal_of(folder, [lax], {"features": x}, litert))
+
+
 def test_output_that_is_not_a_number_does_not_pass(
     folder: Path, call: Call, x: Floats, litert: dict[str, Path]
 ) -> None:
@@ -159,6 +170,39 @@ def test_nan_in_any_item_makes_the_whole_comparison_fail(call: Call) -> None:
 
 def test_output_of_zeros_does_not_pass(call: Call) -> None:
     assert compare(call, np.zeros_like(call.reference), "ai-edge-litert", 1).cosine == 0
+
+
+def test_logits_are_compared_as_one_vector_so_that_an_item_near_zero_does_not_decide(call: Call) -> None:
+    reference = noise(16, 5, seed=8).numpy()
+    reference[3] *= 1e-3
+    output = reference.copy()
+    output[3] = -output[3]  # beside the others as good as zero
+    net = replace(call, reference=reference, format="full-int8")
+    assert compare(net, output, "ai-edge-litert", 1).cosine == pytest.approx(-1)
+    assert compare(replace(net, whole=True), output, "ai-edge-litert", 1).cosine > 0.9999
+
+
+def test_one_wrong_item_among_logits_is_seen(call: Call) -> None:
+    reference = noise(16, 5, seed=8).numpy()
+    output = reference.copy()
+    output[3] = -output[3]
+    net = replace(call, reference=reference, format="full-int8", whole=True)
+    assert compare(net, output, "ai-edge-litert", 1).cosine < 0.98
+
+
+def test_logits_that_are_all_too_large_are_seen(call: Call) -> None:
+    reference = noise(16, 5, seed=8).numpy()
+    net = replace(call, reference=reference, format="full-int8", whole=True)
+    for factor in (1.1, 1 / 1.1):
+        assert compare(net, np.float32(factor) * reference, "ai-edge-litert", 1).cosine == pytest.approx(1 / 1.1)
+
+
+def test_gate_with_one_logit_an_item_is_compared_by_more_than_its_sign(call: Call) -> None:
+    reference = noise(16, 1, seed=8).numpy()
+    output = np.sign(reference)
+    gate = replace(call, reference=reference, format="float32")
+    assert compare(gate, output, "ai-edge-litert", 1).cosine == pytest.approx(1)
+    assert compare(replace(gate, whole=True), output, "ai-edge-litert", 1).cosine < 0.95
 
 
 def test_activation_is_compared_by_its_mean_over_positions_as_heads_read_it(call: Call) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ import pytest
 from commands import run
 from converter.console import Console
 from converter.verify import BATCHES, DriftError
-from converter.verify_bundle import ITEMS, both, noise, steps_of, verify_bundle
+from converter.verify_bundle import ITEMS, both, net_inputs, nets_of, noise, query_heads, steps_of, verify_bundle
 from edge.bundle import MANIFEST, RUNTIMES, Bundle, Manifest, checksum
 from edge.demo import DEMO_BUNDLE
 from edge.errors import BundleError
+from edge.items import Floats
+from edge.relevance import NUMBERS, Norm
 
 LITERT = {"ai-edge-litert": Path(sys.executable)}
 PROGRAM = ("-m", "converter.cli")
@@ -33,21 +36,29 @@ def copied(tmp_path: Path) -> Path:
 @pytest.fixture
 def repack(copied: Path) -> Callable[[], Path]:
     """Makes the manifest say what the files are now, as a converter that errs would."""
+    return lambda: told_as_it_is(copied)
 
-    def write() -> Path:
-        manifest = json.loads((copied / MANIFEST).read_bytes())
-        for name, record in manifest["files"].items():
-            record |= {"bytes": (copied / name).stat().st_size, "sha256": checksum(copied / name)}
-        (copied / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-        return copied
 
-    return write
+@pytest.fixture
+def small_copied(small_bundle: Bundle, tmp_path: Path) -> Path:
+    """A small bundle with all that a build learns, where it may be changed."""
+    return Path(shutil.copytree(small_bundle.folder, tmp_path / "bundle"))
+
+
+def told_as_it_is(folder: Path) -> Path:
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    for name, record in manifest["files"].items():
+        record |= {"bytes": (folder / name).stat().st_size, "sha256": checksum(folder / name)}
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
 
 
 def files_of(manifest: Manifest) -> set[tuple[str, str, int]]:
     """Every file on every runtime that it is for, at every batch."""
     models = [segment.model for tower in manifest.towers for segment in tower.segments]
-    models += [place.head for tower in manifest.towers for place in tower.exits]
+    places = [place for tower in manifest.towers for place in tower.exits]
+    models += [model for place in places for model in (place.head, place.query, place.gate) if model is not None]
+    models += [tower.predictor.model for tower in manifest.towers if tower.predictor is not None]
     variants = [variant for model in models for variant in model.variants]
     return {(str(v.path), runtime, batch) for v in variants for runtime in v.runtimes for batch in BATCHES}
 
@@ -64,6 +75,71 @@ def test_shipped_bundle_agrees_on_both_runtimes_and_every_file_gets_its_line(
     assert len(found) == len(set(found))
     files = len({path for path, _, _ in found})
     assert done.out == f"{DEMO_BUNDLE}: {files} files agree on ai-edge-litert and tflite-runtime\n"
+
+
+def test_query_heads_gates_and_predictor_are_run_as_well(
+    small_bundle: Bundle, runtimes: dict[str, Path], console: Console
+) -> None:
+    parities = verify_bundle(small_bundle.folder, runtimes, console)
+    found = [(parity.path, parity.runtime, parity.batch) for parity in parities]
+    assert set(found) == files_of(small_bundle.manifest)
+    assert {path.partition(".")[0] for path, _, _ in found} >= {"image/gate-02", "image/predictor", "text/head-00"}
+    assert len(found) == len(set(found))  # a head that exits share is run once
+
+
+def test_gates_read_what_the_bank_says_of_items_at_their_exits(small_bundle: Bundle) -> None:
+    tower, random = small_bundle.manifest.tower("image"), np.random.default_rng(0)
+    made = {f"exit {place.depth}": unit(random.standard_normal((ITEMS, 16))) for place in tower.exits}
+    made["segment 1"] = random.standard_normal((ITEMS, 17, 32)).astype(np.float32)
+    banks = [unit(random.standard_normal((24, 16))) for _ in tower.exits]
+    inputs = net_inputs(small_bundle.folder, tower, banks, made)
+    assert inputs.keys() == {value for step in nets_of(tower) for value in step.reads.values()}
+    assert {name: rows.shape for name, rows in inputs.items()} == {
+        "gate 2 input": (ITEMS, NUMBERS),
+        "gate 3 input": (ITEMS, 2 * NUMBERS + 2),
+        "gate 4 input": (ITEMS, 2 * NUMBERS + 2),
+        "predictor input": (ITEMS, NUMBERS + 64),
+    }
+    nearest = (made["exit 3"] @ banks[1].T).max(1)
+    np.testing.assert_allclose(inputs["gate 3 input"][:, 0], nearest, atol=1e-6)
+
+
+def unit(rows: Any) -> Floats:
+    made: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return made
+
+
+@pytest.mark.parametrize("damaged", ["image/gate-01.float32.tflite", "text/head-00.weight-int8.tflite"])
+def test_query_head_or_gate_that_cannot_be_run_is_refused(small_copied: Path, damaged: str, console: Console) -> None:
+    (small_copied / damaged).write_bytes(b"no flatbuffer")
+    with pytest.raises(DriftError, match=r"^ai-edge-litert cannot run the exported files \(exit code "):
+        verify_bundle(told_as_it_is(small_copied), LITERT, console)
+
+
+def test_bank_with_a_row_that_is_no_number_is_named(small_copied: Path, console: Console) -> None:
+    content = bytearray((small_copied / "bank.int8").read_bytes())
+    content[:2] = np.float16("nan").tobytes()
+    (small_copied / "bank.int8").write_bytes(content)
+    with pytest.raises(BundleError, match=r"/bank\.int8 must hold finite numbers: convert again$"):
+        verify_bundle(told_as_it_is(small_copied), LITERT, console)
+
+
+def test_norm_of_another_predictor_is_named(small_copied: Path, console: Console) -> None:
+    Norm(np.zeros(9, np.float32), np.ones(9, np.float32)).write(small_copied / "image" / "predictor.norm")
+    with pytest.raises(BundleError, match=r"/predictor\.norm does not fit the first exit \(.*\): convert again$"):
+        verify_bundle(told_as_it_is(small_copied), LITERT, console)
+
+
+def test_query_heads_run_behind_the_text_tower_and_its_own_is_not_run_twice(small_bundle: Bundle) -> None:
+    text, image = (small_bundle.manifest.tower(modality) for modality in ("text", "image"))
+    (shared,) = query_heads(small_bundle.manifest, text)
+    assert shared == image.exits[0].query
+    assert query_heads(small_bundle.manifest, image) == []
+    assert [(step.reads["x"], step.writes) for step in steps_of(text, [shared])] == [
+        ("x", "segment 0"),
+        ("segment 0", "exit 1"),
+        ("segment 0", "query head 0"),
+    ]
 
 
 def test_reference_agrees_with_itself_and_other_variants_come_close(console: Console) -> None:
