@@ -44,7 +44,7 @@ from converter.report import (
 from converter.stages import Context, load_record
 from converter.steps.calibrate import Calibrations, load_calibrations
 from converter.steps.catalogue import Catalogue, load_captions, load_catalogue
-from converter.steps.choose import CENTRES, Chosen, load_chosen
+from converter.steps.choose import CENTRES, Chosen, load_chosen, recommended
 from converter.steps.heal import Healed
 from converter.steps.judged import Judged
 from converter.steps.predict import load_nets
@@ -188,7 +188,7 @@ class _Maker:
         policies = self._chosen.policies
         if policies is None:
             return None
-        setting = policies.nearest(policies.default, 0.43)
+        setting = recommended(policies)
         differences = tuple(
             Difference(policy=one.policy, measure=measure, cost=0.5, pool=POOL, mean=mean, error=error)  # type: ignore[arg-type]
             for one in self._chosen.compared
