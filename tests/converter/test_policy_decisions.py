@@ -136,9 +136,9 @@ def test_collapse_names_policy_share_depth_and_what_to_change() -> None:
 
 
 def test_policy_is_judged_at_its_middling_cost_not_at_the_ends_of_the_knob() -> None:
-    ends = [left_at(np.zeros(90, np.int64), 0.25), left_at(np.full(90, 2), 1.0)]
+    ends = [*(left_at(np.zeros(90, np.int64), cost) for cost in (0.25, 0.5)), left_at(np.full(90, 2), 1.0)]
     spread = left_at(np.arange(90) % 3, 0.58)
-    check_not_collapsed("gate", [ends[0], spread, ends[1]], np.arange(90) % 3, (3, 5, 12))
+    check_not_collapsed("gate", [*ends[:2], spread, ends[2]], np.arange(90) % 3, (3, 5, 12))
     with pytest.raises(CollapseError):
         check_not_collapsed("gate", ends, np.arange(90) % 3, (3, 5, 12))
 
