@@ -18,8 +18,10 @@ from edge.items import Floats
 from edge.relevance import bank_numbers, offset
 
 _MEAN, _SPREAD, _TOP = 4, 5, 10
-_ROUNDS = 30
-_RIDGE = 1e-6
+_ROUNDS = 50
+_SMALL = 1e-6  # a step, in standardised units
+_RIDGE = 1e-4  # for each right pair: keeps the map finite where all are right
+_LEAST = 1e-3  # a cosine never counts against relevance
 BINS = 10
 Doubles = npt.NDArray[np.float64]
 
@@ -37,12 +39,16 @@ def fit_calibration(galleries: Sequence[Gallery], non_matches: int, seed: int) -
     """The map of one exit, by weighted logistic regression.
 
     Each query's own item against its hardest and against random other items, weighted as in a gallery of 1,000: the
-    hardest are where an answer is decided, the others give the rate.
+    hardest are where an answer is decided, the others give the rate. Cosines that say nothing (an untrained tower's)
+    get next to no weight, so that the bank numbers alone give the rate.
     """
     random = np.random.default_rng(seed)
     parts = [_pairs(gallery, non_matches, random) for gallery in galleries]
     inputs, right, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-    cosine, mean, spread, top, bias = (float(value) for value in _logistic(inputs, right, weights))
+    fitted = _logistic(inputs, right, weights, np.zeros(len(right)))
+    if fitted[0] < _LEAST:
+        fitted = np.append(_LEAST, _logistic(inputs[:, 1:], right, weights, _LEAST * inputs[:, 0]))
+    cosine, mean, spread, top, bias = (float(value) for value in fitted)
     return Calibration(cosine=cosine, mean=mean, spread=spread, top=top, bias=bias)
 
 
@@ -65,25 +71,34 @@ def _pairs(gallery: Gallery, non_matches: int, random: np.random.Generator) -> t
     numbers = gallery.numbers[flat]
     inputs: Doubles = np.column_stack(
         [np.take_along_axis(cosines, columns, 1).ravel(), numbers[:, [_MEAN, _SPREAD, _TOP]]]
-    )
+    ).astype(np.float64)  # in float32 the spread of a constant column is rounding, and would be scaled up
     right = np.zeros(columns.shape)
     right[:, 0] = 1
     return inputs, right.ravel(), weights.ravel()
 
 
-def _logistic(inputs: Doubles, right: Doubles, weights: Doubles) -> Doubles:
-    """Weights and bias of a logistic regression, by Newton's method on standardised inputs."""
+def _logistic(inputs: Doubles, right: Doubles, weights: Doubles, given: Doubles) -> Doubles:
+    """Weights and bias of a logistic regression beside `given` logits, by Newton's method on standardised inputs."""
     mean, spread = inputs.mean(0), inputs.std(0) + 1e-9
-    x = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))]).astype(np.float64)
+    x = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))])
+    ridge = np.append(np.full(inputs.shape[1], _RIDGE * (weights @ right)), 0.0)
+
+    def loss(beta: Doubles) -> float:
+        logits = x @ beta + given
+        return float(weights @ (np.logaddexp(0, logits) - right * logits) + ridge @ beta**2 / 2)
+
     beta = np.zeros(x.shape[1])
-    beta[-1] = np.log((weights @ right) / (weights @ (1 - right)))
+    beta[-1] = np.log((weights @ right) / (weights @ (1 - right))) - given.mean()
     for _ in range(_ROUNDS):
-        chance = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
-        slope = x.T @ (weights * (right - chance)) - _RIDGE * beta
-        curve = (x * (weights * chance * (1 - chance))[:, None]).T @ x + _RIDGE * np.eye(len(beta))
+        chance = 0.5 + 0.5 * np.tanh((x @ beta + given) / 2)
+        slope = x.T @ (weights * (right - chance)) - ridge * beta
+        curve = (x * (weights * chance * (1 - chance))[:, None]).T @ x + np.diag(ridge)
         step = np.linalg.solve(curve, slope)
+        before = loss(beta)
+        while loss(beta + step) > before and np.abs(step).max() > _SMALL:  # a whole step can overshoot rare matches
+            step /= 2
         beta += step
-        if np.abs(step).max() < 1e-6:
+        if np.abs(step).max() < _SMALL:
             break
     plain = beta[:-1] / spread
     made: Doubles = np.append(plain, beta[-1] - plain @ mean)
@@ -106,7 +121,7 @@ class Reliability:
     """How well probabilities keep what they say, on each query's best items.
 
     bins: (mean predicted, share right, count), of equal mass; ece: their mean distance by count; skill: 1 - brier /
-    brier of saying the base rate always
+    brier of saying the base rate always (0 where all are right or none is: there is nothing to know)
     """
 
     bins: tuple[tuple[float, float, int], ...]
@@ -127,4 +142,5 @@ def reliability(logits: Floats, owners: Rows, best: int) -> Reliability:
     base = right.mean()
     brier, constant = ((chance - right) ** 2).mean(), base * (1 - base)
     ece = sum(abs(said - came) * count for said, came, count in bins) / len(chance)
-    return Reliability(bins, float(ece), float(brier), float(base), float(1 - brier / constant))
+    skill = 1 - brier / constant if constant > 0 else 0.0
+    return Reliability(bins, float(ece), float(brier), float(base), float(skill))

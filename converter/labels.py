@@ -50,9 +50,9 @@ class Scored:
 
 
 def rank_of_own(scores: Floats, owners: Rows) -> Ranks:
-    """(Q,) how many items stand before each query's own in (Q, N) scores; equal scores count as before it."""
+    """(Q,) how many items stand before each query's own in (Q, N) scores; equal scores and NaN count as before it."""
     own = scores[np.arange(len(scores)), owners]
-    made: Ranks = ((scores >= own[:, None]).sum(1) - 1).astype(np.int32)
+    made: Ranks = ((~(scores < own[:, None])).sum(1) - 1).astype(np.int32)
     return made
 
 
@@ -67,11 +67,14 @@ def query_ranks_of(scores: Floats, owners: Rows) -> Ranks:
 
 
 def survival(ranks: Ranks, owners: Rows, items: int, survive: int) -> Floats:
-    """(N, E) share of an item's queries that find it among the best `survive` of 1,000; ranks (E, Q) among `items`."""
-    within = (ranks < survive * items / GALLERY).astype(np.float32)
-    counts = np.bincount(owners, minlength=items)
-    shares = [np.bincount(owners, weights=row, minlength=items) / np.maximum(counts, 1) for row in within]
-    return np.stack(shares, axis=1).astype(np.float32)
+    """(N, E) share of an item's queries that find it among the best `survive` of 1,000; ranks (E, Q) among `items`.
+
+    An item without queries, of which nothing is known, gets the mean of the others.
+    """
+    shares, asked = _shares(ranks, owners, items, survive), np.bincount(owners, minlength=items) > 0
+    if asked.any():
+        shares[~asked] = shares[asked].mean(0)
+    return shares
 
 
 def first_exits(ranks: Ranks, owners: Rows, items: int, survive: int) -> Rows:
@@ -79,5 +82,12 @@ def first_exits(ranks: Ranks, owners: Rows, items: int, survive: int) -> Rows:
 
     Riding to the end with an item that nothing finds buys nothing.
     """
-    enough = survival(ranks, owners, items, survive) >= 0.5
+    enough = _shares(ranks, owners, items, survive) >= 0.5
     return np.where(enough.any(1), enough.argmax(1), 0)
+
+
+def _shares(ranks: Ranks, owners: Rows, items: int, survive: int) -> Floats:
+    within = ranks < survive * items / GALLERY
+    counts = np.maximum(np.bincount(owners, minlength=items), 1)
+    shares = [np.bincount(owners, weights=row, minlength=items) / counts for row in within]
+    return np.stack(shares, axis=1).astype(np.float32)

@@ -18,11 +18,13 @@ def neighbour_numbers(items: Floats, bank: Floats) -> Floats:
     """(N, D) items and (R, D) bank rows at one exit -> (N, 8).
 
     Largest, mean of 5 and 20 largest and mean similarity to the other items; log(1 + bank rows that hold the item in
-    their best 20); mean, least and first log-rank of the item under its 10 nearest bank rows.
+    their best 20); mean, least and first log-rank of the item under its 10 nearest bank rows. Means are over what
+    there is: two items or more, and any bank.
     """
+    most = min(_BEST, len(items) - 1)
     among = items @ items.T
     np.fill_diagonal(among, -np.inf)
-    best = np.sort(np.partition(among, -_BEST, axis=1)[:, -_BEST:], axis=1)[:, ::-1]
+    best = np.sort(np.partition(among, -most, axis=1)[:, -most:], axis=1)[:, ::-1]
     np.fill_diagonal(among, 0)
     sims = bank @ items.T  # (R, N)
     order = np.argsort(-sims, axis=1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from converter.labels import Rows
+from converter.labels import Ranks, Rows, survival
 from edge.errors import ReminisceError
 from edge.items import Floats
 from edge.policy import Rule, choose, leaves
@@ -21,6 +21,7 @@ CUTS = (1, 5, 10)
 POOL = 50
 RESAMPLES = 1000
 MOST_AT_ONE_EXIT, MOST_OF_ONE_LABEL = 0.95, 0.8
+TOLD = 3  # of an item's queries, for the split oracle
 Hits = npt.NDArray[np.bool_]
 
 
@@ -36,6 +37,10 @@ class Scene:
     owners: Rows
     costs: Floats
     layers: int
+
+    def restricted(self, judging: Hits) -> Scene:
+        """Only the queries of a (Q,) mask ask; all items stay."""
+        return Scene(self.logits[:, judging], self.owners[judging], self.costs, self.layers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +75,7 @@ def search(scene: Scene, exits: Rows, pool: int) -> Hits:
     chosen = np.argpartition(-coarse, size - 1, axis=1)[:, :size]
     kept = (chosen == scene.owners[:, None]).any(1)
     own = fine[every, scene.owners]
-    before = (np.take_along_axis(fine, chosen, 1) >= own[:, None]).sum(1) - 1
+    before = (~(np.take_along_axis(fine, chosen, 1) < own[:, None])).sum(1) - 1  # NaN stands before it
     made: Hits = (before[:, None] < np.array(CUTS)) & kept[:, None]
     return made
 
@@ -89,19 +94,19 @@ def fixed(scene: Scene, pool: int = POOL) -> list[Outcome]:
     ]
 
 
-def predicted(survival: Floats) -> Callable[[Rule], Rows]:
+def predicted(known: Floats) -> Callable[[Rule], Rows]:
     """One early decision from (N, E) predicted survival."""
-    return lambda rule: choose(survival, rule)
+    return lambda rule: choose(known, rule)
 
 
-def gated(survival: Sequence[Floats]) -> Callable[[Rule], Rows]:
+def gated(known: Sequence[Floats]) -> Callable[[Rule], Rows]:
     """A decision at every exit e, from (N, E - e) survival predicted there."""
 
     def decide(rule: Rule) -> Rows:
-        going = np.ones(len(survival[0]), dtype=bool)
-        exits = np.full(len(going), len(survival) - 1)
-        for exit_, known in enumerate(survival):
-            out = going & leaves(known, rule, exit_)
+        going = np.ones(len(known[0]), dtype=bool)
+        exits = np.full(len(going), len(known) - 1)
+        for exit_, here in enumerate(known):
+            out = going & leaves(here, rule, exit_)
             exits[out] = exit_
             going &= ~out
         return exits
@@ -112,6 +117,22 @@ def gated(survival: Sequence[Floats]) -> Callable[[Rule], Rows]:
 def shuffled(exits: Rows, seed: int) -> Rows:
     """The same histogram, dealt at random: what a policy must beat beside the fixed exit."""
     return np.random.default_rng(seed).permutation(exits)
+
+
+def split_oracle(ranks: Ranks, owners: Rows, items: int, survive: int, seed: int) -> tuple[Floats, Hits]:
+    """Who knows up to three of an item's queries and is judged on its others; ranks (E, Q) among all `items`.
+
+    Returns the survival (N, E) by the queries that are told, drawn at random, and the (Q,) mask of those that judge:
+    restrict the scene to them for the oracle and for what it is held against. Of two queries or more one judges; an
+    only one is told. Labels and judgement by the same queries would flatter: half of survival belongs to the query.
+    """
+    order = np.random.default_rng(seed).permutation(len(owners))
+    order = order[np.argsort(owners[order], kind="stable")]  # by item, in each at random
+    counts = np.bincount(owners, minlength=items)
+    place = np.empty(len(owners), dtype=np.int64)
+    place[order] = np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners[order]]
+    told = place < np.clip(counts - 1, 1, TOLD)[owners]
+    return survival(ranks[:, told], owners[told], items, survive), ~told
 
 
 def sweep(
@@ -140,7 +161,7 @@ class Gain:
     @property
     def wins(self) -> bool:
         """By more than two standard errors at 10, and not worse by as much at 1."""
-        return self.at_10 > 2 * self.error_10 and self.at_1 > -2 * self.error_1
+        return self.at_10 > 2 * self.error_10 and self.at_1 >= -2 * self.error_1
 
 
 def gain(outcomes: Sequence[Outcome], baseline: Sequence[Outcome], owners: Rows, seed: int) -> Gain:
@@ -162,6 +183,8 @@ def gain(outcomes: Sequence[Outcome], baseline: Sequence[Outcome], owners: Rows,
 
 def at_cost(baseline: Sequence[Outcome], cost: float) -> Floats:
     """(Q, 3) hits of the fixed exit at `cost`; between two exits the mean of their hits, by distance."""
+    if len(baseline) == 1:
+        return baseline[0].hits.astype(np.float32)
     costs = [one.cost for one in baseline]
     above = int(np.clip(np.searchsorted(costs, cost), 1, len(costs) - 1))
     low, high = baseline[above - 1], baseline[above]
@@ -174,14 +197,22 @@ class CollapseError(ReminisceError, ValueError):
     """A policy sends nearly everything to one exit, while its labels spread."""
 
 
+def collapsed(exits: Rows, labels: Rows) -> bool:
+    """Of (N,) exits and (N,) labels: more than 95 % leave at one exit, of the labels less than 80 % are one."""
+    return _largest(exits) > MOST_AT_ONE_EXIT and _largest(labels) < MOST_OF_ONE_LABEL
+
+
 def check_not_collapsed(policy: str, outcomes: Sequence[Outcome], labels: Rows, depths: Sequence[int]) -> None:
     """Judged at the setting of middling cost. Raises CollapseError."""
     costs = np.array([one.cost for one in outcomes])
     middle = outcomes[int(np.abs(costs - (costs.min() + costs.max()) / 2).argmin())]
-    shares = np.bincount(middle.exits, minlength=len(depths)) / len(middle.exits)
-    spread = np.bincount(labels, minlength=len(depths)) / len(labels)
-    if shares.max() > MOST_AT_ONE_EXIT and spread.max() < MOST_OF_ONE_LABEL:
+    if collapsed(middle.exits, labels):
+        depth = depths[int(np.bincount(middle.exits).argmax())]
         raise CollapseError(
-            f"policy {policy} sends {shares.max():.0%} of the items to depth {depths[int(shares.argmax())]},"
-            f" while labels spread (at most {spread.max():.0%} at one exit): raise predict.stray or predict.epochs"
+            f"policy {policy} sends {_largest(middle.exits):.0%} of the items to depth {depth}, while labels spread"
+            f" (at most {_largest(labels):.0%} at one exit): raise predict.stray or predict.epochs"
         )
+
+
+def _largest(exits: Rows) -> float:
+    return float(np.bincount(exits).max() / len(exits))

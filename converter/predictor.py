@@ -15,6 +15,7 @@ from converter.heads.steps import Progress, batches, drop
 from converter.recipe import PredictRecipe
 
 _HIDDEN_DROPOUT = 0.3
+_FLAT = 1e-5  # a feature that spreads less, beside its mean, is constant: scaled up, its rounding would decide
 _PEAK = 3.0  # the one-cycle's highest rate, as a multiple of the recipe's
 
 
@@ -69,7 +70,8 @@ class Gate(nn.Module):
 
 def fit_net(x: Tensor, survival: Tensor, recipe: PredictRecipe, seed: int, progress: Progress) -> Gate:
     """Teach a net on features (N, F) and survival (N, E) in 0 to 1, by soft binary cross-entropy."""
-    mean, scale = x.mean(0), x.std(0) + 1e-6
+    mean, spread = x.mean(0), x.std(0)
+    scale = torch.where(spread > _FLAT * (1 + mean.abs()), spread, 1.0)
     net = SurvivalNet(x.shape[1], survival.shape[1], recipe, seed)
     standardised = (x - mean) / scale
     size = min(recipe.batch, len(x))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from converter.calibration import calibrated, item_numbers
-from converter.labels import Rows, query_ranks_of, survival
-from converter.policies import Scene, gated, predicted
+from converter.labels import Rows, query_ranks_of
+from converter.policies import Scene, gated, predicted, split_oracle
 from converter.predictor import Gate
 from edge.bundle import SCALE, Calibration
 from edge.items import Floats
@@ -54,18 +54,10 @@ class Judged:
         return {"predict": predicted(early), "gate": gated(gates)}
 
     def oracle(self, scene: Scene, survive: int, seed: int) -> tuple[Scene, Decide]:
-        """The split oracle: exits from three of five queries of an item, judged on the others alone."""
-        place = np.zeros(len(self.owners), dtype=np.int64)
-        for owner in np.unique(self.owners):
-            mine = np.flatnonzero(self.owners == owner)
-            place[mine] = np.random.default_rng((seed, int(owner))).permutation(len(mine))
-        counts = np.bincount(self.owners)[self.owners]
-        told = place < np.maximum(1, np.ceil(counts * 0.6))
-        ranks = query_ranks_of(scene.logits[:, told], self.owners[told])
-        known = survival(ranks, self.owners[told], scene.logits.shape[2], survive)
-        rest = ~told
-        judged = Scene(scene.logits[:, rest], self.owners[rest], scene.costs, scene.layers)
-        return judged, predicted(known)
+        """The split oracle, and the scene of the queries that judge it and what it is held against."""
+        ranks = query_ranks_of(scene.logits, self.owners)
+        known, judging = split_oracle(ranks, self.owners, scene.logits.shape[2], survive, seed)
+        return scene.restricted(judging), predicted(known)
 
     def _scene(self, logits: list[Floats]) -> Scene:
         return Scene(np.stack(logits), self.owners, self._costs, self._layers)
