@@ -6,6 +6,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 
 from converter.calibration import reliability
 from converter.labels import rank_of_own
-from converter.policies import CUTS, POOL, Hits, Outcome, Scene, fixed, search, shuffled, sweep
+from converter.policies import CUTS, POOL, Hits, Outcome, Scene, at_cost, fixed, search, shuffled, sweep
 from converter.policies import outcome as outcome_of
 from converter.report import (
     CalibrationFigures,
@@ -179,9 +180,8 @@ class _Maker:
                 ]
                 curves.append(_curve("random", dealt, len(scene.costs)))
         judged, decide = self._judged.oracle(scene, self._context.recipe.label.survive, self._context.seed)
-        curves.append(
-            _curve("oracle", sweep(judged, "oracle", survival, policies.stray, decide, centres), len(scene.costs))
-        )
+        oracle = sweep(judged, "oracle", survival, policies.stray, decide, centres)
+        curves.append(_beside(fixed(scene), fixed(judged), _curve("oracle", oracle, len(scene.costs))))
         return tuple(curves)
 
     def _choice(self) -> Choice | None:
@@ -285,6 +285,19 @@ def _curve(name: str, outcomes: Sequence[Outcome], exits: int) -> PolicyCurve:
             PolicyPoint(cost=one.cost, recall_at_1=at_1, recall_at_10=at_10, pool=POOL, exits=one.histogram(exits))
         )
     return PolicyCurve(name=name, points=tuple(points))  # type: ignore[arg-type]
+
+
+def _beside(base: Sequence[Outcome], judged: Sequence[Outcome], curve: PolicyCurve) -> PolicyCurve:
+    """The split oracle is judged on other queries than the rest: its gain there, put on the fixed exit's recall here."""
+    points = []
+    for point in curve.points:
+        here, there = (at_cost(outcomes, point.cost).mean(0) for outcomes in (base, judged))
+        at_1, at_10 = (
+            float(min(1.0, here[column] + recall - there[column]))
+            for column, recall in ((0, point.recall_at_1), (2, point.recall_at_10))
+        )
+        points.append(replace(point, recall_at_1=at_1, recall_at_10=at_10))
+    return PolicyCurve(name=curve.name, points=tuple(points))
 
 
 def _machine() -> Machine:
