@@ -288,7 +288,7 @@ def _curve(name: str, outcomes: Sequence[Outcome], exits: int) -> PolicyCurve:
 
 
 def _beside(base: Sequence[Outcome], judged: Sequence[Outcome], curve: PolicyCurve) -> PolicyCurve:
-    """The split oracle is judged on other queries than the rest: its gain there, put on the fixed exit's recall here."""
+    """The split oracle is judged on queries of its own: its gain there, put on the recall of the fixed exit here."""
     points = []
     for point in curve.points:
         here, there = (at_cost(outcomes, point.cost).mean(0) for outcomes in (base, judged))
