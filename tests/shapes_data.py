@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
@@ -31,19 +32,17 @@ PLACES = {"top left": (0, 0), "top right": (0, 16), "bottom left": (16, 0), "bot
 SPLITS = {"train": 100, "validation": 110, "test": 50}  # validation: the held side, 220 captions
 
 
-def write_shapes(folder: Path) -> Path:
-    """260 pictures and pairs.csv; no two pictures show the same, so no caption is on two sides."""
+def write_shapes(folder: Path, captions: int = 2, counts: Mapping[str, int] = SPLITS) -> Path:
+    """Pictures and pairs.csv, two captions of each at most; no two show the same, so no caption is on two sides."""
     told = [one for one in product(COLOURS, COLOURS, SHAPES, PLACES) if one[0] != one[1]]
     random.Random(0).shuffle(told)  # noqa: S311 - data, no secret
     rows = []
-    splits = [split for split, count in SPLITS.items() for _ in range(count)]
+    splits = [split for split, count in counts.items() for _ in range(count)]
     for number, (split, (front, back, shape, place)) in enumerate(zip(splits, told, strict=False)):
         name = f"{number:03}.png"
         Image.fromarray(_draw(front, back, shape, place)).save(folder / name)
-        rows += [
-            (name, f"a {front} {shape} on {back} at the {place}", split),
-            (name, f"{back} around a {front} {shape}, {place}", split),
-        ]
+        texts = (f"a {front} {shape} on {back} at the {place}", f"{back} around a {front} {shape}, {place}")
+        rows += [(name, text, split) for text in texts[:captions] or ("",)]
     write_table(folder / "pairs.csv", ("item", "text", "split"), *rows)
     return folder
 

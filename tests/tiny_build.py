@@ -47,26 +47,42 @@ class TinyBuild:
     def run(self, *more: str) -> Finished:
         return convert("run", *self.words, *more)
 
-    def stage(self, name: str) -> Finished:
-        return convert("stage", name, *self.words)
+    def stage(self, name: str, *more: str) -> Finished:
+        return convert("stage", name, *self.words, *more)
 
     def change(self, old: str, new: str) -> None:
         text = self.recipe.read_text(encoding="utf-8")
         assert old in text
         self.recipe.write_text(text.replace(old, new), encoding="utf-8")
 
-    def killed_when(self, reached: Callable[[], bool]) -> str:
-        """Kill the build, children and all, without a chance to tidy up; what it had said by then."""
+    def killed_when(self, reached: Callable[[], bool]) -> None:
+        """Kill the build, children and all, without a chance to tidy up."""
         process = start("run", *self.words)
         while not reached():
             assert process.poll() is None, finish(process).err
             time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
-        return finish(process).err
+        _kill(process)
+
+    def killed_at(self, step: str) -> str:
+        """Kill the build when it says that a step begins; what it had said by then."""
+        process = start("run", *self.words)
+        assert process.stderr
+        said = ""
+        while line := process.stderr.readline().decode():
+            said += line
+            if line.startswith(step):
+                break
+        _kill(process)
+        return said
 
     def bundle_files(self) -> dict[str, bytes]:
         folder = self.out / "bundle"
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
@@ -77,6 +93,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         cwd=ROOT,
         start_new_session=True,
+        bufsize=0,  # a line read by hand leaves the rest to `finish`
     )
 
 

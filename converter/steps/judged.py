@@ -54,13 +54,16 @@ class Judged:
         return {"predict": predicted(early), "gate": gated(gates)}
 
     def oracle(self, scene: Scene, survive: int, seed: int) -> tuple[Scene, Decide]:
-        """The split oracle: exits from three of five queries of an item, judged on the others alone."""
+        """The split oracle: exits from three of five queries of an item, judged on the others alone.
+
+        One query is always left over, of items that have two or more; without any such item nothing can be judged.
+        """
         place = np.zeros(len(self.owners), dtype=np.int64)
         for owner in np.unique(self.owners):
             mine = np.flatnonzero(self.owners == owner)
             place[mine] = np.random.default_rng((seed, int(owner))).permutation(len(mine))
         counts = np.bincount(self.owners)[self.owners]
-        told = place < np.maximum(1, np.ceil(counts * 0.6))
+        told = place < np.clip(np.ceil(counts * 0.6), 1, np.maximum(1, counts - 1))
         ranks = query_ranks_of(scene.logits[:, told], self.owners[told])
         known = survival(ranks, self.owners[told], scene.logits.shape[2], survive)
         rest = ~told

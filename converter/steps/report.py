@@ -179,9 +179,9 @@ class _Maker:
                 ]
                 curves.append(_curve("random", dealt, len(scene.costs)))
         judged, decide = self._judged.oracle(scene, self._context.recipe.label.survive, self._context.seed)
-        curves.append(
-            _curve("oracle", sweep(judged, "oracle", survival, policies.stray, decide, centres), len(scene.costs))
-        )
+        if len(judged.owners):
+            outcomes = sweep(judged, "oracle", survival, policies.stray, decide, centres)
+            curves.append(_curve("oracle", outcomes, len(scene.costs)))
         return tuple(curves)
 
     def _choice(self) -> Choice | None:
