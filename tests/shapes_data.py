@@ -42,7 +42,7 @@ def write_shapes(folder: Path, captions: int = 2, counts: Mapping[str, int] = SP
         name = f"{number:03}.png"
         Image.fromarray(_draw(front, back, shape, place)).save(folder / name)
         texts = (f"a {front} {shape} on {back} at the {place}", f"{back} around a {front} {shape}, {place}")
-        rows += [(name, text, split) for text in texts[:captions] or ("",)]
+        rows += [(name, text, split) for text in texts[:captions]]
     write_table(folder / "pairs.csv", ("item", "text", "split"), *rows)
     return folder
 

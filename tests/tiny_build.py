@@ -15,8 +15,8 @@ from commands import ROOT, Finished, finish
 
 RECIPE = """\
 model: tiny
-data: {kind: pairs}
-item: {kind: vit, exits: [1, 2, 3], formats: [float16]}
+data: {kind: pairs, held: 0.1}
+item: {kind: vit, exits: [1, 2], formats: [float16]}
 query: {kind: minilm, tokens: 16}
 heads:
   kind: paired
@@ -25,7 +25,7 @@ heads:
   training: {epochs: 8, batch: 64, rate: 0.003, decay: 0.01, dropout: 0.1}
 heal: {windows: [[1, 2], [3, 4]], rank: 4, epochs: 1, batch: 32, tokens: 0, precision: float32}
 predict: {epochs: 4, nets: 1}
-calibrate: {bank: 100}
+calibrate: {bank: 50}
 """
 
 

@@ -4,58 +4,33 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 
-from converter import layout
 from converter.pack import pack, records, staged
-from converter.recipe import DEMO_RECIPE, Recipe, load_recipe
-from edge.bundle import MANIFEST, SCHEMA, Bundle, Manifest, checksum
+from edge.bundle import MANIFEST, Bundle, Manifest, checksum
 from edge.errors import BundleError, DiskFullError, UsageError
 
 pytestmark = pytest.mark.convert
 
-# Shapes of the image tower's activations at the cuts of the shipped recipe.
-SHAPES: list[tuple[int, ...]] = [
-    (224, 224, 3),
-    (56, 56, 24),
-    (28, 28, 40),
-    (14, 14, 80),
-    (14, 14, 112),
-    (7, 7, 192),
-    (7, 7, 1280),
-]
+
+def fill(folder: Path, like: Manifest, *, backwards: bool = False) -> Manifest:
+    """Write every file that a manifest lists, with contents that nothing could run, and a manifest that fits them."""
+    for name in sorted(like.files, reverse=backwards):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(path.name.encode())
+    return replace(like, files=records(folder), build={}, bank=None)
 
 
 @pytest.fixture
-def recipe() -> Recipe:
-    return load_recipe(DEMO_RECIPE)
-
-
-def fill(folder: Path, recipe: Recipe, *, backwards: bool = False) -> Manifest:
-    """Write every file that the layout names, with contents that nothing could run, and say so in a manifest."""
-    image, text = layout.image_tower(recipe, SHAPES), layout.text_tower(recipe)
-    models = [segment.model for tower in (image, text) for segment in tower.segments]
-    models += [place.head for tower in (image, text) for place in tower.exits]
-    words = layout.words_of(text)
-    paths = [folder / path for path in (words.tokenizer, words.table, words.positions)]
-    paths += [path for model in models for path in layout.targets(folder, model).values()]
-    for path in sorted(paths, reverse=backwards):
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(path.name.encode())
-    return Manifest(
-        schema=SCHEMA,
-        model=recipe.model,
-        purpose="for tests",
-        licence="Apache-2.0",
-        attribution=("made here",),
-        dimension=384,
-        towers=(image, text),
-        files=records(folder),
-    )
+def like(bundle: Bundle) -> Manifest:
+    """What the shipped bundle says of itself."""
+    return bundle.manifest
 
 
 def test_target_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -141,23 +116,23 @@ def test_records_list_every_file_but_the_manifest_with_size_and_checksum(tmp_pat
     assert (found["text/b"].bytes, found["text/b"].sha256) == (2, checksum(tmp_path / "text" / "b"))
 
 
-def test_packed_bundle_is_accepted_by_the_device_and_says_what_was_packed(tmp_path: Path, recipe: Recipe) -> None:
-    manifest = fill(tmp_path, recipe)
+def test_packed_bundle_is_accepted_by_the_device_and_says_what_was_packed(tmp_path: Path, like: Manifest) -> None:
+    manifest = fill(tmp_path, like)
     assert pack(tmp_path, manifest).manifest == manifest
     assert Bundle.open(tmp_path).manifest == manifest
 
 
-def test_equal_files_give_equal_manifests_in_whatever_order_they_were_written(tmp_path: Path, recipe: Recipe) -> None:
+def test_equal_files_give_equal_manifests_in_whatever_order_they_were_written(tmp_path: Path, like: Manifest) -> None:
     written = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        pack(tmp_path / name, fill(tmp_path / name, recipe, backwards=name == "two"))
+        pack(tmp_path / name, fill(tmp_path / name, like, backwards=name == "two"))
         written.append((tmp_path / name / MANIFEST).read_bytes())
     assert written[0] == written[1]
 
 
-def test_manifest_is_sorted_text_that_people_can_compare(tmp_path: Path, recipe: Recipe) -> None:
-    pack(tmp_path, fill(tmp_path, recipe))
+def test_manifest_is_sorted_text_that_people_can_compare(tmp_path: Path, like: Manifest) -> None:
+    pack(tmp_path, fill(tmp_path, like))
     text = (tmp_path / MANIFEST).read_text(encoding="utf-8")
     assert text.endswith("}\n")
     assert len(text.splitlines()) > 100
@@ -165,43 +140,19 @@ def test_manifest_is_sorted_text_that_people_can_compare(tmp_path: Path, recipe:
     assert str(tmp_path) not in text  # nothing of the machine that built it
 
 
-def test_bundle_that_the_device_would_refuse_is_not_packed(tmp_path: Path, recipe: Recipe) -> None:
-    manifest = fill(tmp_path, recipe)
+def test_bundle_that_the_device_would_refuse_is_not_packed(tmp_path: Path, like: Manifest) -> None:
+    manifest = fill(tmp_path, like)
     with (tmp_path / "text" / "tokens.int4").open("ab") as table:
         table.write(b"one byte too many")
     with pytest.raises(BundleError, match=r"text/tokens\.int4 has 28 bytes, the manifest says 11"):
         pack(tmp_path, manifest)
 
 
-def test_layout_that_names_a_file_which_was_not_written_is_refused(tmp_path: Path, recipe: Recipe) -> None:
-    fill(tmp_path, recipe)
+def test_layout_that_names_a_file_which_was_not_written_is_refused(tmp_path: Path, like: Manifest) -> None:
+    fill(tmp_path, like)
     (tmp_path / "image" / "head-01.weight-int8.tflite").unlink()
     with pytest.raises(ValueError, match=r"^files does not list image/head-01\.weight-int8\.tflite$"):
-        Manifest(
-            schema=SCHEMA,
-            model="x",
-            purpose="x",
-            licence="x",
-            attribution=(),
-            dimension=384,
-            towers=(layout.image_tower(recipe, SHAPES),),
-            files=records(tmp_path),
-        )
-
-
-def test_layout_gives_per_channel_dynamic_int8_to_the_runtime_alone_that_computes_it_right(recipe: Recipe) -> None:
-    (segment,) = layout.text_tower(recipe).segments
-    assert [(variant.format, variant.runtimes) for variant in segment.model.variants] == [
-        ("dynamic-int8", ("ai-edge-litert",)),
-        ("weight-int8", ("ai-edge-litert", "tflite-runtime")),
-    ]
-
-
-def test_layout_refuses_to_read_pixels_of_text_and_words_of_pictures(recipe: Recipe) -> None:
-    with pytest.raises(TypeError, match=r"^the text tower takes no pictures$"):
-        layout.pixels_of(layout.text_tower(recipe))
-    with pytest.raises(TypeError, match=r"^the image tower takes no sentences$"):
-        layout.words_of(layout.image_tower(recipe, SHAPES))
+        replace(like, files=records(tmp_path))
 
 
 def test_disk_without_room_for_a_bundle_is_told_before_the_work_and_left_as_it_was(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from converter.export import export
-from converter.heads import ExitHead
+from converter.heads.forms import ExitHead
 from converter.verify import Call, DriftError, Parity, compare, verify
 from edge.bundle import RUNTIMES
 from edge.errors import ReminisceError
