@@ -32,17 +32,27 @@ PLACES = {"top left": (0, 0), "top right": (0, 16), "bottom left": (16, 0), "bot
 SPLITS = {"train": 100, "validation": 110, "test": 50}  # validation: the held side, 220 captions
 
 
-def write_shapes(folder: Path, captions: int = 2, counts: Mapping[str, int] = SPLITS) -> Path:
-    """Pictures and pairs.csv, two captions of each at most; no two show the same, so no caption is on two sides."""
+def shapes(folder: Path, count: int) -> dict[str, tuple[str, str]]:
+    """Pictures, and the captions of each by its file name; no two show the same, so no caption is on two sides."""
     told = [one for one in product(COLOURS, COLOURS, SHAPES, PLACES) if one[0] != one[1]]
     random.Random(0).shuffle(told)  # noqa: S311 - data, no secret
-    rows = []
-    splits = [split for split, count in counts.items() for _ in range(count)]
-    for number, (split, (front, back, shape, place)) in enumerate(zip(splits, told, strict=False)):
-        name = f"{number:03}.png"
-        Image.fromarray(_draw(front, back, shape, place)).save(folder / name)
+    captions = {}
+    for number, (front, back, shape, place) in enumerate(told[:count]):
+        Image.fromarray(_draw(front, back, shape, place)).save(folder / f"{number:03}.png")
         texts = (f"a {front} {shape} on {back} at the {place}", f"{back} around a {front} {shape}, {place}")
-        rows += [(name, text, split) for text in texts[:captions]]
+        captions[f"{number:03}.png"] = texts
+    return captions
+
+
+def write_shapes(folder: Path, captions: int = 2, counts: Mapping[str, int] = SPLITS) -> Path:
+    """The same with pairs.csv, the first `captions` captions of each, on official sides."""
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    told = shapes(folder, len(splits))
+    rows = [
+        (name, text, split)
+        for split, (name, texts) in zip(splits, told.items(), strict=True)
+        for text in texts[:captions]
+    ]
     write_table(folder / "pairs.csv", ("item", "text", "split"), *rows)
     return folder
 
