@@ -86,5 +86,6 @@ def pixels(catalogue: Catalogue, rows: Rows, spec: ImagePreprocess, crops: int =
 def spread(texts: Sequence[Sequence[str]]) -> tuple[list[list[str]], npt.NDArray[np.bool_]]:
     """Texts of each item brought to the same number by repeating, and which of them are no repeats."""
     most = max((len(own) for own in texts), default=0)
-    known = np.array([[place < len(own) for place in range(most)] for own in texts], dtype=bool).reshape(-1, most)
-    return [[own[place % len(own)] if own else "" for place in range(most)] for own in texts], known
+    known = np.array([[place < len(own) for place in range(most)] for own in texts], dtype=bool)
+    filled = [[own[place % len(own)] if own else "" for place in range(most)] for own in texts]
+    return filled, known.reshape(len(texts), most)  # -1 says nothing of an array without captions
