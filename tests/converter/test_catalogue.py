@@ -22,7 +22,8 @@ def test_items_with_fewer_captions_have_them_over_again_and_it_is_known_which() 
 def test_items_without_any_caption_and_no_items_at_all_keep_their_shape(items: int) -> None:
     texts, known = spread([()] * items)
     assert texts == [[]] * items
-    assert (known.shape, known.dtype) == ((items, 0), np.bool_)
+    assert known.shape == (items, 0)
+    assert known.dtype == np.bool_
 
 
 def test_folds_share_the_held_items_out_by_content_and_no_others() -> None:
