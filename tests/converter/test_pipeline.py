@@ -216,8 +216,10 @@ def test_loss_that_runs_away_ends_the_build_and_a_sane_rate_goes_on_from_the_tow
     copy.change("epochs: 1,", "epochs: 1, rate: 1.0e+30,")
     done = copy.run()
     assert (done.code, done.out) == (1, "")
-    assert done.err.splitlines()[-1].startswith("reminisce-convert: healing layers 1 to 2: the loss is nan at step ")
-    assert done.err.endswith(" of 3: lower heal.rate and run again, the stages before are kept\n")
+    assert done.err.splitlines()[-1] == (
+        "reminisce-convert: healing layers 1 to 2: the loss is nan at step 2 of 2:"
+        " lower heal.rate and run again, the stages before are kept"
+    )
     copy.change("rate: 1.0e+30", "rate: 1.0e-3")
     assert "towers: done before, kept" in copy.run().err
     assert Bundle.open(copy.out / "bundle").manifest.calibrated
