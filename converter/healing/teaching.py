@@ -24,7 +24,7 @@ MAP_RATE = 2e-3  # of the linear map towards the last exit: it starts from nothi
 
 
 class HealingError(ReminisceError, ArithmeticError):
-    """Training ran away; the windows before this one are kept."""
+    """Training ran away; the stages before are kept, this one begins again with another rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ class _Course:
         if not torch.isfinite(x).all():
             first, last = self._window
             raise HealingError(
-                f"healing layers {first} to {last}: {told}; the windows before are kept: lower heal.{self._rate_name}"
-                " and run again"
+                f"healing layers {first} to {last}: {told}: lower heal.{self._rate_name} and run again,"
+                " the stages before are kept"
             )
 
 

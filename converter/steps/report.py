@@ -180,6 +180,8 @@ class _Maker:
                 ]
                 curves.append(_curve("random", dealt, len(scene.costs)))
         judged, decide = self._judged.oracle(scene, self._context.recipe.label.survive, self._context.seed)
+        if not len(judged.owners):  # every item has one caption: none is left to judge by
+            return tuple(curves)
         oracle = sweep(judged, "oracle", survival, policies.stray, decide, centres)
         curves.append(_beside(fixed(scene), fixed(judged), _curve("oracle", oracle, len(scene.costs))))
         return tuple(curves)

@@ -10,7 +10,7 @@ from converter import layout
 from converter.data import Dataset, open_data
 from converter.data.class_texts import load_class_texts
 from converter.features import text_features
-from converter.recipe import DistilledHeads
+from converter.recipe import DistilledHeads, PairedHeads
 from converter.stages import Context, save_arrays, save_record
 from converter.steps.catalogue import Catalogue, Entry, spread
 from converter.towers.opening import open_item_tower, open_query_tower
@@ -27,6 +27,8 @@ def towers(context: Context, folder: Path) -> None:
     recipe, order, console = context.recipe, context.order, context.console
     data = open_data(recipe.data, order.data, bar=console.bar)
     _say_what_was_skipped(context, data)
+    if isinstance(recipe.heads, PairedHeads) and not any(item.texts for item in data.items):
+        raise UsageError("heads.kind is paired, which learns from captions: the data has none")
     open_item_tower(recipe.item, order.checkpoint)  # what is wrong with it is told before the sentences
     tower = open_query_tower(recipe.query, order.query_checkpoint)
     spec = layout.query_spec(recipe, tower)
@@ -70,4 +72,5 @@ def _say_what_was_skipped(context: Context, data: Dataset) -> None:
     for one in data.skipped[:5]:
         context.console.say(f"  left out: {one.name}: {one.reason}")
     if data.skipped:
-        context.console.say(f"  {len(data.skipped)} items left out in all: items.json lists them")
+        count = f"{len(data.skipped)} item{'s' * (len(data.skipped) > 1)}"
+        context.console.say(f"  {count} left out in all: items.json lists them")
