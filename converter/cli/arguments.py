@@ -56,8 +56,8 @@ _REPORT = """\
 examples:
   reminisce-convert report my-vit
       my-vit/report.json and my-vit/report.html, anew
-  reminisce-convert report my-vit --plot policies-at-10 > policies.svg
-      one plot on its own
+  reminisce-convert report my-vit --plot policies-at-10
+      one plot as SVG, on standard output
   reminisce-convert report seed-0 seed-1 seed-2
       the same for each, and the mean and spread of all in the first
 """
