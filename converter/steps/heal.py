@@ -88,6 +88,8 @@ class _Work:
         """Features at every exit of the trunk as it is, in float32; views of the taught items behind the plain ones."""
         heads = self._recipe.heads
         every = self._catalogue.rows("train", "held", "test")
+        if not len(every):
+            return {depth: torch.empty(0, 0) for depth in self._exits}
         crops = self._crops()
         taught = taught_rows(self._catalogue, self._captions)
         count = len(every) + crops * len(taught)

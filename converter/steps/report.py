@@ -180,10 +180,9 @@ class _Maker:
                 ]
                 curves.append(_curve("random", dealt, len(scene.costs)))
         judged, decide = self._judged.oracle(scene, self._context.recipe.label.survive, self._context.seed)
-        if not len(judged.owners):  # every item has one caption: none is left to judge by
-            return tuple(curves)
-        oracle = sweep(judged, "oracle", survival, policies.stray, decide, centres)
-        curves.append(_beside(fixed(scene), fixed(judged), _curve("oracle", oracle, len(scene.costs))))
+        if len(judged.owners):  # none where each item has one query: it is told, and nothing is left to judge by
+            oracle = sweep(judged, "oracle", survival, policies.stray, decide, centres)
+            curves.append(_beside(fixed(scene), fixed(judged), _curve("oracle", oracle, len(scene.costs))))
         return tuple(curves)
 
     def _choice(self) -> Choice | None:

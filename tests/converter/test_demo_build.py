@@ -66,7 +66,8 @@ class Build:
 
     @property
     def steps(self) -> list[str]:
-        return [line for line in self.done.stderr.splitlines() if STEP.match(line)]
+        lines = self.done.stderr.splitlines()
+        return [line for line in lines if STEP.match(line) and not line.endswith(" left")]  # signs of life
 
 
 def command(*arguments: str | Path) -> list[str]:
