@@ -41,7 +41,7 @@ class ItemRecipe:
 
     kind: Literal["vit", "clip", "siglip", "efficientnet-lite0"]
     checkpoint: str = ""
-    exits: tuple[int, ...] = ()
+    exits: tuple[int, ...]
     choose: int = 0
     cuts: tuple[int, ...] = ()
     formats: tuple[Format, ...] = ("dynamic-int8", "float16")

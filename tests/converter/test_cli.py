@@ -37,7 +37,7 @@ OPTIONS = {
     "demo": BUILD | {"--photos"},
     "stage": RECIPE,
     "verify": {"--tflite-python"},
-    "report": set[str](),
+    "report": {"--plot"},
     "recipes": set[str](),
 }
 HELPS = [[], *[[command] for command in OPTIONS]]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from converter.recipe import RECIPES, Recipe, find_recipe, load_recipe, packaged_recipes, quick
+from edge.decode import DecodeError
 from edge.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -285,3 +286,12 @@ def test_recipes_load_no_torch() -> None:
     program = "import sys, converter.recipe, converter.stages, converter.cli; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_exits_are_named_or_a_number_of_them_is_asked_for_but_not_both() -> None:
+    item = load_recipe(find_recipe("vit-tiny-flickr8k")).item
+    assert replace(item, exits=(), choose=4).choose == 4
+    with pytest.raises(DecodeError, match=r"^exits is \(3, .*\) and choose 4: name exits or a number$"):
+        replace(item, choose=4)
+    with pytest.raises(DecodeError, match=r"^choose is -1: must be 0 or more"):
+        replace(item, exits=(), choose=-1)
