@@ -76,7 +76,7 @@ def test_fields_that_are_null_are_as_if_they_were_absent() -> None:
         ({"sha256": " " + DIGEST[1:]}, HEX),
         ({"sha256": "\uff10" * 64}, HEX),
         ({"sha256": ""}, HEX),
-        ({"data": 3}, f"data is 3: must be a text; {ONE_OF}"),
+        ({"data": 3}, "data is 3: must be a text"),
         ({"data": "YQ==", "source": 3}, "source is 3: must be a text"),
         ({"data": "YQ==", "modality": None}, "modality is None: must be a text"),
         ({"data": "YQ==", "ts": "now"}, "ts is 'now': must be a number"),
