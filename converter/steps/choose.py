@@ -36,9 +36,10 @@ SHIPPED: dict[str, Policy] = {"predict": "predict", "gate": "gate"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """A policy against the calibrated fixed exit of equal milliseconds, mean over settings inside."""
+    """A policy against the calibrated fixed exit of equal milliseconds, mean over settings inside; cost: theirs."""
 
     policy: str
+    cost: float
     at_1: float
     error_1: float
     at_10: float
@@ -148,7 +149,13 @@ def _compared(name: str, outcomes: Sequence[Outcome], base: Sequence[Outcome], o
     inside = [one for one in outcomes if INSIDE[0] <= one.cost <= INSIDE[1]] or list(outcomes)
     found = gain(inside, base, owners, seed)
     return Compared(
-        policy=name, at_1=found.at_1, error_1=found.error_1, at_10=found.at_10, error_10=found.error_10, wins=found.wins
+        policy=name,
+        cost=float(np.mean([one.cost for one in inside])),
+        at_1=found.at_1,
+        error_1=found.error_1,
+        at_10=found.at_10,
+        error_10=found.error_10,
+        wins=found.wins,
     )
 
 

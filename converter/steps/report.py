@@ -191,7 +191,7 @@ class _Maker:
             return None
         setting = recommended(policies)
         differences = tuple(
-            Difference(policy=one.policy, measure=measure, cost=0.5, pool=POOL, mean=mean, error=error)  # type: ignore[arg-type]
+            Difference(policy=one.policy, measure=measure, cost=one.cost, pool=POOL, mean=mean, error=error)  # type: ignore[arg-type]
             for one in self._chosen.compared
             for measure, mean, error in (
                 ("recall@1", one.at_1, one.error_1),

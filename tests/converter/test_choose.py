@@ -17,7 +17,7 @@ pytestmark = pytest.mark.convert
 
 
 def compared(policy: str, at_10: float, *, wins: bool) -> Compared:
-    return Compared(policy=policy, at_1=0.0, error_1=0.01, at_10=at_10, error_10=0.01, wins=wins)
+    return Compared(policy=policy, cost=0.5, at_1=0.0, error_1=0.01, at_10=at_10, error_10=0.01, wins=wins)
 
 
 def setting(policy: str, cost: float, at_10: float) -> PolicySetting:
