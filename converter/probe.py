@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -25,12 +25,11 @@ ROUNDS = 40
 BATCH = 8
 THREADS = 2
 Ticker = Callable[[int], object]
+Run = tuple[Interpreter, Floats]
 
 
 @contextlib.contextmanager
-def exported(
-    tower: ItemTower, kind: Format, exits: Sequence[int], threads: int
-) -> Iterator[list[tuple[Interpreter, Floats]]]:
+def exported(tower: ItemTower, kind: Format, exits: Sequence[int], threads: int) -> Iterator[list[Run]]:
     """An interpreter for each run of layers that ends at an exit, with an example (2, ...) of its input."""
     with tempfile.TemporaryDirectory() as folder:
         runs = []
@@ -44,24 +43,50 @@ def exported(
         yield runs
 
 
-def segment_costs(
-    tower: ItemTower, kind: Format, exits: Sequence[int], console: Console
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Share of full depth's milliseconds at each exit, and the milliseconds: medians of one item, one thread.
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Milliseconds of one item on one thread up to each exit, (E,): in the format that ships, and in float32."""
 
-    Healing changes numbers, not work: the trunk as it is costs what the healed one will. Segments are timed in turn,
-    round by round, so that noise hits all alike. Heads are left out: they are less than a hundredth of a segment.
+    ms: tuple[float, ...]
+    float32_ms: tuple[float, ...]
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of full depth's milliseconds."""
+        return tuple(one / self.ms[-1] for one in self.ms)
+
+
+def segment_costs(tower: ItemTower, kind: Format, exits: Sequence[int], console: Console) -> Costs:
+    """What the trunk as it is costs, as exported. Healing changes numbers, not work: the healed one will cost the same.
+
+    Heads are left out: they are less than a hundredth of a segment.
     """
-    with exported(tower, kind, exits, 1) as runs, console.bar(ROUNDS, "rounds of timing exits") as tick:
-        spent: list[list[float]] = [[] for _ in runs]
-        for _ in range(ROUNDS):
-            for times, (interpreter, inputs) in zip(spent, runs, strict=True):
-                began = time.perf_counter()
-                interpreter.run({"x": inputs[:1]})
-                times.append(1e3 * (time.perf_counter() - began))
-            tick(1)
-    ms = np.cumsum([statistics.median(times) for times in spent])
-    return tuple(float(share) for share in ms / ms[-1]), tuple(float(one) for one in ms)
+    with (
+        exported(tower, kind, exits, 1) as ships,
+        exported(tower, "float32", exits, 1) as plain,
+        console.bar(ROUNDS, "rounds of timing exits") as tick,
+    ):
+        return timed(ships, plain, tick)
+
+
+def timed(ships: Sequence[Run], plain: Sequence[Run], tick: Ticker) -> Costs:
+    """The quickest of many runs of each segment: whatever else the machine does can only add.
+
+    ships, plain: the same segments in the format that ships, and in float32. All are timed in turn, round by round, so
+    that noise hits all alike.
+    """
+    spent: list[list[float]] = []
+    for _ in range(ROUNDS):
+        spent.append([_once_ms(*run) for run in (*ships, *plain)])
+        tick(1)
+    ms, float32_ms = np.array(spent).min(0).reshape(2, -1).cumsum(1).tolist()
+    return Costs(tuple(ms), tuple(float32_ms))
+
+
+def _once_ms(interpreter: Interpreter, inputs: Floats) -> float:
+    began = time.perf_counter()
+    interpreter.run({"x": inputs[:1]})
+    return 1e3 * (time.perf_counter() - began)
 
 
 @torch.no_grad()

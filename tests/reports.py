@@ -86,6 +86,7 @@ def exits(shift: float) -> tuple[ExitFigures, ...]:
             layers=12,
             share=SHARES[index],
             ms=round(7.02 * SHARES[index], 3),
+            float32_ms=round(15.1 * SHARES[index], 3),
             before=before(index),
             raw=scaled(RECALLS[index], 1.0),
             calibrated=scaled(RECALLS[index], 1.05 + shift),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +18,8 @@ from converter.heads.pooling import Pool
 from converter.recipe import DistilledHeads, HeadsRecipe, PairedHeads, PublishedHeads
 from converter.towers.tower import ItemTower, QueryTower
 from edge.errors import UsageError
+
+AT_ONCE = 2  # exits whose heads are fitted at the same time
 
 
 class ItemSide(Protocol):
@@ -93,11 +97,32 @@ def fit_pairs(tower: ItemTower, study: Study, recipe: PairedHeads, seed: int, co
     """A pair for each exit. Raises UsageError without captions."""
     if study.captions is None:
         raise UsageError("heads.kind is paired, which learns from captions: the data has none")
-    pairs = {}
-    with console.bar(len(study.features) * recipe.training.epochs, "epochs of heads") as tick:
-        for depth, features in study.features.items():
-            pairs[depth] = fit_pair(features, study.captions, Pool(tower), recipe, seed + depth, tick)
-    return pairs
+    captions, pool = study.captions, Pool(tower)
+    with (
+        console.bar(len(study.features) * recipe.training.epochs, "epochs of heads") as tick,
+        _one_thread_each(),
+        ThreadPoolExecutor(AT_ONCE, "heads") as threads,
+    ):
+        fits = {
+            depth: threads.submit(fit_pair, features, captions, pool, recipe, seed + depth, tick)
+            for depth, features in study.features.items()
+        }
+        try:
+            return {depth: fit.result() for depth, fit in fits.items()}
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for the exits at hand, not for all
+            raise
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """A head's products are too small for two threads to share; two exits at once gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _distilled(tower: Any, study: Study, recipe: DistilledHeads, seed: int, console: Console) -> dict[int, ExitHeads]:

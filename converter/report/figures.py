@@ -44,7 +44,8 @@ class ExitFigures:
     """One exit of the item tower, with its own heads.
 
     depth:      layers done there; layers: of the whole tower
-    share, ms:  TFLite, the median of one item up to and with this exit, and its share of full depth's
+    share, ms:  TFLite, the quickest run of one item up to and with this exit, and its share of full depth's
+    float32_ms: the same in float32, from the same rounds
     before:     recall with heads on the trunk as published, of the same form; None when there was no healing
     raw:        recall by cosine with the heads that ship; calibrated: by probability of relevance
     kept:       two-stage search with every item at this exit
@@ -55,6 +56,7 @@ class ExitFigures:
     layers: int
     share: float
     ms: float
+    float32_ms: float
     before: Recall | None = None
     raw: Recall | None = None
     calibrated: Recall | None = None
@@ -64,8 +66,8 @@ class ExitFigures:
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= self.layers:
             raise ValueError(f"depth is {self.depth}: must be 1 to layers, which is {self.layers}")
-        if self.share <= 0 or self.ms <= 0:
-            raise ValueError(f"share is {self.share} and ms {self.ms}: must be above 0")
+        if min(self.share, self.ms, self.float32_ms) <= 0:
+            raise ValueError(f"share is {self.share}, ms {self.ms} and float32_ms {self.float32_ms}: must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,11 +28,15 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedExit:
-    """One exit over the seeds. gain: recall@10 by healing; None where a seed does not have the number."""
+    """One exit over the seeds; None where a seed does not have the number.
+
+    before: recall@10 on the trunk as published; gain: recall@10 by healing; the other recalls as the bundle ranks
+    """
 
     depth: int
     share: Spread
     ms: Spread
+    before: Spread | None
     recall_at_1: Spread | None
     recall_at_10: Spread | None
     gain: Spread | None
@@ -138,6 +142,7 @@ def _exit(reports: Sequence[Report], index: int) -> SeedExit:
         depth=places[0].depth,
         share=_known(place.share for place in places),
         ms=_known(place.ms for place in places),
+        before=spread(place.before.at_10 if place.before else None for place in places),
         recall_at_1=spread(found.at_1 if found else None for found in best),
         recall_at_10=spread(found.at_10 if found else None for found in best),
         gain=spread(_gain(place.before, place.raw) for place in places),

@@ -56,13 +56,14 @@ def costs(report: Report) -> Table:
     """Milliseconds of each exit."""
     return Table(
         caption=f"What one item costs up to an exit ({report.machine.timing}), and how many leave there by default",
-        head=("exit", "layers", "ms", "of full ms", "items that leave"),
+        head=("exit", "layers", "ms", "of full ms", "ms in float32", "items that leave"),
         rows=tuple(
             (
                 exit_name(place),
                 percent(place.depth / place.layers),
                 number(place.ms, 2),
                 percent(place.share),
+                number(place.float32_ms, 2),
                 percent(place.occupancy),
             )
             for place in report.exits

@@ -113,7 +113,8 @@ def _depth(report: Report) -> str:
     first, last = report.exits[0], report.exits[-1]
     return (
         f"{report.model} has {len(report.exits)} exits, from depth {first.depth} ({percent(first.share)} of the"
-        f" milliseconds) to {last.depth} of {last.layers} layers ({last.ms:.2f} ms an item)."
+        f" milliseconds) to {last.depth} of {last.layers} layers ({last.ms:.2f} ms an item, {last.float32_ms:.2f} in"
+        f" float32: {last.float32_ms / last.ms:.2f} times as long)."
     )
 
 

@@ -43,11 +43,12 @@ class HealedWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healed:
-    """What healing was like. costs: (E,) share of full depth's milliseconds; ms: (E,) of one item, cumulated."""
+    """What healing was like. costs: (E,) share of full depth's milliseconds; the others as in `probe.Costs`."""
 
     exits: tuple[int, ...]
     costs: tuple[float, ...]
     ms: tuple[float, ...]
+    float32_ms: tuple[float, ...]
     precision: str
     windows: tuple[HealedWindow, ...]
 
@@ -82,7 +83,7 @@ class _Work:
             layer.requires_grad_(requires_grad=False)
         if self._recipe.item.choose:
             self._choose_exits(self._recipe.item.choose)
-        self._costs, self._ms = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
+        self._costs = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
 
     def stream(self) -> dict[int, Tensor]:
         """Features at every exit of the trunk as it is, in float32; views of the taught items behind the plain ones."""
@@ -192,7 +193,7 @@ class _Work:
         if not isinstance(heads, PairedHeads):
             raise UsageError(f"item.choose asks for heads of kind paired, and heads.kind is {heads.kind}")
         self._exits = tuple(range(1, layers + 1))
-        _, ms = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
+        ms = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console).ms
         features, held = self.stream(), self._catalogue.rows("held")
         study = self._study(features, self._catalogue.rows("train"))
         pairs = fit_pairs(self._tower, study, heads, self._context.seed, self._console)
@@ -214,7 +215,15 @@ class _Work:
         if windows:
             layers = nn.ModuleList(self._tower.layers)
             save_file(layers.state_dict(), self._folder / "trunk.safetensors")
-        healed = Healed(exits=self._exits, costs=self._costs, ms=self._ms, precision=precision, windows=windows)
+        costs = self._costs
+        healed = Healed(
+            exits=self._exits,
+            costs=costs.shares,
+            ms=costs.ms,
+            float32_ms=costs.float32_ms,
+            precision=precision,
+            windows=windows,
+        )
         save_record(self._folder / "healed.json", healed)
 
     def _crops(self) -> int:

@@ -23,7 +23,7 @@ def test_terminal_shows_the_answer_and_four_tables_in_sixty_lines() -> None:
     text = render_markdown([full_report()])
     assert text.count("\n") <= 60
     assert text.startswith("# vit-tiny-flickr8k, seed 0, 2026-03-05\n\n- With its default policy, gate, ")
-    assert "| depth 5 of 12 | 41.7 % | 3.02 | 43.0 % | 16.0 % |" in text
+    assert "| depth 5 of 12 | 41.7 % | 3.02 | 43.0 % | 6.49 | 16.0 % |" in text
     assert (
         "- Calibration: ECE 0.0047, Brier skill 0.133 over a base rate of 2.0 %, +0.016 ± 0.003 of full recall@1."
         in text

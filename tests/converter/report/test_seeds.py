@@ -129,7 +129,8 @@ def test_the_page_of_several_seeds_has_their_section_first() -> None:
 def test_markdown_of_several_seeds_is_tables_of_mean_and_spread() -> None:
     text = render_markdown([recalled(0, 0.70), recalled(1, 0.71), recalled(2, 0.75)])
     assert text.startswith("# vit-tiny-flickr8k, seeds 0, 1, 2\n")
-    assert "| depth 12 | 7.02 ± 0.00 [7.02, 7.02] | 100.0 ± 0.0 % [100.0, 100.0] | 0.200 ± 0.000 [0.200, 0.200]" in text
+    assert "| depth 12 | 7.02 ± 0.00 [7.02, 7.02] | 100.0 ± 0.0 % [100.0, 100.0] | 0.707 ± 0.000 [0.707, 0.707]" in text
+    assert "| -0.004 ± 0.000 [-0.004, -0.004] | 0.200 ± 0.000 [0.200, 0.200] |" in text
     assert "| 0.720 ± 0.026 [0.700, 0.750] |" in text
 
 
