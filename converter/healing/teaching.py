@@ -94,8 +94,9 @@ class _Course:
     ) -> None:
         self._layers, self._window, self._lesson, self._recipe = layers_of(adapted), window, lesson, recipe
         self._lora = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-        self._steps = step_count(items, recipe.batch, recipe.epochs)
-        late = window[1] > recipe.late_from
+        self._epochs = recipe.epochs_to(window[1])
+        self._steps = step_count(items, recipe.batch, self._epochs)
+        late = recipe.is_late(window[1])
         self._rate_name, rate = ("late_rate", recipe.late_rate) if late else ("rate", recipe.rate)
         groups = _groups({rate: self._lora}, {recipe.head_rate: lesson.heads}, {MAP_RATE: lesson.maps})
         self._descent = Descent(groups, DECAY, self._steps)
@@ -103,7 +104,7 @@ class _Course:
     def losses(self, inputs: Tensor, progress: Progress) -> Iterator[float]:
         """Train; the loss of each step."""
         recipe, lesson = self._recipe, self._lesson
-        for number, rows in enumerate(batches(len(inputs), recipe.batch, recipe.epochs, lesson.generator), 1):
+        for number, rows in enumerate(batches(len(inputs), recipe.batch, self._epochs, lesson.generator), 1):
             loss = lesson.loss(self._found(lesson.view(inputs[rows])), rows)
             self._check(loss, f"the loss is {loss.item()} at step {number} of {self._steps}")
             self._descent.step(loss)

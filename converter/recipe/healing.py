@@ -12,16 +12,18 @@ from converter.recipe.checks import require
 class HealRecipe:
     """Progressive LoRA healing (paper, P-LoRA).
 
-    windows:         [first, last] layers trained together, shallow to deep, all of them; [] takes the pivots of the
-                     exit histogram that the probe finds
-    tokens:          patch tokens kept of each item in training; 0 keeps all
-    rate, late_rate: LoRA's highest learning rate, and the one in windows that end beyond `late_from`
-    captions:        weight of the captions' contrast; distillation: weight of the last exit's example
+    windows:      [first, last] layers trained together, shallow to deep, all of them; [] takes the pivots of the exit
+                  histogram that the probe finds
+    tokens:       patch tokens kept of each item in training; 0 keeps all
+    rate, epochs: LoRA's highest learning rate, and how often each item is seen; `late_rate` and `late_epochs` are those
+                  of windows that end beyond `late_from`, where there is nothing to gain and much to learn by heart
+    captions:     weight of the captions' contrast; distillation: weight of the last exit's example
     """
 
     windows: tuple[tuple[int, ...], ...] = ()
     rank: int = 16
     epochs: int = 3
+    late_epochs: int = 3
     batch: int = 96
     tokens: int = 64
     negatives: int = 1200
@@ -48,9 +50,18 @@ class HealRecipe:
             ),
             (self.rank >= 1, f"rank is {self.rank}: must be 1 or more"),
             (self.epochs >= 1, f"epochs is {self.epochs}: must be 1 or more"),
+            (self.late_epochs >= 1, f"late_epochs is {self.late_epochs}: must be 1 or more"),
             (self.batch >= 2, f"batch is {self.batch}: must be 2 or more"),
             (self.tokens >= 0, f"tokens is {self.tokens}: must be 0 or more"),
             (self.rate > 0, f"rate is {self.rate}: must be above 0"),
             (self.captions + self.distillation > 0, "captions and distillation are 0: one must teach"),
             (self.temperature > 0, f"temperature is {self.temperature}: must be above 0"),
         )
+
+    def is_late(self, last: int) -> bool:
+        """Whether a window that ends with layer `last` is a late one."""
+        return last > self.late_from
+
+    def epochs_to(self, last: int) -> int:
+        """Epochs of the window that ends with layer `last`."""
+        return self.late_epochs if self.is_late(last) else self.epochs

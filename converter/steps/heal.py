@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from converter.heads.fitting import ExitHeads, Study, fit_heads, fit_pairs, published_heads
 from converter.heads.paired import Pair
 from converter.heads.saving import save_heads
+from converter.heads.steps import step_count
 from converter.healing.activations import Activations, fastest_precision
 from converter.healing.lora import merge
 from converter.healing.teaching import Lessons, teach_window
@@ -167,7 +168,7 @@ class _Work:
             self._console.say(f"  layers {first} to {last}: healed before, kept")
             return load_record(HealedWindow, log)
         inside = {depth: pair for depth, pair in pairs.items() if first <= depth <= last}
-        steps = recipe.epochs * (len(rows) // min(recipe.batch, len(rows)))
+        steps = step_count(len(rows), recipe.batch, recipe.epochs_to(last))
         began = time.monotonic()
         with self._console.bar(steps, f"steps of healing layers {first} to {last}") as tick:
             adapted, told = teach_window(

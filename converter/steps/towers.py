@@ -19,6 +19,7 @@ from edge.errors import UsageError
 from edge.items import Floats
 from edge.runtime import Interpreters
 
+THREADS = 2  # of the text tower's calls
 FOLDS = 2**16  # places on the line from 0 to 1 that an item's fold is told by
 
 
@@ -36,7 +37,7 @@ def towers(context: Context, folder: Path) -> None:
     texts, known = spread([item.texts for item in data.items])
     told = [text for entry in load_class_texts() for text in entry.texts()] if _wants_classes(recipe.heads) else []
     sentences = [text for own in texts for text in own] + told
-    invoke = Interpreters(folder / "query", "ai-edge-litert", 1).invoke
+    invoke = Interpreters(folder / "query", "ai-edge-litert", THREADS).invoke
     with console.bar(len(sentences), "sentences") as tick:
         features = text_features(folder / "query", spec, invoke, sentences, tick)
     width = tower.features

@@ -197,6 +197,15 @@ def test_a_loss_that_is_no_number_names_step_and_layers_and_leaves_every_weight_
     assert kept(before, tower) == [True] * LAYERS
 
 
+@pytest.mark.parametrize(("late_from", "epochs"), [(LAYERS, 3), (1, 1)])
+def test_a_window_that_ends_late_sees_its_items_less_often(
+    tower: ItemTower, data: Toy, lessons: Lessons, inside: dict[int, Pair], late_from: int, epochs: int
+) -> None:
+    recipe = replace(RECIPE, epochs=3, late_epochs=1, late_from=late_from)
+    _, log = teach_window(tower, WINDOW, stem(tower, data), lessons, inside, recipe, 0, silent)
+    assert len(log.losses) == epochs * (COUNT // recipe.batch)
+
+
 def test_a_weight_that_runs_away_in_the_last_step_is_seen_before_it_is_merged(
     tower: ItemTower, data: Toy, lessons: Lessons, inside: dict[int, Pair]
 ) -> None:
