@@ -191,7 +191,7 @@ def test_a_loss_that_is_no_number_names_step_and_layers_and_leaves_every_weight_
     before = weights(tower)
     with torch.no_grad():
         inputs = tower.layers[1](tower.layers[0](stem(tower, data)))
-    runaway = replace(RECIPE, rate=1e30, late_rate=1e30, late_from=late_from)
+    runaway = replace(RECIPE, rate=1e30, late_rate=1e30, late_from=late_from, late_epochs=RECIPE.epochs)
     with pytest.raises(HealingError, match=rf"layers 3 to 4: the loss is nan at step \d of 6.*lower {named} and"):
         teach_window(tower, (3, 4), inputs, lessons, {4: pairs[4]}, runaway, 0, silent)
     assert kept(before, tower) == [True] * LAYERS
