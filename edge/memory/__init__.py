@@ -2,6 +2,16 @@
 
 from edge.memory.changes import Changes, Partition
 from edge.memory.index import AnnoyIndex, ExactIndex, Index, Rows, annoy_is_installed
-from edge.memory.memory import Memory
+from edge.memory.memory import CRASHED_TWICE, Memory
 
-__all__ = ["AnnoyIndex", "Changes", "ExactIndex", "Index", "Memory", "Partition", "Rows", "annoy_is_installed"]
+__all__ = [
+    "CRASHED_TWICE",
+    "AnnoyIndex",
+    "Changes",
+    "ExactIndex",
+    "Index",
+    "Memory",
+    "Partition",
+    "Rows",
+    "annoy_is_installed",
+]
