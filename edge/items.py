@@ -66,7 +66,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A durable item; `added_at` and `taken_at` are in seconds of Unix time."""
+    """A durable item; all times are in seconds of Unix time.
+
+    sightings: how often its bytes came; seen_at: when they last came again, None: they came once
+    """
 
     id: int
     digest: bytes
@@ -75,6 +78,8 @@ class Item:
     bytes: int
     added_at: float
     taken_at: float | None
+    sightings: int = 1
+    seen_at: float | None = None
 
 
 def happened_at(item: Item) -> float:
@@ -84,11 +89,15 @@ def happened_at(item: Item) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """An item's embedding at the exit where it left, not yet durable: (D,) float32, unit L2 norm."""
+    """An item's embedding at the exit where it left, not yet durable: (D,) float32, unit L2 norm.
+
+    offset: what it adds to every calibrated score at that exit, see edge.relevance; 0 where nothing is calibrated
+    """
 
     item: int
     depth: int
     embedding: Floats
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +150,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer: the item, the depth that its score comes from, and the cosine there with the question."""
+    """One answer: the item, the depth that its score comes from, and the cosine there with the question.
+
+    relevance: the probability that it is what was asked for; None where the bundle is not calibrated
+    """
 
     item: Item
     depth: int
     score: float
+    relevance: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

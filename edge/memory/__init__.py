@@ -1,6 +1,17 @@
 """All disk state: rows in SQLite, raw content in files, and the index over the embeddings."""
 
+from edge.memory.changes import Changes, Partition
 from edge.memory.index import AnnoyIndex, ExactIndex, Index, Rows, annoy_is_installed
-from edge.memory.memory import Memory, Partition
+from edge.memory.memory import CRASHED_TWICE, Memory
 
-__all__ = ["AnnoyIndex", "ExactIndex", "Index", "Memory", "Partition", "Rows", "annoy_is_installed"]
+__all__ = [
+    "CRASHED_TWICE",
+    "AnnoyIndex",
+    "Changes",
+    "ExactIndex",
+    "Index",
+    "Memory",
+    "Partition",
+    "Rows",
+    "annoy_is_installed",
+]

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import DiskFullError, StoreError
+from edge.memory.migrations import MIGRATIONS, migrate
+from edge.memory.transaction import atomic
 
-SCHEMA = 2
+SCHEMA = 3
 _APPLICATION = 0x524D4E53  # "RMNS"
 _SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
@@ -23,10 +25,14 @@ CREATE TABLE items (
     bytes    INTEGER NOT NULL,
     added_at REAL NOT NULL,          -- seconds of Unix time
     taken_at REAL,                   -- the same, of what it shows, if the sender said so
-    rejected TEXT                    -- why its content cannot be used: it is never tried again
+    rejected TEXT,                   -- why it cannot be used: it is never tried again, and its content is deleted
+    lost     INTEGER NOT NULL DEFAULT 0, -- whether it was rejected because its file was gone: it may come again
+    sightings INTEGER NOT NULL DEFAULT 1, -- how often these bytes came
+    seen_at  REAL                    -- seconds of Unix time at which they last came again
 ) STRICT;
 CREATE TABLE waiting (
-    item     INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE -- accepted, and not embedded so far
+    item     INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE, -- accepted, and not embedded so far
+    blame    INTEGER NOT NULL DEFAULT 0 -- for ends of the process while it was worked on, see attempts.py
 ) STRICT;
 CREATE TABLE models (
     id          INTEGER PRIMARY KEY,
@@ -37,25 +43,38 @@ CREATE TABLE embeddings (
     model  INTEGER NOT NULL REFERENCES models,
     depth  INTEGER NOT NULL,         -- layers done where the item left its tower
     vector BLOB NOT NULL,            -- float16, little-endian, unit L2 norm
+    offset REAL NOT NULL,            -- what it adds to every calibrated score there; 0: not calibrated
+    sequence INTEGER NOT NULL,       -- of the commit that wrote it, see changes.py
     PRIMARY KEY (item, model, depth)
 ) STRICT;
+CREATE INDEX embeddings_by_sequence ON embeddings (model, sequence);
+CREATE TABLE removals (
+    sequence INTEGER NOT NULL,       -- of the commit that took it away
+    model    INTEGER NOT NULL,
+    item     INTEGER NOT NULL,       -- it had embeddings of that model before and had none then
+    PRIMARY KEY (model, sequence, item)
+) STRICT, WITHOUT ROWID;
 """
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or create the database. Raises StoreError on a foreign or newer file, DiskFullError without room."""
+    """Open or create the database, or bring it to the present schema.
+
+    Raises StoreError on a file that is foreign, newer, or older than any migration, DiskFullError without room.
+    """
     with translated(path.parent):
         path.touch(mode=0o600)  # the folder may have been there, and open to others
         # The writer's thread uses it, another opens and closes it.
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            is_new = _check(connection, path)  # before the first write: a foreign file stays as it is
+            found = _check(connection, path)  # before the first write: a foreign file stays as it is
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # NORMAL forgets acknowledged rows on a power cut
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")  # forgotten means gone from the file
-            if is_new:
+            if found == 0:
                 _create(connection)
+            migrate(connection, found)
         except BaseException:
             connection.close()
             raise
@@ -66,19 +85,6 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, for one thread; the database must be open for writing elsewhere."""
     with translated(path.parent):
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-
-
-@contextlib.contextmanager
-def atomic(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing: one transaction, durable when the block ends."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite rolls back by itself on a full disk
-            connection.execute("ROLLBACK")
-        raise
 
 
 @contextlib.contextmanager
@@ -112,20 +118,20 @@ def _full(where: Path) -> DiskFullError:
     )
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file is new. Raises StoreError when it is not ours, or newer."""
+def _check(connection: sqlite3.Connection, path: Path) -> int:
+    """Its schema, 0 of a new file. Raises StoreError when it is not ours, or cannot be brought to ours."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if version == 0 and application == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        return True
+        return 0
     if application != _APPLICATION:
         raise StoreError(f"{path} is not a memory of reminisce: choose another state folder")
-    if version != SCHEMA:
+    if version != SCHEMA and version not in MIGRATIONS:
         raise StoreError(
             f"{path} has schema {version}, this version reads {SCHEMA}:"
             " use the version that wrote it, or choose another state folder"
         )
-    return False
+    return int(version)
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -6,44 +6,40 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import numpy as np
-
 from edge.errors import StoreError
-from edge.items import Arrival, Embedded, Floats, Item, Tally, Verdict
+from edge.items import Arrival, Embedded, Item, Tally, Verdict
+from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
+from edge.memory.changes import Changes, Partition, last_sequence, read_changes
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
-from edge.memory.database import atomic, connect, connect_reader, translated
-from edge.memory.index import Rows
+from edge.memory.database import connect, connect_reader, translated
+from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
-_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at")
-_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at FROM items"
+CRASHED_TWICE = "crashed the device twice"
+_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at")
+_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at FROM items"
+_LONGEST_WAITING = f"{_ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
+_REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _INSERT = """
 INSERT INTO items (digest, modality, source, bytes, added_at, taken_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id
 """
+_SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
 # What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
 _WAIT = """
-INSERT OR IGNORE INTO waiting SELECT id FROM items
+INSERT OR IGNORE INTO waiting (item) SELECT id FROM items
 WHERE rejected IS NULL AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 """
+_SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
+_KEPT = "SELECT digest FROM items WHERE rejected IS NULL"
 _WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """The items that left at one exit: (N,) item ids and (N, D) float32 embeddings."""
-
-    depth: int
-    ids: Rows
-    embeddings: Floats
 
 
 class Memory:
@@ -51,16 +47,19 @@ class Memory:
 
     One thread of its own writes; any thread may call any method, each reads through a connection of its own.
 
-    version: counts the changes that a search can see, so that a reader knows when its index is stale
-    tally:   what it holds; replaced after each commit
+    version:  number of the last change that a search can see, so that a reader knows when its index is stale
+    tally:    what it holds; replaced after each commit
+    suspects: waiting items that the process was working on when it ended last, by id; each should be worked on alone
+    accused:  items that were rejected on opening, because the process ended too often while it worked on them
     """
 
     version: int
     tally: Tally
+    suspects: frozenset[int]
+    accused: tuple[Item, ...]
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         """Open or create. Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then."""
-        self.version = 0
         self.folder = folder
         self._reading = threading.local()
         with ExitStack() as undo, translated(folder):
@@ -71,11 +70,16 @@ class Memory:
             _check_database_is_there(folder, self._content)
             self._rows = connect(folder / "memory.db")
             undo.callback(self._rows.close)
-            self._content.sweep({digest for (digest,) in self._rows.execute("SELECT digest FROM items")})
-            self._model = _model_id(self._rows, fingerprint)
+            self._attempts = Attempts(folder)
+            undo.callback(self._attempts.close)
+            self._model, self.version = _model_id(self._rows, fingerprint), last_sequence(self._rows)
             with atomic(self._rows):
                 self._rows.execute(_WAIT, (self._model,))
                 self._rows.execute(_WAIT_NO_MORE, (self._model,))
+                self.accused = self._blame(self._attempts.left)
+            self._attempts.begin()
+            self._follow_blame()
+            self._content.sweep({digest for (digest,) in self._rows.execute(_KEPT)})
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
             self._readers = undo.enter_context(ExitStack())
@@ -101,21 +105,41 @@ class Memory:
         """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError."""
         self._write(lambda: self._index(batch))
 
-    def reject(self, item: Item, reason: str) -> None:
-        """Note for good that a waiting item's content cannot be used. Raises DiskFullError or StoreError."""
-        self._write(lambda: self._reject(item, reason))
+    def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> None:
+        """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
+
+        is_lost: not its bytes are to blame, only that they are gone: the same may come again.
+        Raises DiskFullError or StoreError.
+        """
+        self._write(lambda: self._reject(item, reason, is_lost=is_lost))
+
+    def sighted(self, digests: Iterable[bytes]) -> None:
+        """The same bytes as known items' came again, in one commit. Raises DiskFullError or StoreError."""
+        self._write(lambda: self._sighted(list(digests)))
+
+    def accuse(self, item: Item) -> bool:
+        """A waiting item took more memory than there is, as bad as a crash; whether it is rejected for that now.
+
+        Raises DiskFullError or StoreError.
+        """
+        return self._write(lambda: self._accuse(item))
+
+    def attempt(self, items: Iterable[int]) -> None:
+        """These waiting items are worked on from now on, and no others: known should the process end over one."""
+        self._attempts.note(items)
 
     def waiting(self, count: int) -> list[Item]:
-        """The `count` items that have waited longest for their embedding."""
-        return [_item(row) for row in self._select(f"{_ITEM} JOIN waiting ON item = id ORDER BY id LIMIT ?", count)]
+        """The `count` items that have waited longest for their embedding; suspects come behind all others."""
+        return [_item(row) for row in self._select(_LONGEST_WAITING, count)]
 
     def partitions(self) -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
-        query = "SELECT item, max(depth), vector FROM embeddings WHERE model = ? GROUP BY item"
-        by_depth: dict[int, list[tuple[int, bytes]]] = {}
-        for item, depth, vector in self._select(query, self._model):
-            by_depth.setdefault(depth, []).append((item, vector))
-        return tuple(_partition(depth, entries) for depth, entries in sorted(by_depth.items()))
+        return self.changes(0).added
+
+    def changes(self, since: int) -> Changes:
+        """What a search can see and could not after change number `since`; 0 tells all there is."""
+        with translated(self.folder), snapshot(self._reader()):
+            return read_changes(self._reader(), self._model, since)
 
     def item(self, number: int) -> Item:
         """The item with this id. Raises KeyError."""
@@ -126,8 +150,8 @@ class Memory:
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""
-        found = self._select("SELECT rejected FROM items WHERE digest = ?", digest)
-        return self._verdict(digest, found[0][0]) if found else None
+        found = self._select("SELECT rejected, lost FROM items WHERE digest = ?", digest)
+        return self._verdict(digest, *found[0]) if found else None
 
     def content(self, item: Item) -> bytes | None:
         """The item's raw content, or None when its file is gone."""
@@ -159,9 +183,9 @@ class Memory:
             with atomic(self._rows):
                 for one in batch:
                     found = self._rows.execute(
-                        "SELECT id, rejected FROM items WHERE digest = ?", (one.digest,)
+                        "SELECT id, rejected, lost FROM items WHERE digest = ?", (one.digest,)
                     ).fetchone()
-                    verdict = self._verdict(one.digest, found[1]) if found else None
+                    verdict = self._verdict(one.digest, *found[1:]) if found else None
                     verdicts.append(verdict or Verdict("accepted", one.digest))
                     if verdict is None:
                         written += [one.digest] if self._content.put(one.digest, one.content) else []
@@ -169,21 +193,28 @@ class Memory:
                         self._rows.execute("INSERT OR IGNORE INTO waiting (item) VALUES (?)", (item,))
                         accepted.append((item, len(one.content)))
                         renewed = renewed or bool(found)
+                    elif verdict.state == "duplicate":
+                        self._rows.execute(_SIGHTED, (time.time(), one.digest))
         except BaseException:
             self._content.remove(written)
             raise
         self._counts.accepted(accepted)
         if renewed:
             self._counts = Counts(self._rows, self._model)
-            self.version += 1
+            self.version = last_sequence(self._rows)
         self.tally = self._counts.tally()
         return verdicts
 
-    def _verdict(self, digest: bytes, rejected: str | None) -> Verdict | None:
-        """For content that has a row; None when its file is gone, so that it is welcome again."""
-        if not self._content.holds(digest):
-            return None
-        return Verdict("duplicate", digest) if rejected is None else Verdict("rejected", digest, rejected)
+    def _verdict(self, digest: bytes, rejected: str | None, lost: int) -> Verdict | None:
+        """For content that has a row; None when its file is gone against our will, so that it is welcome again."""
+        if rejected is not None and not lost:
+            return Verdict("rejected", digest, rejected)
+        return Verdict("duplicate", digest) if self._content.holds(digest) else None
+
+    def _sighted(self, digests: list[bytes]) -> None:
+        now = time.time()
+        with atomic(self._rows):
+            self._rows.executemany(_SIGHTED, [(now, digest) for digest in digests])
 
     def _insert(self, one: Arrival) -> int:
         values = (one.digest, one.modality, one.source, len(one.content), time.time(), one.taken_at)
@@ -192,40 +223,71 @@ class Memory:
 
     def _renew(self, item: int) -> int:
         """An item whose file was lost and came again is embedded anew."""
-        self._rows.execute("UPDATE items SET rejected = NULL WHERE id = ?", (item,))
+        self._rows.execute(
+            "UPDATE items SET rejected = NULL, lost = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?",
+            (time.time(), item),
+        )
+        self._rows.execute(f"{_REMOVE} AND model = ?", (self.version + 1, item, self._model))
         self._rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, self._model))
         return item
 
     def _index(self, batch: Sequence[Embedded]) -> None:
-        rows = [(one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes()) for one in batch]
+        version = self.version + 1
+        rows = [
+            (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
+            for one in batch
+        ]
         with atomic(self._rows):
-            self._rows.executemany(
-                "INSERT OR REPLACE INTO embeddings (item, model, depth, vector) VALUES (?, ?, ?, ?)", rows
-            )
+            self._rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._rows.executemany("DELETE FROM waiting WHERE item = ?", [(one.item,) for one in batch])
         if not self._counts.indexed(batch):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
-        self.version += 1
+        self.version = last_sequence(self._rows)
 
-    def _reject(self, item: Item, reason: str) -> None:
+    def _reject(self, item: Item, reason: str, *, is_lost: bool) -> None:
         with atomic(self._rows):
-            self._rows.execute("UPDATE items SET rejected = ? WHERE id = ?", (reason, item.id))
-            self._rows.execute("DELETE FROM waiting WHERE item = ?", (item.id,))
-            # Another bundle may have read it before it was damaged: what does not count cannot be found either.
-            self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item.id,))
+            self._reject_row(item.id, reason, is_lost=is_lost)
+        self._content.remove([item.digest])  # what stays is swept at the next start
         self._counts.rejected(item.id, item.bytes)
         self.tally = self._counts.tally()
+        self.version = last_sequence(self._rows)
+
+    def _reject_row(self, item: int, reason: str, *, is_lost: bool) -> None:
+        self._rows.execute("UPDATE items SET rejected = ?, lost = ? WHERE id = ?", (reason, is_lost, item))
+        self._rows.execute("DELETE FROM waiting WHERE item = ?", (item,))
+        # Another bundle may have read it before it was damaged: what does not count cannot be found either.
+        self._rows.execute(_REMOVE, (self.version + 1, item))
+        self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))
+
+    def _accuse(self, item: Item) -> bool:
+        with atomic(self._rows):
+            accused = self._blame({item.id: CRASHED})
+        self._follow_blame()
+        if accused:
+            self._content.remove([item.digest])
+            self._counts.rejected(item.id, item.bytes)
+            self.tally = self._counts.tally()
+        return bool(accused)
+
+    def _follow_blame(self) -> None:
+        self.version = last_sequence(self._rows)
+        self.suspects = frozenset(item for (item,) in self._rows.execute(_SUSPECTS))
+
+    def _blame(self, left: Mapping[int, int]) -> tuple[Item, ...]:
+        """Those among the waiting that the last process ended over are suspects, and rejected in the end."""
+        self._rows.executemany(
+            "UPDATE waiting SET blame = blame + ? WHERE item = ?", [(blame, item) for item, blame in left.items()]
+        )
+        found = self._rows.execute(f"{_ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
+        accused = tuple(_item(row) for row in found)
+        for item in accused:
+            self._reject_row(item.id, CRASHED_TWICE, is_lost=False)
+        return accused
 
 
 def _item(row: tuple[Any, ...]) -> Item:
     return Item(**dict(zip(_COLUMNS, row, strict=True)))
-
-
-def _partition(depth: int, entries: list[tuple[int, bytes]]) -> Partition:
-    ids = np.array([item for item, _ in entries], dtype=np.int64)
-    vectors = np.frombuffer(b"".join(vector for _, vector in entries), dtype="<f2")
-    return Partition(depth, ids, vectors.reshape(len(ids), -1).astype(np.float32))
 
 
 def _lock(folder: Path, handle: int) -> None:

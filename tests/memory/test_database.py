@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge.errors import DiskFullError, StoreError
-from edge.memory.database import SCHEMA, atomic, connect, connect_reader, translated
+from edge.memory.database import SCHEMA, connect, connect_reader, translated
+from edge.memory.transaction import atomic
 
 ITEM = "INSERT INTO items (digest, modality, source, bytes, added_at) VALUES (?, 'image', ?, 1, 0.0)"
 
@@ -92,20 +93,20 @@ def test_digest_is_unique(rows: sqlite3.Connection) -> None:
 def test_deleted_item_takes_its_embeddings_and_its_place_among_the_waiting_along(rows: sqlite3.Connection) -> None:
     rows.execute(ITEM, (b"1", "a"))
     rows.execute("INSERT INTO models (fingerprint) VALUES ('f')")
-    rows.execute("INSERT INTO embeddings VALUES (1, 1, 11, x'00')")
-    rows.execute("INSERT INTO waiting VALUES (1)")
+    rows.execute("INSERT INTO embeddings VALUES (1, 1, 11, x'00', 0.0, 1)")
+    rows.execute("INSERT INTO waiting (item) VALUES (1)")
     rows.execute("DELETE FROM items")
     assert (count(rows, "embeddings"), count(rows, "waiting")) == (0, 0)
 
 
 def test_embedding_of_an_item_that_is_not_there_is_refused(rows: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
-        rows.execute("INSERT INTO embeddings VALUES (1, 1, 11, x'00')")
+        rows.execute("INSERT INTO embeddings VALUES (1, 1, 11, x'00', 0.0, 1)")
 
 
 def test_item_that_is_not_there_cannot_wait(rows: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
-        rows.execute("INSERT INTO waiting VALUES (1)")
+        rows.execute("INSERT INTO waiting (item) VALUES (1)")
 
 
 def test_reader_sees_what_is_committed_and_cannot_write(path: Path, rows: sqlite3.Connection) -> None:
@@ -157,7 +158,7 @@ def test_database_of_another_program_is_refused_and_left_as_it_is(path: Path, sc
     assert [file.name for file in path.parent.iterdir()] == ["memory.db"]
 
 
-@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA + 1], ids=["older", "newer"])
+@pytest.mark.parametrize("schema", [SCHEMA - 2, SCHEMA + 1], ids=["older", "newer"])
 def test_other_schema_is_refused_with_both_and_left_as_it_is(path: Path, schema: int) -> None:
     connect(path).close()
     run(path, f"PRAGMA user_version = {schema}")

@@ -81,7 +81,7 @@ def test_state_of_another_program_is_refused_and_left_as_it_is(state: Path) -> N
     assert (state / "memory.db").read_bytes() == before
 
 
-@pytest.mark.parametrize("schema", [1, 3])
+@pytest.mark.parametrize("schema", [1, 4])
 def test_state_of_another_schema_is_refused_and_its_content_is_not_swept(
     schema: int, state: Path, keep: Keep, content_files: Files
 ) -> None:
@@ -90,7 +90,7 @@ def test_state_of_another_schema_is_refused_and_its_content_is_not_swept(
         memory._rows.execute("DELETE FROM items")  # as if another version kept its rows elsewhere
         memory._rows.execute(f"PRAGMA user_version = {schema}")
     assert refusal_of(state) == (
-        f"{state / 'memory.db'} has schema {schema}, this version reads 2:"
+        f"{state / 'memory.db'} has schema {schema}, this version reads 3:"
         " use the version that wrote it, or choose another state folder"
     )
     assert len(content_files(state)) == 1

@@ -37,6 +37,25 @@ class Kept:
     exits: dict[str, int] = field(default_factory=dict)
     rejected: str | None = None
     is_lost: bool = False
+    is_welcome: bool = True  # once its file is gone
+    sightings: int = 1
+
+
+@dataclass
+class Follower:
+    """The simplest index: the depth of each item, kept up by the changes alone."""
+
+    sequence: int = 0
+    depths: dict[int, int] = field(default_factory=dict)
+
+    def follow(self, memory: Memory) -> None:
+        changes = memory.changes(self.sequence)
+        for item in changes.removed.tolist():
+            self.depths.pop(item, None)
+        for part in changes.added:
+            self.depths.update(dict.fromkeys(part.ids.tolist(), part.depth))
+        self.sequence = changes.sequence
+        assert self.sequence == memory.version
 
 
 class Life(RuleBasedStateMachine):
@@ -46,6 +65,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.model: dict[str, Kept] = {}
+        self.indexes: dict[tuple[str, str], Follower] = {}
 
     @initialize(bundle=BUNDLES)
     def open(self, bundle: str) -> None:
@@ -66,11 +86,14 @@ class Life(RuleBasedStateMachine):
         kept = self.model.get(text)
         if kept is None:
             self.model[text] = Kept()
-        elif kept.is_lost:
+        elif kept.rejected is not None and not kept.is_welcome:
+            return "rejected", kept.rejected
+        else:
+            kept.sightings += 1
+            if not kept.is_lost:
+                return "duplicate", ""
             kept.exits.pop(self.reader, None)
             kept.is_lost, kept.rejected = False, None
-        else:
-            return ("duplicate", "") if kept.rejected is None else ("rejected", kept.rejected)
         return "accepted", ""
 
     @precondition(lambda self: self.waiting())
@@ -91,12 +114,14 @@ class Life(RuleBasedStateMachine):
             exits[self.reader] = max(depth, exits.get(self.reader, 0))
 
     @precondition(lambda self: self.waiting())
-    @rule(data=st.data())
-    def reject_one_that_waits(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), is_lost=st.booleans())
+    def reject_one_that_waits(self, data: st.DataObject, is_lost: bool) -> None:
         text = data.draw(st.sampled_from(self.waiting()))
-        self.memory.reject(self.memory.item(list(self.model).index(text) + 1), f"{text} is damaged")
-        self.model[text].rejected = f"{text} is damaged"
-        self.model[text].exits.clear()
+        item = self.memory.item(list(self.model).index(text) + 1)
+        self.memory.reject(item, f"{text} is damaged", is_lost=is_lost)
+        kept = self.model[text]
+        kept.rejected, kept.is_lost, kept.is_welcome = f"{text} is damaged", True, is_lost
+        kept.exits.clear()
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
@@ -105,6 +130,13 @@ class Life(RuleBasedStateMachine):
         name = digest(text).hex()
         (self.folder / "content" / name[:2] / name).unlink(missing_ok=True)
         self.model[text].is_lost = True
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def see_one_again(self, data: st.DataObject) -> None:
+        text = data.draw(st.sampled_from(list(self.model)))
+        self.memory.sighted([digest(text)])
+        self.model[text].sightings += 1
 
     def found(self) -> list[str]:
         return [text for text, kept in self.model.items() if kept.rejected is None and self.reader in kept.exits]
@@ -130,6 +162,20 @@ class Life(RuleBasedStateMachine):
         assert [item.source for item in self.memory.waiting(100)] == self.waiting()
         parts = {part.depth: len(part.ids) for part in self.memory.partitions()}
         assert parts == self.memory.tally.exits
+
+    @invariant()
+    def sightings_are_what_came(self) -> None:
+        items = [self.memory.item(number + 1) for number in range(len(self.model))]
+        assert [item.sightings for item in items] == [kept.sightings for kept in self.model.values()]
+        assert all((item.seen_at is None) == (item.sightings == 1) for item in items)
+
+    @invariant()
+    def changes_since_any_moment_make_an_index_of_then_one_of_now(self) -> None:
+        """One index follows each step, another looks only now and then."""
+        for name in ("steady", "lazy") if len(self.model) % 3 == 0 else ("steady",):
+            seen = self.indexes.setdefault((self.reader, name), Follower())
+            seen.follow(self.memory)
+            assert seen.depths == {item: part.depth for part in self.memory.partitions() for item in part.ids.tolist()}
 
     def teardown(self) -> None:
         self.memory.__exit__(None, None, None)

@@ -1,0 +1,44 @@
+"""Earlier schemas, brought to the present one: each step in one transaction with the record that it was done."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from edge.memory.transaction import atomic
+
+# Embeddings of schema 2 lack the offset of their scores: they are dropped, and what has no embedding waits for one.
+_FROM_2 = """
+ALTER TABLE items ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE items ADD COLUMN sightings INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE items ADD COLUMN seen_at REAL;
+UPDATE items SET lost = 1 WHERE rejected LIKE 'its content %';
+ALTER TABLE waiting ADD COLUMN blame INTEGER NOT NULL DEFAULT 0;
+DROP TABLE embeddings;
+CREATE TABLE embeddings (
+    item INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
+    model INTEGER NOT NULL REFERENCES models,
+    depth INTEGER NOT NULL,
+    vector BLOB NOT NULL,
+    offset REAL NOT NULL,
+    sequence INTEGER NOT NULL,
+    PRIMARY KEY (item, model, depth)
+) STRICT;
+CREATE INDEX embeddings_by_sequence ON embeddings (model, sequence);
+CREATE TABLE removals (
+    sequence INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    PRIMARY KEY (model, sequence, item)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 3
+"""
+MIGRATIONS = {2: _FROM_2}  # by the schema that they start from
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """All steps from schema `version` on. A step that fails changes nothing."""
+    while version in MIGRATIONS:
+        with atomic(connection):
+            for statement in MIGRATIONS[version].split(";\n"):
+                connection.execute(statement)
+        version += 1
