@@ -100,15 +100,17 @@ class Compute:
         return self._in_parts(_BACKGROUND, model, inputs)
 
     def _in_parts(self, priority: int, model: Model, inputs: Mapping[str, Floats]) -> Floats:
-        """One call after another, each with its share of the rows, and its own place in the queue."""
+        """As many calls as the pace says, each with its rows, and its own place in the queue."""
         items, done = len(inputs["x"]), 0
-        parts: list[Floats] = []
+        calls: list[Future[Floats]] = []
         while done < items:
             upto = done + self._pace.share(model, items - done)
             part = {name: value[done:upto] for name, value in inputs.items()}
-            parts.append(self._put(priority, partial(self._invoke, model, part)).result())
+            calls.append(self._put(priority, partial(self._invoke, model, part)))
+            if not self._pace.knows(model):
+                calls[-1].result()  # the first tells how many the others may take
             done = upto
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return calls[0].result() if len(calls) == 1 else np.concatenate([call.result() for call in calls])
 
     def _invoke(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:
         began, before = time.perf_counter(), self._weights.invoke_s

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from edge.bundle import Model
 
 CALL_MS = 80.0  # a question may wait 100: the rest is for calls that take longer than the ones before them
-WORK_BYTES = 32 << 20  # of one call's own tensors; a call of 16 and more items is no faster for each of them
+WORK_BYTES = 16 << 20  # of a call's own tensors: beyond, items take no less time each; below, the loader holds calls up
 _WEIGHT = 0.25  # of the newest call: one that others disturbed is forgotten after ten, one slower board seen in three
 
 
@@ -30,6 +30,10 @@ class Pace:
         item_ms = took_ms / items
         known = self._item_ms.get(model, item_ms)
         self._item_ms[model] = known + _WEIGHT * (item_ms - known)
+
+    def knows(self, model: Model) -> bool:
+        """Whether a call of it was seen."""
+        return model in self._item_ms
 
     def share(self, model: Model, items: int) -> int:
         """How many of `items` the next call takes: all, or an equal part of them. One alone, when nothing is known."""
