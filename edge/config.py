@@ -15,6 +15,7 @@ MAX_LIMIT = 1_000  # answers to one question: some 200 kB of reply
 Protocol: TypeAlias = Literal[5, "3.1.1"]
 PolicyChoice: TypeAlias = Literal["auto", "fixed", "predict", "gate"]
 Backend: TypeAlias = Literal["auto", "ai-edge-litert", "tflite-runtime"]
+Residence: TypeAlias = Literal["auto", "resident", "streamed"]
 
 
 def _check_ranges(section: object, **ranges: tuple[int, int]) -> None:
@@ -41,6 +42,22 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         _check_ranges(self, threads=(1, 64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryConfig:
+    """limit_mb: anonymous memory that the models may take, the process itself included; null sets no limit.
+
+    weights: resident keeps every segment of the image tower in memory; streamed only the one that computes and the one
+             after it, for a little more time; auto is resident where the limit allows it
+    """
+
+    limit_mb: int | None = None
+    weights: Residence = "auto"
+
+    def __post_init__(self) -> None:
+        if self.limit_mb is not None:
+            _check_ranges(self, limit_mb=(1, 1_000_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +186,7 @@ class Config:
     bundle: str | None = None
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     remember: RememberConfig = field(default_factory=RememberConfig)
     recall: RecallConfig = field(default_factory=RecallConfig)
     index: IndexConfig = field(default_factory=IndexConfig)

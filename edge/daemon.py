@@ -20,10 +20,11 @@ from typing import Any
 from edge.config import Config, load_config
 from edge.engine import Engine, Hooks, open_bundle
 from edge.errors import ReminisceError
+from edge.heap import return_large_blocks
 from edge.mqtt import Desk, Ingest, Topics, gate_event, outcome_event, read_password
 from edge.remember import Gate
 from edge.report import device_info, device_state
-from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop, Systemd, Vitals, return_large_blocks
+from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop, Systemd, Vitals
 
 STATE_S = 10.0  # how often `state` is published
 _CONNECT_S = 5.0  # how long a start waits for the broker; one that is away must not look like a start that failed

@@ -31,7 +31,7 @@ from edge.items import Outcome
 from edge.memory import Memory
 from edge.recall import Corrector, Filter, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
-from edge.runtime import Compute, Interpreters, TowerRunner, check_image, choose_runtime
+from edge.runtime import Compute, Pace, TowerRunner, check_image, choose_runtime, item_bytes, open_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,11 @@ class Engine:
         """Raises BundleError, RuntimeMissingError, UsageError, StoreError; leaves nothing open then."""
         self.bundle, self.runtime = open_bundle(config), choose_runtime(config.runtime.backend)
         manifest, folder = self.bundle.manifest, self.bundle.folder
-        interpreters = Interpreters(folder, self.runtime, config.runtime.threads)
+        pace = Pace(item_bytes(manifest))
         with ExitStack() as stack:
             self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint))
-            self.compute = stack.enter_context(Compute(interpreters, hooks.progress, hooks.tick_s, hooks.failed))
+            weights = stack.enter_context(open_weights(self.bundle, self.runtime, config, hooks.failed))
+            self.compute = stack.enter_context(Compute(weights, pace, hooks.progress, hooks.tick_s, hooks.failed))
             background = TowerRunner(folder, manifest.tower("image"), self.compute.background)
             urgent = TowerRunner(folder, manifest.tower("image"), self.compute.urgent)
             text = TowerRunner(folder, manifest.tower("text"), self.compute.urgent)

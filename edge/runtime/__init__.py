@@ -1,6 +1,7 @@
 """The only part of the device that knows TFLite: interpreters, towers, preprocessing."""
 
-from edge.runtime.compute import Compute, Interpreters, Invoke
+from edge.runtime.compute import Compute, ComputeTime
+from edge.runtime.footprint import Footprint, footprint, item_bytes
 from edge.runtime.interpreter import (
     Interpreter,
     choose_runtime,
@@ -8,23 +9,36 @@ from edge.runtime.interpreter import (
     installed_runtimes,
     open_interpreter,
 )
+from edge.runtime.pace import Pace
 from edge.runtime.preprocess import TextInput, check_image, decode_image, image_input, image_inputs
+from edge.runtime.residence import choose_residence, open_weights
+from edge.runtime.streamed import Streamed
 from edge.runtime.tower import Activation, TowerRunner
+from edge.runtime.weights import Interpreters, Invoke, Weights
 
 __all__ = [
     "Activation",
     "Compute",
+    "ComputeTime",
+    "Footprint",
     "Interpreter",
     "Interpreters",
     "Invoke",
+    "Pace",
+    "Streamed",
     "TextInput",
     "TowerRunner",
+    "Weights",
     "check_image",
+    "choose_residence",
     "choose_runtime",
     "choose_variant",
     "decode_image",
+    "footprint",
     "image_input",
     "image_inputs",
     "installed_runtimes",
+    "item_bytes",
     "open_interpreter",
+    "open_weights",
 ]

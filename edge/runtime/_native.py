@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ class NativeInterpreter:
         (output,) = native.get_output_details()
         self._output = output["index"]
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self.invoke_s = 0.0
+
+    def plan(self, batch: int) -> None:
+        """See `edge.runtime.Interpreter.plan`."""
+        self._plan({name: (batch, *shape[1:]) for name, shape in self._takes.items()})
 
     def run(self, inputs: Mapping[str, Floats]) -> Floats:
         """See `edge.runtime.Interpreter.run`."""
@@ -27,17 +33,23 @@ class NativeInterpreter:
             # Refused here: tflite-runtime 2.14 can crash in the run after one whose shape it refused itself.
             if shape[1:] != self._takes[name][1:]:
                 raise RuntimeError(f"input {name} has shape {shape}, the file takes {self._takes[name]}, -1 being free")
-        if shapes != self._shapes:  # planning memory again costs about as much as one small segment
-            self._shapes = {}
-            for name, shape in shapes.items():
-                self._native.resize_tensor_input(self._inputs[name], shape)
-            self._native.allocate_tensors()
-            self._shapes = shapes
+        self._plan(shapes)
         for name, index in self._inputs.items():
             self._native.set_tensor(index, inputs[name])
+        began = time.perf_counter()
         self._native.invoke()
+        self.invoke_s += time.perf_counter() - began
         output: Floats = self._native.get_tensor(self._output)
         return output
+
+    def _plan(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        if shapes == self._shapes:
+            return
+        self._shapes = {}
+        for name, shape in shapes.items():
+            self._native.resize_tensor_input(self._inputs[name], shape)
+        self._native.allocate_tensors()
+        self._shapes = shapes
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,7 @@
-"""The one thread that invokes, and the files that it invokes.
+"""The one thread that invokes.
 
 A question's segment calls go before those of remembering; equal ones in order of arrival. A call is never interrupted,
-so a question waits for one segment of one batch at most.
+but a batch that would take long is split, so that a question waits for one call of some 100 ms at most.
 """
 
 from __future__ import annotations
@@ -9,42 +9,38 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from types import TracebackType
-from typing import TypeAlias
+
+import numpy as np
 
 from edge.bundle import Model
 from edge.items import Floats
-from edge.runtime.interpreter import Interpreter, choose_variant, open_interpreter
+from edge.runtime.pace import Pace
+from edge.runtime.weights import Weights
 from edge.threads import Worker
 
-Invoke: TypeAlias = Callable[[Model, Mapping[str, Floats]], Floats]
 _URGENT, _BACKGROUND, _LAST = 0, 1, 2
 
 
-class Interpreters:
-    """The TFLite files of one bundle, opened on first use and kept. One thread at a time.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeTime:
+    """What the compute thread has done so far.
 
-    runtime: one of `installed_runtimes()`; threads: those of one call
+    calls:     of files
+    busy_s:    seconds from taking a call to its result
+    invoke_s:  those of them inside the native interpreters
+    waiting_s: those in which a call waited for the loader, see `Streamed`
     """
 
-    def __init__(self, folder: Path, runtime: str, threads: int) -> None:
-        self._folder, self._runtime, self._threads = folder, runtime, threads
-        self._open: dict[Model, Interpreter] = {}
-
-    def invoke(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:
-        """Run a file once; see `Interpreter.run`. Raises RuntimeMissingError when no variant suits the runtime."""
-        return self.open(model).run(inputs)
-
-    def open(self, model: Model) -> Interpreter:
-        """The file's interpreter."""
-        if model not in self._open:
-            path = self._folder / choose_variant(model, self._runtime).path
-            self._open[model] = open_interpreter(path, self._runtime, self._threads)
-        return self._open[model]
+    calls: int = 0
+    busy_s: float = 0.0
+    invoke_s: float = 0.0
+    waiting_s: float = 0.0
 
 
 @dataclass(order=True)
@@ -64,16 +60,18 @@ class Compute:
 
     def __init__(
         self,
-        interpreters: Interpreters,
+        weights: Weights,
+        pace: Pace,
         progress: Callable[[], None],
         tick_s: float,
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._interpreters, self._progress, self._tick_s = interpreters, progress, tick_s
+        self._weights, self._pace, self._progress, self._tick_s = weights, pace, progress, tick_s
         self._calls: queue.PriorityQueue[_Call] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._ended = False
         self._failed = failed
+        self._time = ComputeTime()
         self._worker = Worker("compute", self._run, self._stop, self._fail)
 
     def __enter__(self) -> Compute:
@@ -85,13 +83,51 @@ class Compute:
     ) -> None:
         self._worker.__exit__(kind, error, trace)
 
+    @property
+    def time(self) -> ComputeTime:
+        """How it was spent so far."""
+        return self._time
+
     def urgent(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:
-        """Run a file for a question. Raises what `Interpreters.invoke` does, and RuntimeError once the thread ended."""
-        return self._put(_URGENT, lambda: self._interpreters.invoke(model, inputs)).result()
+        """Run a file for a question: arrays (N, ...) by input name -> its output (N, ...).
+
+        Raises what `Weights.invoke` does, and RuntimeError once the thread ended.
+        """
+        return self._in_parts(_URGENT, model, inputs)
 
     def background(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:
-        """Run a file for remembering. Raises like `urgent`."""
-        return self._put(_BACKGROUND, lambda: self._interpreters.invoke(model, inputs)).result()
+        """Run a file for remembering, as `urgent` does."""
+        return self._in_parts(_BACKGROUND, model, inputs)
+
+    def _in_parts(self, priority: int, model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        """As many calls as the pace says, each with its rows, and its own place in the queue."""
+        items, done = len(inputs["x"]), 0
+        calls: list[Future[Floats]] = []
+        while done < items:
+            upto = done + self._pace.share(model, items - done)
+            part = {name: value[done:upto] for name, value in inputs.items()}
+            calls.append(self._put(priority, partial(self._invoke, model, part)))
+            if not self._pace.knows(model):
+                calls[-1].result()  # the first tells how many the others may take
+            done = upto
+        return calls[0].result() if len(calls) == 1 else np.concatenate([call.result() for call in calls])
+
+    def _invoke(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        began, before = time.perf_counter(), self._weights.invoke_s
+        try:
+            result = self._weights.invoke(model, inputs)
+        finally:
+            self._count(time.perf_counter() - began)
+        self._pace.learn(model, len(result), (self._time.invoke_s - before) * 1e3)
+        return result
+
+    def _count(self, busy_s: float) -> None:
+        self._time = ComputeTime(
+            calls=self._time.calls + 1,
+            busy_s=self._time.busy_s + busy_s,
+            invoke_s=self._weights.invoke_s,
+            waiting_s=self._weights.waiting_s,
+        )
 
     def _stop(self) -> None:
         self._put(_LAST, None)

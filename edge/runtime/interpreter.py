@@ -16,10 +16,15 @@ from edge.items import Floats
 class Interpreter(Protocol):
     """A loaded TFLite file. Not thread-safe: one thread calls `run`.
 
-    runtime: the name under which variants list it, see edge.bundle.RUNTIMES
+    runtime:  the name under which variants list it, see edge.bundle.RUNTIMES
+    invoke_s: seconds that all runs so far spent computing, without copies and planning
     """
 
     runtime: str
+    invoke_s: float
+
+    def plan(self, batch: int) -> None:
+        """Get ready for `run` on `batch` items: the first time packs the weights and holds Python's global lock."""
 
     def run(self, inputs: Mapping[str, Floats]) -> Floats:
         """Run once: float32 arrays (N, ...) by input name -> the one output (N, ...); N may change from call to call.

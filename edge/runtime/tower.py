@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edge.bundle import Exit, ImagePreprocess, TextPreprocess, Tower
 from edge.items import Floats
-from edge.runtime.compute import Invoke
 from edge.runtime.preprocess import TextInput, image_inputs
+from edge.runtime.weights import Invoke
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """What the service manager and the board are told and asked, and what the main thread is told."""
 
 from edge.service.commands import Commands, Failure, News, Order, Reload, Stop
-from edge.service.heap import return_large_blocks
 from edge.service.notify import Notifier
 from edge.service.systemd import Systemd
 from edge.service.vitals import Sample, Vitals
@@ -17,5 +16,4 @@ __all__ = [
     "Stop",
     "Systemd",
     "Vitals",
-    "return_large_blocks",
 ]

@@ -16,7 +16,7 @@ import pytest
 from edge.bundle import RUNTIMES, Bundle, Model
 from edge.errors import RuntimeMissingError
 from edge.items import Floats
-from edge.runtime import Compute, Interpreters, TowerRunner, choose_runtime
+from edge.runtime import Compute, Interpreters, Pace, TowerRunner, choose_runtime
 from waiting import wait_until
 
 LONG_S = 60.0  # a tick that does not come during a test
@@ -52,7 +52,7 @@ class Running:
         self.callers = ThreadPoolExecutor(16)
 
     def start(self, tick_s: float) -> Compute:
-        compute = Compute(self.files, self.progress, tick_s, self.failures.append)
+        compute = Compute(self.files, Pace({}), self.progress, tick_s, self.failures.append)
         self.stack.enter_context(compute)
         return compute
 

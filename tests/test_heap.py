@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 # Blocks of a picture, freed in between as pictures are, below one that stays; prints the megabytes that are left.
 CHILD = """
 import sys
 from pathlib import Path
-from edge.service import return_large_blocks
+from edge.heap import return_large_blocks
 
 def anonymous():
     return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0]) >> 10

@@ -1,0 +1,66 @@
+"""Whether the weights are resident or streamed: what the config says, or what fits in the limit."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from edge.bundle import Bundle
+from edge.config import Config, MemoryConfig
+from edge.errors import UsageError
+from edge.runtime.footprint import Footprint, footprint
+from edge.runtime.streamed import Streamed
+from edge.runtime.weights import Interpreters, Weights
+
+
+@contextmanager
+def open_weights(
+    bundle: Bundle, runtime: str, config: Config, failed: Callable[[BaseException], None]
+) -> Iterator[Weights]:
+    """The files of a bundle, resident or with the image tower streamed. Raises UsageError when they do not fit.
+
+    failed: see Streamed
+    """
+    files = Interpreters(bundle.folder, runtime, config.runtime.threads)
+    tower = bundle.manifest.tower("image")
+    needs = footprint(bundle.manifest, runtime, tower, config.remember.batch)
+    if choose_residence(config.memory, needs) == "resident":
+        yield files
+        return
+    with Streamed(files, tower, failed) as streamed:
+        yield streamed
+
+
+def choose_residence(config: MemoryConfig, needs: Footprint) -> Literal["resident", "streamed"]:
+    """What the config asks for, or for `auto` what fits. Raises UsageError that names the setting to change."""
+    limit_bytes, limit = _limit(config)
+    fits = limit_bytes is None or needs.resident <= limit_bytes
+    chosen = config.weights if config.weights != "auto" else "resident" if fits else "streamed"
+    if chosen == "resident" and not fits:
+        raise UsageError(
+            f"memory.weights is resident, which takes some {_mb(needs.resident)} MB of memory, and {limit}:"
+            f" set memory.weights to auto or streamed (some {_mb(needs.streamed)} MB), or raise the limit"
+        )
+    if limit_bytes is not None and chosen == "streamed" and needs.streamed > limit_bytes:
+        raise UsageError(
+            f"the model takes some {_mb(needs.streamed)} MB of memory even with streamed weights, and {limit}:"
+            " raise the limit, lower remember.batch, or choose a smaller bundle"
+        )
+    return chosen
+
+
+def _limit(config: MemoryConfig) -> tuple[int | None, str]:
+    """The lower of the config's and the process's own, in bytes, and how to say it."""
+    limits = []
+    if config.limit_mb is not None:
+        limits.append((config.limit_mb * 1_000_000, f"memory.limit_mb is {config.limit_mb}"))
+    process, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if process != resource.RLIM_INFINITY:
+        limits.append((process, f"this process may have {_mb(process)} MB (ulimit -d)"))
+    return min(limits, default=(None, ""))
+
+
+def _mb(size: int) -> int:
+    return round(size / 1e6)
