@@ -23,7 +23,7 @@ HOUSE = (
     ("edge.report", "edge.demo.broker"),
     ("edge.engine",),
     ("edge.remember", "edge.recall"),
-    ("edge.memory", "edge.runtime", "edge.mqtt", "edge.service"),
+    ("edge.memory", "edge.runtime", "edge.mqtt", "edge.service", "edge.power"),
     ("edge.relevance", "edge.policy"),
     ("edge.bundle", "edge.pairs", "edge.demo"),
     ("edge.config",),

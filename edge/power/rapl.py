@@ -1,0 +1,70 @@
+"""Intel's and AMD's energy counters: microjoules of the processor packages, not of the board; root's alone since 2020.
+
+Source: Linux, Documentation/power/powercap. Each counter begins again after `max_energy_range_uj`, some 262 kJ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import MeterError
+from edge.power.meter import Kind, Joules
+from edge.power.sysfs import read_number, read_text
+
+
+@dataclass(slots=True)
+class _Package:
+    folder: Path
+    range_uj: int
+    last_uj: int
+
+    def advance_uj(self, now_uj: int) -> int:
+        gone, self.last_uj = (now_uj - self.last_uj) % self.range_uj, now_uj
+        return gone
+
+
+class Rapl:
+    """The sum over some packages; read more often than they wrap, which is every 44 minutes at 100 W."""
+
+    kind: Kind = "measured_rails"
+    interval_s = 0.0
+
+    def __init__(self, folders: list[Path]) -> None:
+        """Raises MeterError."""
+        self.source = f"RAPL {' + '.join(read_text(folder / 'name') for folder in folders)}"
+        self._packages = [_Package(folder, _range_uj(folder), self._counter_uj(folder)) for folder in folders]
+        self._total_uj = 0
+
+    def read(self) -> Joules:
+        counters = [self._counter_uj(package.folder) for package in self._packages]  # all, or none is advanced
+        for package, now_uj in zip(self._packages, counters, strict=True):
+            if now_uj > package.range_uj:
+                raise MeterError(f"{package.folder} counts {now_uj} µJ, beyond its range of {package.range_uj} µJ")
+            self._total_uj += package.advance_uj(now_uj)
+        return Joules(self._total_uj / 1e6)
+
+    @staticmethod
+    def _counter_uj(folder: Path) -> int:
+        if (counter := read_number(folder / "energy_uj")) < 0:
+            raise MeterError(f"{folder} counts {counter} µJ, which cannot be")
+        return counter
+
+
+def _range_uj(folder: Path) -> int:
+    if (range_uj := read_number(folder / "max_energy_range_uj")) <= 0:
+        raise MeterError(f"{folder} has a range of {range_uj} µJ, which cannot be")
+    return range_uj
+
+
+def open_rapl(root: Path) -> Rapl | None:
+    """The packages, each once; None when there are none. Raises MeterError when they cannot be read.
+
+    Parts of a package (core, uncore, dram) are in the same folder, the whole platform (psys) has them all inside, and
+    intel-rapl-mmio shows package-0 a second time.
+    """
+    packages: dict[str, Path] = {}
+    for folder in sorted((root / "sys/class/powercap").glob("intel-rapl*:*")):
+        if (name := read_text(folder / "name")).startswith("package-"):
+            packages.setdefault(name, folder)
+    return Rapl(list(packages.values())) if packages else None
