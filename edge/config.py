@@ -102,7 +102,7 @@ class IndexConfig:
 
 @dataclass(frozen=True, slots=True)
 class I2cChip:
-    """A power sensor on an I2C bus. bus: N of /dev/i2c-N; address: 7 bits; shunt_ohm: the resistor that it measures at."""
+    """A power sensor. bus: N of /dev/i2c-N; address: 7 bits; shunt_ohm: the resistor that it measures at."""
 
     name: str
     bus: int

@@ -3,6 +3,7 @@
 from edge.power.discovery import Found, find_meter
 from edge.power.ledger import IDLE, RECALL, REMEMBER, Ledger, Spent
 from edge.power.meter import KINDS, Joules, Kind, Meter, Reading, Watts
+from edge.power.metering import Energy, Metering
 from edge.power.sampler import Power, Sampler
 
 __all__ = [
@@ -10,11 +11,13 @@ __all__ = [
     "KINDS",
     "RECALL",
     "REMEMBER",
+    "Energy",
     "Found",
     "Joules",
     "Kind",
     "Ledger",
     "Meter",
+    "Metering",
     "Power",
     "Reading",
     "Sampler",

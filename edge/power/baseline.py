@@ -1,18 +1,16 @@
 """What the board takes with nothing to do: the median of at least 30 s of it, kept with its age.
 
-It is measured whenever there is nothing to do, and is no longer valid after an hour, with another clock governor, or when
-the idle board is 5 °C warmer or colder than it was. (Under load it is warmer anyway: that says nothing.)
+It is measured whenever there is nothing to do, and is no longer valid after an hour, with another clock governor, or
+when the idle board is 5 °C warmer or colder than it was. (Under load it is warmer anyway: that says nothing.)
 """
 
 from __future__ import annotations
 
-import statistics
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import MeterError
-from edge.power.integral import Interval
+from edge.power.integral import Interval, Window
 from edge.power.sysfs import read_number, read_text
 
 WINDOW_S = 30.0
@@ -43,17 +41,13 @@ class Baseline:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._idle: deque[Interval] = deque()
-        self._idle_s = 0.0
+        self._idle = Window(WINDOW_S)
         self._look_at = float("-inf")
         self._measured: _Measured | None = None
 
     def add(self, interval: Interval, now: float) -> None:
         """An interval in which nothing was to do; they must follow each other."""
-        self._idle.append(interval)
-        self._idle_s += interval.seconds
-        while self._idle_s - self._idle[0].seconds >= WINDOW_S:
-            self._idle_s -= self._idle.popleft().seconds
+        self._idle.add(interval)
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
             self._judge(read_conditions(self._root), now)
@@ -61,7 +55,6 @@ class Baseline:
     def interrupt(self) -> None:
         """Something was to do: the next 30 s begin after it."""
         self._idle.clear()
-        self._idle_s = 0.0
 
     def forget(self) -> None:
         """Another meter measures from now on."""
@@ -83,8 +76,8 @@ class Baseline:
             return
         if self._measured and not _are_alike(self._measured.conditions, here):
             self._measured = None
-        if self._idle_s >= WINDOW_S:
-            self._measured = _Measured(statistics.median(one.watts for one in self._idle), now, here)
+        if self._idle.is_full:
+            self._measured = _Measured(self._idle.median_w(), now, here)
 
 
 def _are_alike(one: Conditions, other: Conditions) -> bool:
@@ -98,24 +91,20 @@ def _are_alike(one: Conditions, other: Conditions) -> bool:
 def read_conditions(root: Path) -> Conditions:
     """As they are now. What cannot be read is as if it were not there, and a load that cannot is no idleness."""
     zones = (root / "sys/class/thermal").glob("thermal_zone*/temp")
-    warmth = [value / 1e3 for zone in zones if (value := _number(zone)) is not None]
-    governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    warmth = [celsius for zone in zones if (celsius := _celsius(zone)) is not None]
     try:
         load = float(read_text(root / "proc/loadavg").split()[0])
     except (MeterError, ValueError, IndexError):
         load = float("inf")
-    return Conditions(load, max(warmth, default=None), _text(governor))
-
-
-def _number(path: Path) -> int | None:
     try:
-        return read_number(path)
+        governor = read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    except MeterError:
+        governor = ""
+    return Conditions(load, max(warmth, default=None), governor)
+
+
+def _celsius(zone: Path) -> float | None:
+    try:
+        return read_number(zone) / 1e3
     except MeterError:
         return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except MeterError:
-        return ""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edge.config import MeterName, PowerConfig
-from edge.errors import MeterError
 from edge.power.battery import open_battery
 from edge.power.estimate import open_estimate
 from edge.power.hwmon import open_hwmon
@@ -52,7 +51,7 @@ def find_meter(
                     reasons.append(f"{name}: this board has none")
                 continue
             meter.read()
-        except MeterError as error:
+        except OSError as error:  # MeterError is one; the others come of looking whether a file exists
             reasons.append(f"{name}: {error}")
         else:
             return Found(meter, name, "; ".join(reasons) or _praise(config, name))

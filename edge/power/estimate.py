@@ -34,8 +34,6 @@ PROFILES = (
     Profile("Raspberry Pi Compute Module 5", 2.7, 8.8, 4),
     Profile("Raspberry Pi 4", 2.7, 6.4, 4),
     Profile("Raspberry Pi Compute Module 4", 2.7, 6.4, 4),
-    Profile("Raspberry Pi 3", 1.9, 5.1, 4),
-    Profile("Raspberry Pi Zero 2", 0.6, 2.4, 4),
 )
 UNKNOWN = Profile("unknown board", 5.0, 13.0, 4)
 _BUSY = (0, 1, 2, 5, 6)  # of /proc/stat: user, nice, system, irq, softirq; idle, iowait and stolen time take no power
@@ -64,9 +62,7 @@ class Estimate:
         """Busy seconds of all cores since boot. Raises MeterError."""
         text = read_text(self._stat)
         try:
-            name, *ticks = text.partition("\n")[0].split()
-            if name != "cpu":
-                raise ValueError(name)
+            ticks = text.partition("\n")[0].removeprefix("cpu ").split()
             return sum(int(ticks[field]) for field in _BUSY) / os.sysconf("SC_CLK_TCK")
         except (ValueError, IndexError):
             raise MeterError(f"{self._stat} begins with {text[:40]!r}, which is no processor time") from None

@@ -1,8 +1,8 @@
 """INA219, INA226 and INA3221 read from the I2C bus itself, for a kernel without their driver.
 
-Registers are 16 bits, the high byte first; power is the product of bus and shunt voltage, so that no calibration is
-written: this only reads. Which chip answers at an address cannot be asked of all of them, so the config says it; nothing
-is probed, because other devices may not bear it. Source: Texas Instruments, data sheets SBOS448, SBOS547, SBOS576.
+Registers are 16 bits, the high byte first; power is the product of bus and shunt voltage, so that no calibration has to
+be written: this only reads. Not every chip can be asked what it is, and a bus has others that may not bear to be asked,
+so the config says which one is where. Source: Texas Instruments, data sheets SBOS448, SBOS547, SBOS576.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class I2cMeter:
             finally:
                 os.close(bus)
         except OSError as error:
-            raise MeterError(f"{self.source}: {self._bus}: {error.strerror}") from None
+            raise MeterError(f"{self.source}: {self._bus}: {error.strerror or error}") from None
         return plausible(watts, self.source)
 
     def _watts(self, bus: int, shunt: int, volts: int) -> float:

@@ -6,6 +6,8 @@ rule is twice as good as the trapezoid.
 
 from __future__ import annotations
 
+import statistics
+from collections import deque
 from dataclasses import dataclass
 
 from edge.power.meter import MOST_W, Joules, Reading
@@ -44,3 +46,34 @@ class Integral:
         else:
             joules = reading.value * seconds
         return Interval(seconds, joules) if 0 <= joules <= MOST_W * seconds else None
+
+
+class Window:
+    """The last intervals: as many as `seconds` need."""
+
+    def __init__(self, seconds: float) -> None:
+        self._longest_s = seconds
+        self._intervals: deque[Interval] = deque()
+        self._seconds = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        return self._seconds >= self._longest_s
+
+    def add(self, interval: Interval) -> None:
+        self._intervals.append(interval)
+        self._seconds += interval.seconds
+        while self._seconds - self._intervals[0].seconds >= self._longest_s:
+            self._seconds -= self._intervals.popleft().seconds
+
+    def clear(self) -> None:
+        self._intervals.clear()
+        self._seconds = 0.0
+
+    def mean_w(self) -> float | None:
+        """None when it is empty."""
+        return sum(one.joules for one in self._intervals) / self._seconds if self._intervals else None
+
+    def median_w(self) -> float:
+        """Of at least one interval."""
+        return statistics.median(one.watts for one in self._intervals)

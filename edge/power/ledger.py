@@ -1,8 +1,8 @@
 """Who used the joules: each interval's energy goes to what the compute thread was doing in it.
 
-What the board takes with nothing to do is each activity's by its seconds (gross); what it takes above that is due to the
-work, also where the work was a small part of the interval (net). A segment call is shorter than a sensor's sample, so a
-figure for one item alone means nothing: figures are means over many.
+What the board takes with nothing to do is each activity's by its seconds; what it takes above that (net) is due to the
+work, also where that was a small part of the interval. Gross is both. A segment call is shorter than a sensor's sample,
+so a figure for one item alone means nothing: figures are means over many.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ class Spent:
     net_j: float = 0.0
     net_count: int = 0
 
+    def __add__(self, more: Spent) -> Spent:
+        return Spent(
+            self.seconds + more.seconds,
+            self.gross_j + more.gross_j,
+            self.count + more.count,
+            self.net_j + more.net_j,
+            self.net_count + more.net_count,
+        )
+
     @property
     def gross_j_each(self) -> float | None:
         """Joules of the board for each item; None before the first."""
@@ -49,7 +58,7 @@ class Spent:
 
 
 class Ledger:
-    """Any thread may call. An activity named earlier in `activities` hides later ones, as its calls go before theirs."""
+    """Any thread may call. Of two activities at once, the first of `activities` counts: its calls go before others."""
 
     def __init__(
         self, activities: tuple[str, ...] = (RECALL, REMEMBER), clock: Callable[[], float] = time.monotonic
@@ -76,20 +85,16 @@ class Ledger:
         with self._lock:
             seconds, counts = self._take()
             idle_s, active_s = seconds.pop(IDLE), sum(seconds.values())
-            # The two threads read the clock at other moments: shares, not seconds, are what can be relied on.
-            scale = interval.seconds / (idle_s + active_s) if idle_s + active_s else 0.0
-            net_j = interval.joules - idle_w * interval.seconds if idle_w is not None else None
+            base_w = interval.watts if idle_w is None else idle_w
+            net_j = interval.joules - base_w * interval.seconds
             spent = self._spent[kind]
-            rest_j = interval.joules
             for activity, active in seconds.items():
                 share = active / active_s if active_s else 0.0
-                base_w = interval.watts if idle_w is None or net_j is None else idle_w
-                gross_j = base_w * active * scale + share * (net_j or 0.0)
-                rest_j -= gross_j
-                spent[activity] = _add(
-                    spent[activity], active * scale, gross_j, counts[activity], None if net_j is None else share * net_j
-                )
-            spent[IDLE] = _add(spent[IDLE], idle_s * scale, rest_j, 0, None)
+                added = Spent(active, base_w * active + share * net_j, counts[activity])
+                if idle_w is not None:
+                    added = replace(added, net_j=share * net_j, net_count=added.count)
+                spent[activity] += added
+            spent[IDLE] += Spent(idle_s, base_w * idle_s + (0.0 if active_s else net_j))
             return active_s == 0
 
     def drop(self) -> None:
@@ -134,12 +139,3 @@ class _During(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ledger.move(self._activity, -1)
-
-
-def _add(spent: Spent, seconds: float, gross_j: float, count: int, net_j: float | None) -> Spent:
-    added = replace(
-        spent, seconds=spent.seconds + seconds, gross_j=spent.gross_j + gross_j, count=spent.count + count
-    )
-    if net_j is None:
-        return added
-    return replace(added, net_j=spent.net_j + net_j, net_count=spent.net_count + count)

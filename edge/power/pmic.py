@@ -1,7 +1,7 @@
 """The power chip of a Raspberry Pi 5, by `vcgencmd pmic_read_adc`: volts and amperes of twelve supplies.
 
-What USB and HATs draw from the 5 V input passes it by, and so does the loss of its converters. `is_corrected` takes both
-in by a published fit over whole boards, so it is labelled as that. Source of the fit: "pitop" (1.1451, 0.588 W).
+What USB and HATs draw from the 5 V input passes it by, and so does the loss of its converters. `is_corrected` takes in
+both by a fit that others published over whole boards: 1.1451 times the sum, and 0.588 W.
 """
 
 from __future__ import annotations

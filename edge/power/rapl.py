@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import MeterError
-from edge.power.meter import Kind, Joules
+from edge.power.meter import Joules, Kind
 from edge.power.sysfs import read_number, read_text
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Package:
     folder: Path
     range_uj: int
-    last_uj: int
 
-    def advance_uj(self, now_uj: int) -> int:
-        gone, self.last_uj = (now_uj - self.last_uj) % self.range_uj, now_uj
-        return gone
+    def counter_uj(self) -> int:
+        """Raises MeterError."""
+        counter = read_number(self.folder / "energy_uj")
+        if not 0 <= counter <= self.range_uj:
+            raise MeterError(f"{self.folder} counts {counter} µJ: must be 0 to {self.range_uj}")
+        return counter
 
 
 class Rapl:
@@ -33,22 +35,16 @@ class Rapl:
     def __init__(self, folders: list[Path]) -> None:
         """Raises MeterError."""
         self.source = f"RAPL {' + '.join(read_text(folder / 'name') for folder in folders)}"
-        self._packages = [_Package(folder, _range_uj(folder), self._counter_uj(folder)) for folder in folders]
+        self._packages = [_Package(folder, _range_uj(folder)) for folder in folders]
+        self._last_uj = [package.counter_uj() for package in self._packages]
         self._total_uj = 0
 
     def read(self) -> Joules:
-        counters = [self._counter_uj(package.folder) for package in self._packages]  # all, or none is advanced
-        for package, now_uj in zip(self._packages, counters, strict=True):
-            if now_uj > package.range_uj:
-                raise MeterError(f"{package.folder} counts {now_uj} µJ, beyond its range of {package.range_uj} µJ")
-            self._total_uj += package.advance_uj(now_uj)
+        counters = [package.counter_uj() for package in self._packages]
+        for package, now, last in zip(self._packages, counters, self._last_uj, strict=True):
+            self._total_uj += (now - last) % package.range_uj
+        self._last_uj = counters
         return Joules(self._total_uj / 1e6)
-
-    @staticmethod
-    def _counter_uj(folder: Path) -> int:
-        if (counter := read_number(folder / "energy_uj")) < 0:
-            raise MeterError(f"{folder} counts {counter} µJ, which cannot be")
-        return counter
 
 
 def _range_uj(folder: Path) -> int:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from edge.config import MeterName, PowerConfig
-from edge.errors import MeterError
 from edge.power.baseline import Baseline
 from edge.power.discovery import ROOT, VCGENCMD, Found, find_meter
-from edge.power.integral import Integral, Interval
+from edge.power.integral import Integral, Interval, Window
 from edge.power.ledger import Ledger
 from edge.power.meter import Kind
 from edge.threads import Worker
@@ -61,7 +59,7 @@ class Sampler:
         self._config, self._ledger, self._root, self._vcgencmd = config, ledger, root, vcgencmd
         self._baseline = Baseline(root)
         self._integral = Integral()
-        self._recent: deque[Interval] = deque()
+        self._recent = Window(MEAN_S)
         self._changing = threading.Lock()  # `now` must not see half a change of meters
         self._found = Found(None, "none", "not started")
         self._good_at = self._look_at = 0.0
@@ -84,13 +82,11 @@ class Sampler:
             meter, now = self._found.meter, time.monotonic()
             if meter is None:
                 return Power(why=self._found.why)
-            seconds = sum(interval.seconds for interval in self._recent)
-            joules = sum(interval.joules for interval in self._recent)
             return Power(
                 kind=meter.kind,
                 source=meter.source,
                 why=self._found.why,
-                watts=joules / seconds if seconds else None,
+                watts=self._recent.mean_w(),
                 idle_w=self._idle_w(now),
                 idle_age_s=None if self._config.idle_w is not None else self._baseline.age_s(now),
             )
@@ -110,7 +106,7 @@ class Sampler:
         if meter is not None:
             try:
                 reading = meter.read()
-            except MeterError as error:
+            except OSError as error:  # MeterError is one
                 if started - self._good_at >= GRACE_S:
                     _log.warning("the power meter is gone: %s", error)
                     self._change(self._find())
@@ -126,13 +122,13 @@ class Sampler:
     def _keep(self, kind: Kind, interval: Interval | None, now: float) -> None:
         if interval is None:
             self._ledger.drop()
-            self._baseline.interrupt()
+            with self._changing:
+                self._recent.clear()
+                self._baseline.interrupt()
             return
         is_idle = self._ledger.add(kind, interval, self._idle_w(now))
         with self._changing:
-            self._recent.append(interval)
-            while sum(one.seconds for one in self._recent) - self._recent[0].seconds >= MEAN_S:
-                self._recent.popleft()
+            self._recent.add(interval)
             if is_idle:
                 self._baseline.add(interval, now)
             else:
