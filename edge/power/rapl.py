@@ -59,8 +59,6 @@ def open_rapl(root: Path) -> Rapl | None:
     Parts of a package (core, uncore, dram) are in the same folder, the whole platform (psys) has them all inside, and
     intel-rapl-mmio shows package-0 a second time.
     """
-    packages: dict[str, Path] = {}
-    for folder in sorted((root / "sys/class/powercap").glob("intel-rapl*:*")):
-        if (name := read_text(folder / "name")).startswith("package-"):
-            packages.setdefault(name, folder)
-    return Rapl(list(packages.values())) if packages else None
+    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
+    packages = [zone for zone in zones if read_text(zone / "name").startswith("package-")]
+    return Rapl(packages) if packages else None
