@@ -1,7 +1,8 @@
 """What the board takes with nothing to do: the median of at least 30 s of it, kept with its age.
 
 It is measured whenever there is nothing to do, and is no longer valid after an hour, with another clock governor, or
-when the idle board is 5 °C warmer or colder than it was. (Under load it is warmer anyway: that says nothing.)
+when the idle board is 5 °C warmer or colder than it was. Under load, and just after it, a board is warmer anyway: that
+says nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from edge.power.sysfs import read_number, read_text
 WINDOW_S = 30.0
 LONGEST_AGE_S = 3_600.0
 WARMER_C = 5.0
+SETTLED_S = 10.0  # of nothing to do, before the temperature is judged
 MOST_LOAD = 0.2  # runnable threads of the whole system, over a minute
 _LOOK_S = 1.0
 
@@ -74,18 +76,17 @@ class Baseline:
         if here.load >= MOST_LOAD:
             self.interrupt()
             return
-        if self._measured and not _are_alike(self._measured.conditions, here):
-            self._measured = None
+        if self._measured and not self._are_alike(self._measured.conditions, here):
+            self.forget()
         if self._idle.is_full:
             self._measured = _Measured(self._idle.median_w(), now, here)
 
-
-def _are_alike(one: Conditions, other: Conditions) -> bool:
-    if one.governor != other.governor:
-        return False
-    if one.temperature_c is None or other.temperature_c is None:
-        return one.temperature_c is other.temperature_c
-    return abs(one.temperature_c - other.temperature_c) <= WARMER_C
+    def _are_alike(self, then: Conditions, here: Conditions) -> bool:
+        if then.governor != here.governor:
+            return False
+        if then.temperature_c is None or here.temperature_c is None or self._idle.seconds < SETTLED_S:
+            return True
+        return abs(then.temperature_c - here.temperature_c) <= WARMER_C
 
 
 def read_conditions(root: Path) -> Conditions:

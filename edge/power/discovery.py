@@ -20,6 +20,7 @@ from edge.power.rapl import open_rapl
 
 VCGENCMD = "vcgencmd"
 ROOT = Path("/")
+AUTO = PowerConfig()
 _Open: TypeAlias = Callable[[], "Meter | None"]
 
 
@@ -33,7 +34,7 @@ class Found:
 
 
 def find_meter(
-    config: PowerConfig, root: Path = ROOT, vcgencmd: str = VCGENCMD, above: MeterName | None = None
+    config: PowerConfig = AUTO, root: Path = ROOT, vcgencmd: str = VCGENCMD, above: MeterName | None = None
 ) -> Found:
     """The best meter that can be read now, or that the config names; an estimate where that one cannot.
 

@@ -57,6 +57,11 @@ class Window:
         self._seconds = 0.0
 
     @property
+    def seconds(self) -> float:
+        """What it holds."""
+        return self._seconds
+
+    @property
     def is_full(self) -> bool:
         return self._seconds >= self._longest_s
 
