@@ -16,6 +16,9 @@ Protocol: TypeAlias = Literal[5, "3.1.1"]
 PolicyChoice: TypeAlias = Literal["auto", "fixed", "predict", "gate"]
 Backend: TypeAlias = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 Residence: TypeAlias = Literal["auto", "resident", "streamed"]
+MeterName: TypeAlias = Literal[
+    "auto", "none", "hwmon", "i2c", "jetson", "pmic", "pmic-corrected", "rapl", "battery", "estimate"
+]
 
 
 def _check_ranges(section: object, **ranges: tuple[int, int]) -> None:
@@ -124,6 +127,55 @@ class IndexConfig:
         _check_ranges(self, annoy_from=(1, 1_000_000_000))
 
 
+@dataclass(frozen=True, slots=True)
+class I2cChip:
+    """A power sensor. bus: N of /dev/i2c-N; address: 7 bits; shunt_ohm: the resistor that it measures at."""
+
+    name: str
+    bus: int
+    address: int
+    shunt_ohm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerConfig:
+    """meter: where watts come from; auto takes the best that there is, and none measures nothing.
+
+    i2c:         "CHIP:BUS:ADDRESS:SHUNT_OHM", for a chip that the kernel has no driver for
+    idle_w:      watts of the board with nothing to do; null measures them while there is nothing to do
+    interval_ms: between two readings; sensors that are slower than that are asked less often
+    """
+
+    meter: MeterName = "auto"
+    i2c: str | None = None
+    idle_w: float | None = None
+    interval_ms: int = 100
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, interval_ms=(10, 1_000))
+        problems = []
+        if self.i2c is not None and _I2C.fullmatch(self.i2c) is None:
+            problems.append(f"i2c is {self.i2c!r}: must be CHIP:BUS:ADDRESS:SHUNT_OHM, as ina219:1:0x40:0.1")
+        if self.meter == "i2c" and self.i2c is None:
+            problems.append("meter is i2c, which needs the key i2c to say where the chip is")
+        if self.idle_w is not None and not 0 < self.idle_w <= 1_000:
+            problems.append(f"idle_w is {self.idle_w}: must be more than 0, at most 1000")
+        if problems:
+            raise DecodeError(tuple(problems))
+
+    @property
+    def i2c_chip(self) -> I2cChip | None:
+        """What `i2c` says."""
+        if self.i2c is None:
+            return None
+        name, bus, address, shunt_ohm = self.i2c.split(":")
+        return I2cChip(name, int(bus), int(address, 16), float(shunt_ohm))
+
+
+# Addresses that 7 bits allow a device; a shunt of nothing would measure endless current.
+_I2C = re.compile(r"(ina219|ina226|ina3221):\d{1,3}:0x(0[89a-f]|[1-6][0-9a-f]|7[0-7]):(?=.*[1-9])\d{0,3}\.?\d{1,6}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttConfig:
     """Where the broker is, and who we are to it. The device's client and the command line's read the same section.
@@ -190,6 +242,7 @@ class Config:
     remember: RememberConfig = field(default_factory=RememberConfig)
     recall: RecallConfig = field(default_factory=RecallConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+    power: PowerConfig = field(default_factory=PowerConfig)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9-]{1,32}", self.device):

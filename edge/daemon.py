@@ -4,7 +4,8 @@
            ──► mqtt/desk.py ────► recall/questions.py ──► recall/retriever.py ──► the reply
 
 Threads: "memory-writer" writes SQLite, "compute" invokes, "inbox" makes durable what arrives, "remember" decodes and
-embeds what waits, "recall" answers; three of the MQTT clients, which only parse and enqueue; this one attends.
+embeds what waits, "recall" answers, "power" reads the meter; three of the MQTT clients, which only parse and enqueue;
+this one attends.
 What the parts do with each other is in engine.py.
 """
 
@@ -22,6 +23,7 @@ from edge.engine import Engine, Hooks, open_bundle
 from edge.errors import ReminisceError
 from edge.heap import return_large_blocks
 from edge.mqtt import Desk, Ingest, Topics, gate_event, outcome_event, read_password
+from edge.power import Metering
 from edge.remember import Gate
 from edge.report import device_info, device_state
 from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop, Systemd, Vitals
@@ -74,28 +76,31 @@ class Daemon:
         state = state_folder(config, self._systemd)
         desk = Desk(config.mqtt, topics, password, config.recall.limit, self._commands.news)
         ingest = Ingest(config.mqtt, topics, password, tell=desk.tell_event, on_up=desk.announce)
+        metering = Metering(config.power, self._commands.failed)
         hooks = Hooks(
             progress=self._notifier.progress,
             tick_s=self._notifier.tick_s,
-            on_outcome=lambda outcome: desk.tell_event(outcome_event(outcome)),
+            on_outcome=metering.outcomes(lambda outcome: desk.tell_event(outcome_event(outcome))),
             on_gate=lambda gate: self._tell_gate(desk, gate),
             on_drained=ingest.resume,
             failed=self._commands.failed,
+            during=metering.ledger.during,
         )
         self._notifier.starting()
         with ExitStack() as stack:  # undone from the bottom up: the desk goes last, for the last questions' replies
             stack.callback(desk.stop)
+            stack.enter_context(metering)
             engine = stack.enter_context(Engine(config, state, hooks))
             engine.intake.pause(paused=self._is_paused)
             engine.start()
-            desk.start(device_info(config, engine), engine.questions.ask, self._commands.order)
+            desk.start(device_info(config, engine), metering.questions(engine.questions.ask), self._commands.order)
             stack.callback(ingest.stop)
             ingest.start(engine.inbox.offer)
             stack.enter_context(self._commands.orders())
             model, file = engine.bundle.manifest.model, self._config_file or "the defaults"
             _log.info("ready as %s: model %s on %s, config: %s", config.device, model, engine.runtime, file)
             self._is_serving = True
-            following = self._attend(engine, desk, Vitals(state))
+            following = self._attend(engine, desk, Vitals(state), metering)
             if following is None:
                 self._notifier.stopping()
                 _log.info("stopping")
@@ -105,14 +110,14 @@ class Daemon:
         desk.tell_event(gate_event(gate))
         self._commands.news()
 
-    def _attend(self, engine: Engine, desk: Desk, vitals: Vitals) -> Config | None:
+    def _attend(self, engine: Engine, desk: Desk, vitals: Vitals, metering: Metering) -> Config | None:
         """Publish the state, obey orders; returns the next config, or None when it is time to end."""
         due = time.monotonic()
         ready_by: float | None = due + _CONNECT_S
         while True:
             now = time.monotonic()
             if now >= due:
-                desk.tell_state(device_state(engine, vitals.sample()))
+                desk.tell_state(device_state(engine, vitals.sample(), metering.energy()))
                 self._notifier.status(_status(engine, desk))
                 due = now + STATE_S
             if ready_by is not None and (desk.is_online or now >= ready_by):

@@ -17,21 +17,22 @@ Every `invoke` on that way happens in one thread: runtime/compute.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from edge.bank import Banks
-from edge.bundle import Bundle
+from edge.bundle import Bundle, Model
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
-from edge.items import Outcome
+from edge.items import Floats, Outcome
 from edge.memory import Memory
+from edge.power import RECALL, REMEMBER
 from edge.recall import Corrector, Filter, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
-from edge.runtime import Compute, Pace, TowerRunner, check_image, choose_runtime, item_bytes, open_weights
+from edge.runtime import Compute, Invoke, Pace, TowerRunner, check_image, choose_runtime, item_bytes, open_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Hooks:
     on_outcome: an accepted item can be found, or turned out to be unreadable
     on_gate:    the inbox opened or closed; on_drained: it refused an offer, and has room again
     failed:     a thread ended with this
+    during:     entered, with its activity, around each wait for a segment call: RECALL or REMEMBER of edge.power
     """
 
     progress: Callable[[], None] = lambda: None
@@ -50,6 +52,16 @@ class Hooks:
     on_gate: Callable[[Gate], None] = lambda _: None
     on_drained: Callable[[], None] = lambda: None
     failed: Callable[[BaseException], None] = lambda _: None
+    during: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+
+    def metered(self, activity: str, invoke: Invoke) -> Invoke:
+        """`invoke` inside `during`."""
+
+        def inside(model: Model, inputs: Mapping[str, Floats]) -> Floats:
+            with self.during(activity):
+                return invoke(model, inputs)
+
+        return inside
 
 
 class Engine:
@@ -68,11 +80,13 @@ class Engine:
             self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint))
             weights = stack.enter_context(open_weights(self.bundle, self.runtime, config, hooks.failed))
             self.compute = stack.enter_context(Compute(weights, pace, hooks.progress, hooks.tick_s, hooks.failed))
-            background = TowerRunner(folder, manifest.tower("image"), self.compute.background)
-            urgent = TowerRunner(folder, manifest.tower("image"), self.compute.urgent)
-            text = TowerRunner(folder, manifest.tower("text"), self.compute.urgent)
+            on_background = hooks.metered(REMEMBER, self.compute.background)
+            on_urgent = hooks.metered(RECALL, self.compute.urgent)
+            background = TowerRunner(folder, manifest.tower("image"), on_background)
+            urgent = TowerRunner(folder, manifest.tower("image"), on_urgent)
+            text = TowerRunner(folder, manifest.tower("text"), on_urgent)
             batch, side = config.remember.batch, background.picture_side
-            policy = open_policy(background.spec, config.remember, folder, self.compute.background)
+            policy = open_policy(background.spec, config.remember, folder, on_background)
             banks = Banks(folder, manifest.bank, text)
             corrector = Corrector(urgent, self.memory, banks, batch)
             filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)

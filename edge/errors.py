@@ -8,6 +8,7 @@
     ├── UnreadableItemError        an item whose content cannot be decoded
     ├── BrokerError                the broker cannot be reached, or refuses us
     ├── RefusedError               the daemon answered with an error; carries its code
+    ├── MeterError                 a sensor of power that is gone, may not be read, or says what cannot be
     └── StoreError                 the memory on disk
         └── DiskFullError          no room; what was reported as accepted is safe
 
@@ -66,6 +67,10 @@ class RefusedError(ReminisceError, RuntimeError):
         super().__init__(f"{message} ({code})")
         self.code = code
         self.message = message
+
+
+class MeterError(ReminisceError, OSError):
+    """A sensor of power is gone, may not be read, or says what cannot be; the daemon goes on with the next best."""
 
 
 class StoreError(ReminisceError, OSError):

@@ -9,6 +9,7 @@ from edge import __version__
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
 from edge.mqtt import MODALITIES, OPS, encode
+from edge.power import Energy
 from edge.service import Sample
 
 
@@ -31,12 +32,11 @@ def device_info(config: Config, engine: Engine) -> bytes:
             "modalities": list(MODALITIES),
             "ops": list(OPS),
             "limits": {"payload_bytes": PAYLOAD_BYTES, "limit": MAX_LIMIT, "waiting": config.recall.waiting},
-            "energy_kind": "none",
         }
     )
 
 
-def device_state(engine: Engine, sample: Sample) -> bytes:
+def device_state(engine: Engine, sample: Sample, energy: Energy) -> bytes:
     """What changes, at this moment."""
     tally = engine.memory.tally
     return encode(
@@ -52,6 +52,6 @@ def device_state(engine: Engine, sample: Sample) -> bytes:
             "answered": engine.questions.answered,
             **dataclasses.asdict(sample),
             "content_mb": round(tally.content_bytes / 1e6, 1),
-            "energy_kind": "none",
+            **dataclasses.asdict(energy),
         }
     )

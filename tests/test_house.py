@@ -24,7 +24,7 @@ HOUSE = (
     ("edge.engine",),
     ("edge.remember", "edge.recall"),
     ("edge.bank",),
-    ("edge.memory", "edge.runtime", "edge.mqtt", "edge.service"),
+    ("edge.memory", "edge.runtime", "edge.mqtt", "edge.service", "edge.power"),
     ("edge.relevance", "edge.policy"),
     ("edge.bundle", "edge.pairs", "edge.demo"),
     ("edge.config",),

@@ -67,7 +67,26 @@ def _text(device: str, found: dict[str, Any]) -> str:
             f"takes     {state['cpu_percent']:.0f} % of a core{heat}",
             f"memory    {state['rss_mb']:.0f} MB, {state['anonymous_mb']:.0f} MB of it its own",
             f"disk      {state['disk_free_mb'] / 1e3:.1f} GB free",
-            "energy    not measured" if state["energy_kind"] == "none" else f"energy    {state['energy_kind']}",
+            f"energy    {_energy(state)}",
             f"as of     {age:.0f} s ago",
         ]
     return "\n".join(lines)
+
+
+def _energy(state: dict[str, Any]) -> str:
+    """Every figure with its kind before it, in words."""
+    if "power_w" not in state:
+        return "not measured"
+    kind = {"measured_board": "measured", "measured_rails": "measured, a part of the board"}.get(
+        state["energy_kind"], state["energy_kind"]
+    )
+    told = [f"{kind}: {state['power_w']:.2f} W now ({state['power_source']})"]
+    for name, what in (("item", "an item"), ("query", "a question")):
+        if (joules := state.get(f"j_per_{name}")) is not None:
+            told.append(f"{joules:.3g} J {what}")
+        elif (joules := state.get(f"j_per_{name}_gross")) is not None:
+            told.append(f"{joules:.3g} J {what} with the idle board")
+    if "idle_w" in state:
+        age = f", {state['idle_age_s'] / 60:.0f} min ago" if "idle_age_s" in state else ", as configured"
+        told.append(f"idle {state['idle_w']:.2f} W{age}")
+    return ", ".join(told)

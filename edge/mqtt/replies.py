@@ -11,7 +11,7 @@ from edge.items import Answer, Hit, Outcome, Verdict, happened_at
 from edge.mqtt.messages import VERSION
 
 ONLINE, OFFLINE = b"online", b"offline"
-# Until there are meters. A figure is never given without its kind.
+# One item, or one question, is over before a sensor has a new value: what they take is told as a mean, in `state`.
 ENERGY = {"energy_kind": "none"}
 ERROR_CODES = (
     "bad_request",
