@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.items import Floats
+from edge.memory.index.blocks import Rows
 
-Rows = npt.NDArray[np.int64]
 TREES = 20  # fewer lose recall, more take memory: the forest is about as large as the embeddings
 SEED = 20251125
 _RESCORED = 10  # candidates rescored exactly for each answer wanted; more finds more and takes longer
@@ -52,11 +50,6 @@ class AnnoyIndex:
         rows = np.array(self._forest.get_nns_by_vector(query, count * _RESCORED), dtype=np.int64)
         rows.sort()
         return _best(rows, self._embeddings[rows] @ query, count)
-
-
-def annoy_is_installed() -> bool:
-    """Whether `AnnoyIndex` can be used."""
-    return importlib.util.find_spec("annoy") is not None
 
 
 def _best(rows: Rows, scores: Floats, count: int) -> tuple[Rows, Floats]:

@@ -1,0 +1,21 @@
+"""Nearest embeddings of each exit: exact for thousands of rows, mapped Annoy forests beyond. Its files are a cache."""
+
+from edge.memory.index.blocks import Rows
+from edge.memory.index.feed import Changes, ExitRows, Feed
+from edge.memory.index.following import MemoryIndex
+from edge.memory.index.forest import annoy_is_installed
+from edge.memory.index.in_memory import AnnoyIndex, ExactIndex, Index
+from edge.memory.index.partition import Limits
+
+__all__ = [
+    "AnnoyIndex",
+    "Changes",
+    "ExactIndex",
+    "ExitRows",
+    "Feed",
+    "Index",
+    "Limits",
+    "MemoryIndex",
+    "Rows",
+    "annoy_is_installed",
+]

@@ -1,0 +1,164 @@
+"""The items that left at one exit: a sealed block, a tail of what came since, and which rows no longer count.
+
+LSM style: files are written once and never changed. When the tail is long or a quarter of the rows is dead, both are
+merged into new files elsewhere, and searching goes on over the old ones until these are there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.items import Floats
+from edge.memory.index.blocks import Block, Flags, Rows
+from edge.memory.index.exact import best, nearest, scores
+from edge.memory.index.forest import Forest, searched
+from edge.memory.index.sealed import Sealed
+from edge.memory.index.tail import Tail
+
+_DEAD_SHARE = 0.25
+_SPARE = 2  # candidates for each answer wanted: dead rows are among them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When files are made anew.
+
+    forest_from:   rows from which there is a forest
+    shortest_tail: rows below which a tail is not sealed: each time, all rows are written
+    longest_tail:  rows at which it is in any case: they take memory, 1.2 kB each at 384 dimensions, and milliseconds
+
+    In between it is an eighth of the sealed rows: then each row is written some nine times on the way to a million.
+    Files are made anew, too, when a restart would have to read as many changes again as the longest tail has rows.
+    """
+
+    forest_from: int
+    shortest_tail: int = 4_096
+    longest_tail: int = 32_768
+
+    def tail(self, sealed: int) -> int:
+        """Rows at which a tail beside `sealed` rows is long."""
+        return min(max(sealed // 8, self.shortest_tail), self.longest_tail)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """What a partition held when it was asked: to be sealed are the rows that came, and the old less those gone."""
+
+    came: Block
+    gone: Rows
+    tail_rows: int
+    passed: int
+
+
+class Partition:
+    """Searchable rows of one exit. One thread at a time.
+
+    passed: changes, of all exits, that a restart would read again for this one's files
+    """
+
+    def __init__(self, scale: float, dimension: int, sealed: Sealed | None = None) -> None:
+        """Scores are `scale` * cosine + offset."""
+        self._scale = scale
+        self.passed = 0
+        self._since: list[int] | None = None  # ids that died since the last moment
+        self._open(dimension, sealed)
+        self._tail = Tail(self._block.centre)
+
+    def __len__(self) -> int:
+        """Rows that count."""
+        return len(self._block) - self._dead_rows + self._tail.alive
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the sealed rows are."""
+        return self._sealed.folder if self._sealed else None
+
+    def is_due(self, limits: Limits) -> bool:
+        """Whether new files should be made."""
+        sealed, tail = len(self._block), len(self._tail)
+        is_quarter_dead = sealed > 0 and sealed + tail - len(self) >= _DEAD_SHARE * (sealed + tail)
+        lacks_forest = len(self) >= limits.forest_from and self._forest is None
+        lags = sealed > 0 and self.passed >= limits.longest_tail
+        return tail >= limits.tail(sealed) or is_quarter_dead or lacks_forest or lags
+
+    def add(self, ids: Rows, embeddings: Floats, offsets: Floats) -> None:
+        """(N,) distinct ids, (N, D) and (N,): each replaces the row of its id."""
+        rows = Block.of(ids, embeddings, offsets, self._block.centre)
+        new = ~self._are_sealed(rows)
+        rows = rows.take(np.flatnonzero(new))
+        self.remove(rows.ids)
+        self._tail.append(rows)
+
+    def remove(self, ids: Rows) -> None:
+        """Rows that are not there are none to remove."""
+        places, are_alive = self._find(ids)
+        self._dead[places[are_alive]] = True
+        self._dead_rows += int(are_alive.sum())
+        gone = [*ids[are_alive].tolist(), *self._tail.remove(ids)]
+        if self._since is not None:
+            self._since += gone
+
+    def search(self, query: Floats, count: int) -> tuple[Rows, Floats]:
+        """(D,) -> ids and scores of the `count` best, best first, equal ones by id; exact where there is no forest."""
+        tail = self._tail.block
+        rows, found = self._search_sealed(query, count)
+        late, found_late = nearest(tail, self._tail.dead, query, self._scale, count)
+        ids = np.concatenate([self._block.ids[rows], tail.ids[late]])
+        return best(ids, np.concatenate([found, found_late]), count)
+
+    def moment(self) -> Moment:
+        """What it holds now, to be sealed; what changes from now on is noted until `adopt` or `forget_moment`."""
+        self._since = []
+        return Moment(self._tail.since(0), self._block.ids[self._dead], len(self._tail), self.passed)
+
+    def adopt(self, sealed: Sealed, moment: Moment) -> None:
+        """Go over to files that hold what it held at `moment`."""
+        died = np.array(self._since, dtype=np.int64)
+        later = self._tail.since(moment.tail_rows)
+        self.passed -= moment.passed
+        self.forget_moment()
+        self._open(len(self._block.centre), sealed)
+        self._tail = Tail(self._block.centre)
+        self.remove(died)
+        self.add(later.ids, later.embeddings(np.arange(len(later))), later.offsets)
+
+    def forget_moment(self) -> None:
+        """Nothing will be adopted."""
+        self._since = None
+
+    def _open(self, dimension: int, sealed: Sealed | None) -> None:
+        self._sealed = sealed
+        self._block = sealed.block if sealed else Block.empty(dimension)
+        self._dead = np.zeros(len(self._block), dtype=bool)
+        self._dead_rows = 0
+        self._forest = Forest(sealed.forest, dimension) if sealed and sealed.forest else None
+
+    def _find(self, ids: Rows) -> tuple[Rows, Flags]:
+        """(N,) ids -> their places among the sealed rows, and whether there is such a row that is alive."""
+        places = np.searchsorted(self._block.ids, ids)
+        inside = places < len(self._block)
+        places[~inside] = 0
+        if not len(self._block):
+            return places, inside
+        return places, inside & (self._block.ids[places] == ids) & ~self._dead[places]
+
+    def _are_sealed(self, rows: Block) -> Flags:
+        """(N,) whether a row stands there already, bit for bit: after a restart, changes are read again."""
+        places, same = self._find(rows.ids)
+        at = np.flatnonzero(same)
+        if len(at):
+            there = self._block.take(places[at])
+            same[at] = (there.halves == rows.halves[at]).all(axis=1) & (there.offsets == rows.offsets[at])
+        return same
+
+    def _search_sealed(self, query: Floats, count: int) -> tuple[Rows, Floats]:
+        wanted = _SPARE * count
+        if self._forest is not None and searched(wanted) < len(self._block) // 2:  # no faster beyond
+            rows = self._forest.candidates(query, wanted)
+            rows = rows[~self._dead[rows]]
+            if len(rows) >= count:
+                return rows, scores(self._block, rows, query, self._scale)
+        return nearest(self._block, self._dead, query, self._scale, count)
