@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.bundle import SCALE, Bank, Calibration, Exit
 from edge.errors import BundleError
@@ -18,6 +19,7 @@ from edge.items import Floats
 
 NUMBERS = 11
 _MEAN, _SPREAD, _TOP = 4, 5, 10  # the numbers that the offset is made of
+ENTROPY = 7  # the number that says how undecided an item is
 _BEST = 20
 _LARGEST = 65504  # of float16, a row's scale
 _FLAT = 1e-5  # a smaller deviation of float32 cosines is rounding, and its shape means nothing
@@ -69,7 +71,7 @@ def bank_numbers(sims: Floats, scale: float) -> Floats:
         best[:, 0] - best[:, 1],
         sims.mean(1),
         sims.std(1),
-        (_standardised(sims) ** 3).mean(1),
+        _skewness(sims),
         np.log(total) - (softmax * logits).sum(1),
         softmax.max(1),
         best[:, 0] + np.log(total) / scale,
@@ -173,12 +175,22 @@ def _standardised(sims: Floats) -> Floats:
     return made
 
 
+def _skewness(sims: Floats) -> Floats:
+    z = _standardised(sims)
+    made: Floats = (z * z * z).mean(1)  # z ** 3 takes forty times as long
+    return made
+
+
 def _in_common(one: Floats, other: Floats) -> Floats:
     """Of equal similarities the earlier row counts as the better one."""
-    marks = []
-    for sims in (one, other):
-        marked = np.zeros(sims.shape, dtype=bool)
-        np.put_along_axis(marked, np.argsort(-sims, axis=1, kind="stable")[:, :_BEST], values=True, axis=1)
-        marks.append(marked)
-    made: Floats = (marks[0] & marks[1]).mean(1, dtype=np.float32) * np.float32(sims.shape[1] / _BEST)
+    made: Floats = (_are_best(one) & _are_best(other)).sum(1, dtype=np.float32) / np.float32(_BEST)
+    return made
+
+
+def _are_best(sims: Floats) -> npt.NDArray[np.bool_]:
+    """(N, R) whether a similarity is among the 20 best of its row. Not by sorting: that takes twenty times as long."""
+    least = np.partition(sims, -_BEST, axis=1)[:, -_BEST, None]
+    better, equal = sims > least, sims == least
+    room = _BEST - better.sum(1, keepdims=True)
+    made: npt.NDArray[np.bool_] = better | (equal & (equal.cumsum(1) <= room))
     return made

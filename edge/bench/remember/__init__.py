@@ -1,0 +1,1 @@
+"""Throughput, energy, memory and recall of remembering, against every honest baseline."""
