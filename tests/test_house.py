@@ -17,7 +17,8 @@ LONGEST_FILE = 400
 # that leads to it. `edge.demo` is only where the shipped files lie; the tour is a client of its own broker and daemon.
 HOUSE = (
     ("edge.__main__",),
-    ("edge.cli", "edge.bench"),
+    ("edge.cli",),
+    ("edge.bench",),
     ("edge.demo.tour",),
     ("edge.daemon", "edge.demo.sheet", "edge.demo.stack", "edge.adding"),
     ("edge.report", "edge.demo.broker"),

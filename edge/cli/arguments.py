@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from edge import __version__
 from edge.cli.add import add
 from edge.cli.ask import ask
+from edge.cli.bench import bench_remember, count, shares
 from edge.cli.check import check
 from edge.cli.run import run
 from edge.cli.settings import settings
@@ -17,6 +19,8 @@ from edge.config import MAX_LIMIT
 from edge.signals import signals_held
 
 Command = Callable[[argparse.Namespace], int]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no other name
+Maker: TypeAlias = Callable[..., argparse.ArgumentParser]
 _CODES = """\
 exit codes: 0 done, 1 failed or only partly done, 2 the command line or the config is wrong, 130 interrupted
 """
@@ -28,6 +32,7 @@ examples:
   reminisce ask "a dog on the beach"          ask it
   reminisce status                            what it holds and takes
   reminisce check --config config.yaml        is this config all right?
+  reminisce bench remember --data flickr8k    how fast it remembers here, against every baseline
 
 {_CODES}"""
 _RUN = """\
@@ -61,6 +66,14 @@ examples:
   reminisce check --config /etc/reminisce/config.yaml
       reads the config, the bundle and the password file; no daemon, no broker
 """
+_BENCH_REMEMBER = """\
+examples:
+  reminisce bench remember --data flickr8k
+      the demo bundle on Flickr8k's 1,000 dev photos: minutes
+  reminisce bench remember --bundle my-vit/bundle --data flickr8k --picture remember.svg
+  reminisce bench remember --bundle clip/bundle --exits 0.4,0.3,0.2,0.1
+      speed alone, on noise, with exits dealt by a histogram: for a bundle that finds nothing
+"""
 _DEMO = """\
 examples:
   reminisce demo
@@ -84,8 +97,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, does: Command, summary: str, examples: str, interrupted: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(
+    def command(
+        name: str, does: Command, summary: str, examples: str, interrupted: str, among: Commands = commands
+    ) -> argparse.ArgumentParser:
+        one = among.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"{examples}\n{_CODES}",
             formatter_class=layout,
         )  # fmt: skip
@@ -113,12 +128,30 @@ def make_parser() -> argparse.ArgumentParser:
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
-    for one in (adding, asking, showing, checking):
+    benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
+    measuring = _add_bench_remember(command, benches.add_subparsers(required=True, metavar="WHAT"))
+    for one in (adding, asking, showing, checking, measuring):
         one.add_argument("--json", action="store_true", help="print JSON, for other programs")
     return parser
 
 
-def _add_demo(command: Callable[[str, Command, str, str, str], argparse.ArgumentParser]) -> None:
+def _add_bench_remember(command: Maker, benches: Commands) -> argparse.ArgumentParser:
+    one = command(
+        "remember", bench_remember, "items a second, joules, memory and recall, against every baseline",
+        _BENCH_REMEMBER, "nothing was measured", among=benches,
+    )  # fmt: skip
+    one.add_argument("--bundle", type=Path, metavar="DIR", help="default: that of the config, else the demo bundle")
+    what = one.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, metavar="DIR", help="Flickr8k in its official layout")
+    what.add_argument("--exits", type=shares, metavar="SHARES", help="deal exits to noise: speed alone")
+    one.add_argument("--limit", type=count, metavar="N", help="only the first N items, for a quick look")
+    one.add_argument("--batch", type=count, default=32, metavar="N", help="items of a batch (default: %(default)s)")
+    one.add_argument("--threads", type=count, default=1, metavar="N", help="of a segment call (default: %(default)s)")
+    one.add_argument("--picture", type=Path, metavar="FILE", help="where an SVG of it goes")
+    return one
+
+
+def _add_demo(command: Maker) -> None:
     one = command(
         "demo", _demo, "the two-minute tour, in a temporary memory", _DEMO, "the temporary memory of the demo is gone"
     )

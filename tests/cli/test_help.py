@@ -25,12 +25,23 @@ from programs import program
 OPTIONS = {
     "add": {"--config", "--json"},
     "ask": {"--config", "--json", "--limit", "--sort"},
+    "bench remember": {
+        "--batch",
+        "--bundle",
+        "--config",
+        "--data",
+        "--exits",
+        "--json",
+        "--limit",
+        "--picture",
+        "--threads",
+    },
     "check": {"--config", "--json"},
     "demo": {"--config", "--json", "--photos", "--sheet"},
     "run": {"--config"},
     "status": {"--config", "--json"},
 }
-HELPS = [[], *[[command] for command in OPTIONS]]
+HELPS = [[], *[command.split() for command in OPTIONS]]
 
 
 @functools.cache
@@ -66,12 +77,14 @@ def test_help_has_examples_and_exit_codes(command: list[str]) -> None:
 
 @pytest.mark.parametrize("command", OPTIONS)
 def test_help_lists_the_options(command: str) -> None:
-    described = help_of(command).partition("examples:")[0]
+    described = help_of(*command.split()).partition("examples:")[0]
     assert set(re.findall(r"--[a-z]+", described)) - {"--help"} == OPTIONS[command]
 
 
 def test_help_lists_every_command_with_what_it_does() -> None:
-    assert set(re.findall(r"^    ([a-z]+)  +\S", help_of(), re.MULTILINE)) == set(OPTIONS)
+    assert set(re.findall(r"^    ([a-z]+)  +\S", help_of(), re.MULTILINE)) == {
+        command.partition(" ")[0] for command in OPTIONS
+    }
 
 
 def test_version_is_the_packages() -> None:
@@ -139,7 +152,8 @@ def test_every_example_works_as_it_is_typed(home: Path) -> None:
     program("jq", "jq")
     lines = all_examples()
     runs = [line for line in lines if line.startswith("reminisce run")]
-    for line in sorted(set(lines) - set(runs), key=lambda line: "reminisce add" not in line):
+    benches = [line for line in lines if line.startswith("reminisce bench")]  # of minutes, and of data: see tests/bench
+    for line in sorted(set(lines) - {*runs, *benches}, key=lambda line: "reminisce add" not in line):
         done = finish(type_in(home, line))
         assert (done.code, done.err) == (0, ""), line
         assert done.out or "rejected" in line, line
