@@ -197,10 +197,10 @@ class Intake:
             return
         if starts:
             self._decoded.put(starts)
-        elif not batch and self._flights.is_held_up:
+        if not batch and self._flights.has_more:
             self._flights.wait_for_landing(_HELD_UP_S)
-        if batch or self._flights.is_held_up:
-            self.wake()  # there may be more
+        if batch or self._flights.has_more:
+            self.wake()
 
     def _ride_all(self) -> None:
         try:
