@@ -55,7 +55,7 @@ def test_item_that_crashes_the_process_twice_is_rejected_and_its_content_is_gone
 ) -> None:
     end(three, how, [2])
     with Memory(three, "bundle one") as memory:
-        assert (memory.suspects, memory.accused) == ({2}, ())
+        assert (memory.suspects, memory.accused) == (frozenset({2}), ())
         assert waiting(memory) == [1, 3, 2]  # behind all that are above suspicion
     end(three, how, [2])
     with Memory(three, "bundle one") as memory:
@@ -75,7 +75,7 @@ def test_item_that_was_there_when_the_process_was_killed_is_suspected_for_long_b
     for _ in range(5):
         end(three, "kill", [1])
         with Memory(three, "bundle one") as memory:
-            assert (memory.suspects, memory.accused) == ({1}, ())
+            assert (memory.suspects, memory.accused) == (frozenset({1}), ())
     end(three, "kill", [1])
     with Memory(three, "bundle one") as memory:
         assert [item.id for item in memory.accused] == [1]
@@ -106,7 +106,7 @@ def test_start_after_start_counts_a_crash_once(three: Path) -> None:
     for _ in range(3):
         end(three, "kill", [])
     with Memory(three, "bundle one") as memory:
-        assert (memory.suspects, memory.accused) == ({2}, ())
+        assert (memory.suspects, memory.accused) == (frozenset({2}), ())
 
 
 def test_power_cut_blames_nobody(three: Path) -> None:
@@ -135,7 +135,7 @@ def test_item_that_takes_more_memory_than_there_is_is_tried_twice(three: Path) -
     with Memory(three, "bundle one") as memory:
         item = memory.item(1)
         assert not memory.accuse(item)
-        assert (memory.suspects, waiting(memory)) == ({1}, [2, 3, 1])
+        assert (memory.suspects, waiting(memory)) == (frozenset({1}), [2, 3, 1])
         assert memory.accuse(item)
         assert (memory.suspects, waiting(memory), memory.tally.rejected) == (frozenset(), [2, 3], 1)
         assert memory.content(item) is None
