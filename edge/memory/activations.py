@@ -33,7 +33,7 @@ class Activations:
     def __init__(self, folder: Path, max_bytes: int, now: Callable[[], float] = time.time) -> None:
         """Open or create, in one pass over the names. Deletes unfinished files, and what is above `max_bytes`.
 
-        `now` gives seconds of Unix time. Raises OSError when the folder cannot be read.
+        `now` gives seconds of Unix time. Raises OSError when the folder cannot be made.
         """
         self.hits = self.misses = 0
         self._folder, self._max_bytes, self._now = folder, max_bytes, now
@@ -67,9 +67,8 @@ class Activations:
         except ValueError:
             return False
         kept = Kept.of(item, segment, made_by, len(content), worth)
-        earlier = self._catalogue.find(item)
-        excess = self.size_bytes - (earlier.size_bytes if earlier else 0) + kept.size_bytes - self._max_bytes
-        if not self._evict(excess, value_per_byte(kept, self._now())):
+        excess_bytes = self.size_bytes + kept.size_bytes - self._max_bytes
+        if not self._evict(excess_bytes, value_per_byte(kept, self._now())):
             return False
         unfinished = self._path(kept).with_name(kept.name + UNFINISHED)
         try:
@@ -156,10 +155,12 @@ class Activations:
 
 def _scan(folder: Path) -> list[Kept]:
     """The files in one folder, one an item. A kill between two steps left the others: they are deleted."""
-    if not folder.is_dir():
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - a Path for each of 100,000 names takes as long as all the rest
+    except OSError:  # not made so far; or it cannot be read any more, and all in it is a miss
         return []
     files: dict[int, Kept] = {}
-    for name in os.listdir(folder):  # noqa: PTH208 - a Path for each of 100,000 names takes as long as all the rest
+    for name in names:
         if kept := Kept.named(folder.name, name):
             other = files.setdefault(kept.item, kept)
             if other != kept:

@@ -35,9 +35,9 @@ Channels = npt.NDArray[np.intp]
 
 def packed_bytes(shape: tuple[int, ...], outliers: int) -> int:
     """Bytes of one packed activation. Raises ValueError when no channel is left beside the outliers."""
-    rows, left = math.prod(shape[:-1]), shape[-1] - outliers
-    if min(shape) < 1 or left < 1 or shape[-1] > _WIDEST:
+    if not shape or min(shape) < 1 or not outliers < shape[-1] <= _WIDEST:
         raise ValueError(f"an activation of shape {shape} cannot be packed with {outliers} outlier channels")
+    rows, left = math.prod(shape[:-1]), shape[-1] - outliers
     return 2 * outliers * (rows + 1) + 4 * rows * -(-left // GROUP) + rows * -(-left // 2)
 
 
