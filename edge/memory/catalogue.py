@@ -13,7 +13,7 @@ from edge.memory.worth import Whole, Worth, per_byte
 
 FOLDERS = 256
 UNFINISHED = ".tmp"  # behind the name of a file that is being written
-_NAME = re.compile(r"(\d{1,18})-(\d{1,5})-(\d{1,10})-([1-9]\d{0,17})-(\d{1,18})-(\d{1,18})\.int4")
+_NAME = re.compile(r"(\d{1,18})-(\d{1,5})-(\d{1,10})-([1-9]\d{0,17})-(\d{1,18})-(\d{1,18})\.int4", re.ASCII)
 _ITEM, _SEGMENT, _MADE_BY, _BYTES, _SPARED_US, _SEEN_AT = range(6)
 _EMPTY: Whole = np.empty((0, 6), dtype=np.int64)
 
