@@ -6,11 +6,12 @@ The way of a photo from bytes to answer:
     remember/intake.py     decodes what waits, a batch ahead                    runtime/preprocess/image.py
     remember/elevator.py   a batch rides up, each item to its exit              runtime/tower.py, bank.py
     remember/policy.py     decides which exit that is                           policy.py, relevance.py
-    remember/writing.py    writes embeddings, a group a commit                  memory/database.py
+    remember/writing.py    writes embeddings, a group a commit; keeps           memory/database.py
+                           activations of what left early, in INT4              memory/halfway.py, activations.py
     recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
     recall/granularity.py  its embedding for each exit
     recall/filtering.py    the coarse search over everything                    memory/index.py
-    recall/correcting.py   the best 50 finished to the last exit, and ranked again
+    recall/correcting.py   the best 50 go on to the last exit, and are ranked   memory/halfway.py
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
 """
@@ -24,11 +25,11 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.bank import Banks
-from edge.bundle import Bundle, Model
+from edge.bundle import Bundle, Model, Tower
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Floats, Outcome
-from edge.memory import Memory
+from edge.memory import Activations, Halfway, Memory
 from edge.power import RECALL, REMEMBER
 from edge.recall import Corrector, Filter, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
@@ -67,9 +68,11 @@ class Hooks:
 class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
-    The attributes are the parts; `start` runs the threads of inbox, intake and questions, without it they can be
-    driven by hand.
+    The attributes are the parts, `activations` is None where the config wants no cache. `start` runs the threads of
+    inbox, intake and questions, without it they can be driven by hand.
     """
+
+    activations: Activations | None
 
     def __init__(self, config: Config, state: Path, hooks: Hooks = Hooks()) -> None:
         """Raises BundleError, RuntimeMissingError, UsageError, StoreError; leaves nothing open then."""
@@ -88,13 +91,20 @@ class Engine:
             batch, side = config.remember.batch, background.picture_side
             policy = open_policy(background.spec, config.remember, folder, on_background)
             banks = Banks(folder, manifest.bank, text)
-            corrector = Corrector(urgent, self.memory, banks, batch)
+            halfway = self._halfway(config.cache.max_mb, urgent.spec)
+            corrector = Corrector(urgent, self.memory, banks, batch, halfway)
             filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
             self.retriever = Retriever(text, urgent.spec, filtering, corrector, self.memory, config.recall.pool)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
             elevator = Elevator(background, policy, banks)
             self.intake = Intake(
-                background, elevator, self.memory, batch, on_outcome=hooks.on_outcome, failed=hooks.failed
+                background,
+                elevator,
+                self.memory,
+                batch,
+                halfway=halfway,
+                on_outcome=hooks.on_outcome,
+                failed=hooks.failed,
             )
             self.inbox = Inbox(
                 self.memory,
@@ -114,6 +124,12 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _halfway(self, max_mb: int, tower: Tower) -> Halfway | None:
+        """Where activations are kept. Raises StoreError."""
+        self.activations = self.memory.open_activations(max_mb * 1_000_000) if max_mb else None
+        hashes = self.bundle.manifest.segment_hashes(tower)
+        return Halfway(self.activations, hashes, tower.outliers) if self.activations else None
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from edge.errors import StoreError
 from edge.items import Arrival, Embedded, Item, Tally, Verdict
+from edge.memory.activations import Activations
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes
 from edge.memory.content import ContentStore
@@ -157,6 +158,11 @@ class Memory:
         """The item's raw content, or None when its file is gone."""
         with translated(self.folder):
             return self._content.get(item.digest)
+
+    def open_activations(self, max_bytes: int) -> Activations:
+        """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
+        with translated(self.folder):
+            return Activations(self.folder / "activations", max_bytes)
 
     def _write(self, change: Callable[[], T]) -> T:
         """Run in the thread that writes."""

@@ -56,10 +56,9 @@ class Flights:
             self._changed.wait(seconds)
 
     @property
-    def is_held_up(self) -> bool:
-        """Whether something waits that may not fly with what is in flight."""
-        with self._changed:
-            return bool(self._backlog) and not self._may_fly(self._backlog[0])
+    def has_more(self) -> bool:
+        """Whether there is more to take; behind a `take` that gave nothing: once what is in flight has landed."""
+        return bool(self._backlog)
 
     def done(self, items: Iterable[int]) -> None:
         """They are not worked on any more: what came of it only needs to be written down."""

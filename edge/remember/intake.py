@@ -15,7 +15,7 @@ from types import TracebackType
 
 from edge.errors import StoreError
 from edge.items import Item, Outcome
-from edge.memory import CRASHED_TWICE, Memory
+from edge.memory import CRASHED_TWICE, Halfway, Memory
 from edge.remember.decoding import Refusal, Start, is_of_the_file, start
 from edge.remember.elevator import Elevator
 from edge.remember.flights import GROUP, Flights
@@ -41,10 +41,11 @@ class Intake:
         memory: Memory,
         batch: int,
         *,
+        halfway: Halfway | None = None,
         on_outcome: Callable[[Outcome], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """`batch`: how many ride together at most."""
+        """`batch`: how many ride together at most; `halfway` keeps the activations of what leaves early."""
         self._tower, self._elevator, self._memory, self._batch = tower, elevator, memory, batch
         self._on_outcome = on_outcome
         self._changed = threading.Condition()
@@ -52,7 +53,7 @@ class Intake:
         self._news = True  # what waited when the process started
         self._flights = Flights(memory)
         self._decoded: Lane[list[Start]] = Lane(1)
-        self._writing = Writing(memory, self._flights, self._stopping, on_outcome, failed)
+        self._writing = Writing(memory, halfway, self._flights, self._stopping, on_outcome, failed)
         self._workers = (
             self._writing,
             Worker("remember", self._ride_all, self._stop, failed),
@@ -197,10 +198,10 @@ class Intake:
             return
         if starts:
             self._decoded.put(starts)
-        elif not batch and self._flights.is_held_up:
+        if not batch and self._flights.has_more:
             self._flights.wait_for_landing(_HELD_UP_S)
-        if batch or self._flights.is_held_up:
-            self.wake()  # there may be more
+        if batch or self._flights.has_more:
+            self.wake()
 
     def _ride_all(self) -> None:
         try:

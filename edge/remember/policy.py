@@ -106,9 +106,7 @@ def choose_setting(tower: Tower, config: RememberConfig) -> PolicySetting | int:
             raise UsageError(f"remember.exit_depth: {error}") from None
     if tower.policies is None:
         if config.policy in {"predict", "gate"}:
-            raise UsageError(
-                f"remember.policy is {config.policy}: the bundle has no policies, it must be auto or fixed"
-            )
+            raise UsageError(f"remember.policy is {config.policy}: this bundle has no policies, only fixed")
         return _nearest_exit(tower, config.cost or _USUAL_COST)
     name = tower.policies.default if config.policy == "auto" else config.policy
     try:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from edge.errors import DiskFullError, StoreError
 from edge.items import Embedded, Item, Outcome
-from edge.memory import Memory
+from edge.memory import Halfway, Memory
 from edge.remember.elevator import Left
 from edge.remember.flights import GROUP, Flights
 from edge.remember.lane import Lane
@@ -37,6 +37,7 @@ class Landed:
 class Writing:
     """A context manager: its thread runs in between; what was put before leaving is written down on leaving.
 
+    halfway:    where activations are packed and kept; None: nowhere
     stopping:   set by whoever stops it: a full disk is not waited for then, and the items wait on in the memory
     on_outcome: called after the commit, for each item
     """
@@ -44,12 +45,13 @@ class Writing:
     def __init__(
         self,
         memory: Memory,
+        halfway: Halfway | None,
         flights: Flights,
         stopping: threading.Event,
         on_outcome: Callable[[Outcome], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._memory, self._flights = memory, flights
+        self._memory, self._halfway, self._flights = memory, halfway, flights
         self._stopping, self._on_outcome = stopping, on_outcome
         self._began = time.monotonic()
         self._done: deque[tuple[float, int]] = deque()
@@ -77,6 +79,9 @@ class Writing:
         self._flights.land(one.item.id for one in group)
         for one in group:
             self._on_outcome(Outcome(item=one.item, state="indexed", depth=one.left.exit.depth, ms=one.ms))
+        if self._halfway:  # behind the commit: an embedding is worth more than what only spares time
+            for one in group:
+                self._halfway.keep(one.item, one.left.activation.segment, one.left.activation.tensor, one.ms)
 
     def items_per_s(self) -> float:
         """Items that could be found at last, over the last minute, or since the start."""
