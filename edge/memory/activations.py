@@ -25,7 +25,7 @@ _AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the
 
 
 class Activations:
-    """A folder of cached activations under `max_bytes`. One thread puts and removes, any other may get meanwhile.
+    """A folder of cached activations under `max_bytes`. One thread puts and removes, another may get meanwhile.
 
     hits, misses: what `get` found and did not find, since it was opened
     """
