@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
 import numpy as np
+import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE
 from edge.items import Floats
+
+LAYERS = 8
+HIDDEN = 2800  # 29 MB a layer, as in a ViT-B
+
+
+@pytest.fixture(scope="session")
+def tall(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """230 MB of float32 segments, on disk only once."""
+    return Bundle.open(tall_bundle(tmp_path_factory.mktemp("tall") / "bundle", LAYERS, HIDDEN))
 
 
 def tall_bundle(folder: Path, layers: int, hidden: int) -> Path:
@@ -29,7 +41,10 @@ def tall_bundle(folder: Path, layers: int, hidden: int) -> Path:
     record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     for number in range(layers):
         path = f"image/tall-{number:02}.float32.tflite"
-        (folder / path).write_bytes(content)
+        if number:
+            os.link(folder / "image" / "tall-00.float32.tflite", folder / path)
+        else:
+            (folder / path).write_bytes(content)
         manifest["files"][path] = record
         _put_on_top(tower, path)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -55,7 +70,7 @@ def _passing_on(shape: list[int], hidden: int) -> bytes:
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
     code.version = 5  # keeps the outer dimensions
     model.operatorCodes, graph.tensors, graph.operators = [code], [], []
-    x, wide, y = (_tensor(model, name, [-1, *outer, last]) for name, last in (("x", width), ("h", hidden), ("y", width)))
+    x, wide, y = (_tensor(model, "xhy"[place], [-1, *outer, last]) for place, last in enumerate((width, hidden, width)))
     for source, target, weights in ((x, wide, np.eye(hidden, width)), (wide, y, np.eye(width, hidden))):
         operator, options = schema.OperatorT(), schema.FullyConnectedOptionsT()
         options.keepNumDims = True
