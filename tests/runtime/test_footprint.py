@@ -69,6 +69,7 @@ def expected_mb(bundle: Bundle, weights: str) -> float:
     return float(getattr(needs, weights) - PROCESS_BYTES) / 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["resident", "streamed"])
 def test_bundle_takes_about_what_is_expected_and_no_more(
     weights: str, tall: Bundle, capsys: pytest.CaptureFixture[str]
@@ -94,10 +95,8 @@ def test_one_segment_is_the_same_in_either_way(bundle: Bundle) -> None:
 
 def test_batch_counts_up_to_what_a_call_may_take(bundle: Bundle) -> None:
     tower = bundle.manifest.tower("image")
-    one, two, many, more = (
-        footprint(bundle.manifest, "ai-edge-litert", tower, batch).resident for batch in (1, 9, 100, 200)
-    )
-    assert one < two < many == more < one + len(tower.segments) * WORK_BYTES
+    one, many, more = (footprint(bundle.manifest, "ai-edge-litert", tower, batch).resident for batch in (1, 9, 100))
+    assert one < many == more < one + len(tower.segments) * WORK_BYTES
 
 
 def test_file_that_is_unpacked_takes_more_than_its_size(bundle: Bundle) -> None:

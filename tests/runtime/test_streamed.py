@@ -1,4 +1,4 @@
-"""Weights that are streamed: how many interpreters exist, what they compute, and what one does that cannot be opened."""
+"""Weights that are streamed: how many interpreters exist, what they compute, and what if one cannot be opened."""
 
 from __future__ import annotations
 
