@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -30,6 +31,7 @@ from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop,
 
 STATE_S = 10.0  # how often `state` is published
 _CONNECT_S = 5.0  # how long a start waits for the broker; one that is away must not look like a start that failed
+_STACK_BYTES = 1 << 20  # of each thread; the system's 8 MB count as data where that is limited
 _HOME = Path("~/.local/share/reminisce")
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ _log = logging.getLogger(__name__)
 def run(config_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises what made it impossible: ReminisceError for what a user can correct."""
     return_large_blocks()
+    threading.stack_size(_STACK_BYTES)
     commands, systemd = Commands(), Systemd.from_environ(os.environ)
     commands.catch_signals()
     commands.catch_failures()

@@ -24,8 +24,9 @@ from edge.memory import Memory
 from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
 from granular import granular
+from tall import tall
 
-__all__ = ["daemon", "disk", "granular", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
+__all__ = ["daemon", "disk", "granular", "mosquitto", "secure_broker", "tall"]  # fixtures, each beside what it makes
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -84,6 +84,7 @@ class Daemon:
     state:   the folder of the memory, when it is not to lie in `folder`
     manager: who hears what it tells systemd
     environ: further variables
+    within:  words before its command line, as of a program that limits it
     """
 
     folder: Path
@@ -93,6 +94,7 @@ class Daemon:
     state: Path = field(default=Path())
     manager: ServiceManager | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -138,7 +140,7 @@ class Daemon:
         self.config_file.write_text(json.dumps(self._fields()), encoding="utf-8")
         load_config(self.config_file)  # a mistake in a test is to be told in the test
         tied_to_us = [program("setpriv", "util-linux"), "--pdeathsig", "KILL"]
-        command = [*tied_to_us, sys.executable, "-m", "edge", "run", "--config", str(self.config_file)]
+        command = [*tied_to_us, *self.within, sys.executable, "-m", "edge", "run", "--config", str(self.config_file)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -9,7 +9,16 @@ import pytest
 import yaml
 
 from edge.bundle import Bundle
-from edge.config import CacheConfig, Config, IndexConfig, RecallConfig, RememberConfig, RuntimeConfig, load_config
+from edge.config import (
+    CacheConfig,
+    Config,
+    IndexConfig,
+    MemoryConfig,
+    RecallConfig,
+    RememberConfig,
+    RuntimeConfig,
+    load_config,
+)
 from edge.errors import ConfigError, ReminisceError
 
 KEYS = sorted(field.name for field in dataclasses.fields(Config))
@@ -55,6 +64,7 @@ def test_file_needs_only_the_keys_that_it_changes(tmp_path: Path) -> None:
     [
         ("runtime: {threads: 0}", "runtime.threads is 0: must be 1 to 64"),
         ("runtime: {threads: 65}", "runtime.threads is 65: must be 1 to 64"),
+        ("memory: {limit_mb: 0}", "memory.limit_mb is 0: must be 1 to 1000000"),
         ("remember: {batch: 0}", "remember.batch is 0: must be 1 to 256"),
         ("remember: {batch: 257}", "remember.batch is 257: must be 1 to 256"),
         ("recall: {pool: -1}", "recall.pool is -1: must be 0 to 10000"),
@@ -81,6 +91,8 @@ def test_value_out_of_its_range_is_refused_with_the_range(tmp_path: Path, text: 
     [
         "runtime: {threads: 1}",
         "runtime: {threads: 64}",
+        "memory: {limit_mb: 1}",
+        "memory: {limit_mb: null, weights: streamed}",
         "remember: {batch: 256}",
         "recall: {pool: 0, limit: 1000}",
         "cache: {max_mb: 0}",
@@ -103,6 +115,7 @@ def test_value_at_the_end_of_its_range_is_taken(tmp_path: Path, text: str) -> No
             "runtime: {backend: torch}",
             "runtime.backend is 'torch': must be one of auto, ai-edge-litert, tflite-runtime",
         ),
+        ("memory: {weights: mapped}", "memory.weights is 'mapped': must be one of auto, resident, streamed"),
         ("runtime: {threads: yes}", "runtime.threads is True: must be a whole number"),
         ("runtime: {threads: 2.5}", "runtime.threads is 2.5: must be a whole number"),
         ("runtime: {threads: two}", "runtime.threads is 'two': must be a whole number"),
@@ -153,6 +166,7 @@ def test_config_error_ends_the_command_with_code_2(tmp_path: Path) -> None:
     ("section", "changes", "message"),
     [
         (RuntimeConfig, {"threads": 0}, "^threads is 0: must be 1 to 64$"),
+        (MemoryConfig, {"limit_mb": 0}, "^limit_mb is 0: must be 1 to 1000000$"),
         (RememberConfig, {"batch": 0}, "^batch is 0: must be 1 to 256$"),
         (RecallConfig, {"pool": -1, "limit": 0}, "^pool is -1: must be 0 to 10000; limit is 0: must be 1 to 1000$"),
         (CacheConfig, {"max_mb": -1}, "^max_mb is -1: must be 0 to 1000000$"),

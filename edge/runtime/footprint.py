@@ -17,12 +17,12 @@ from edge.runtime.pace import WORK_BYTES
 
 # Measured, a byte of the file: what is not stored as it computes is unpacked, and for tflite-runtime or INT8 twice.
 _PACKED = {
-    "ai-edge-litert": {"float32": 1.1, "float16": 2.1, "weight-int8": 8, "dynamic-int8": 1.1, "full-int8": 1.1},
-    "tflite-runtime": {"float32": 1.1, "float16": 4.4, "weight-int8": 8, "dynamic-int8": 1.1, "full-int8": 1.1},
+    "ai-edge-litert": {"float32": 1.0, "float16": 2.1, "weight-int8": 8, "dynamic-int8": 1.1, "full-int8": 1.1},
+    "tflite-runtime": {"float32": 1.0, "float16": 4.4, "weight-int8": 8, "dynamic-int8": 1.1, "full-int8": 1.1},
 }
 # Measured, a byte of a segment's input and output: convolutions widen a map six-fold and unfold it; attention is lean.
-_TENSORS_OF_MAPS, _TENSORS_OF_TOKENS = 30, 6
-PROCESS_BYTES = 50 << 20  # the daemon with an empty memory and no model
+_TENSORS_OF_MAPS, _TENSORS_OF_TOKENS = 30, 5
+PROCESS_BYTES = 40 << 20  # the daemon with an empty memory and no model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def footprint(manifest: Manifest, runtime: str, streamed: Tower, batch: int) -> 
 
     batch: items that ride together. Raises RuntimeMissingError when a file has no variant for the runtime.
     """
-    models = [model for tower in manifest.towers for model in _stay(tower)]
+    models = {model for tower in manifest.towers for model in _stay(tower)}  # exits may share one
     others = [segment for tower in manifest.towers if tower != streamed for segment in tower.segments]
     stay = sum(_packed(manifest, model, runtime) for model in models)
     stay += sum(_packed(manifest, segment.model, runtime) + _tensors(segment) for segment in others)

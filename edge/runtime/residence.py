@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from edge.errors import UsageError
 from edge.runtime.footprint import Footprint, footprint
 from edge.runtime.streamed import Streamed
 from edge.runtime.weights import Interpreters, Weights
+
+UNFILLED_BYTES = 70_000_000  # measured: what numpy and the stacks set aside counts as data, filled or not
 
 
 @contextmanager
@@ -36,30 +39,30 @@ def open_weights(
 def choose_residence(config: MemoryConfig, needs: Footprint) -> Literal["resident", "streamed"]:
     """What the config asks for, or for `auto` what fits. Raises UsageError that names the setting to change."""
     limit_bytes, limit = _limit(config)
-    fits = limit_bytes is None or needs.resident <= limit_bytes
-    chosen = config.weights if config.weights != "auto" else "resident" if fits else "streamed"
-    if chosen == "resident" and not fits:
+    if config.weights != "streamed" and needs.resident <= limit_bytes:
+        return "resident"
+    if config.weights == "resident":
         raise UsageError(
             f"memory.weights is resident, which takes some {_mb(needs.resident)} MB of memory, and {limit}:"
             f" set memory.weights to auto or streamed (some {_mb(needs.streamed)} MB), or raise the limit"
         )
-    if limit_bytes is not None and chosen == "streamed" and needs.streamed > limit_bytes:
+    if config.limit_mb is not None and _mb(needs.streamed) > config.limit_mb:
         raise UsageError(
-            f"the model takes some {_mb(needs.streamed)} MB of memory even with streamed weights, and {limit}:"
-            " raise the limit, lower remember.batch, or choose a smaller bundle"
+            f"memory.limit_mb is {config.limit_mb}, and the model takes some {_mb(needs.streamed)} MB of memory even"
+            " with streamed weights: raise it, or choose a smaller bundle"
         )
-    return chosen
+    return "streamed"
 
 
-def _limit(config: MemoryConfig) -> tuple[int | None, str]:
+def _limit(config: MemoryConfig) -> tuple[float, str]:
     """The lower of the config's and the process's own, in bytes, and how to say it."""
-    limits = []
+    limits = [(math.inf, "")]
     if config.limit_mb is not None:
-        limits.append((config.limit_mb * 1_000_000, f"memory.limit_mb is {config.limit_mb}"))
-    process, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    if process != resource.RLIM_INFINITY:
-        limits.append((process, f"this process may have {_mb(process)} MB (ulimit -d)"))
-    return min(limits, default=(None, ""))
+        limits.append((config.limit_mb * 1e6, f"memory.limit_mb is {config.limit_mb}"))
+    data, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if data != resource.RLIM_INFINITY:
+        limits.append((data - UNFILLED_BYTES, f"this process may have {_mb(data)} MB of data (ulimit -d)"))
+    return min(limits)
 
 
 def _mb(size: int) -> int:

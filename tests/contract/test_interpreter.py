@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -129,6 +130,36 @@ def test_last_axis_of_a_wrong_length_is_an_error(file: File, interpreter: Interp
     with pytest.raises(RuntimeError):
         interpreter.run({**inputs, "x": wrong})
     assert interpreter.run(inputs).shape[0] == 1  # and it goes on
+
+
+def test_planning_ahead_changes_no_result_and_the_run_need_not_keep_to_it(
+    file: File, runtime: str, interpreter: Interpreter
+) -> None:
+    planned = open_interpreter(file.path, runtime, 1)
+    for batch in (3, 1):
+        planned.plan(3)
+        np.testing.assert_array_equal(planned.run(file.values(batch)), interpreter.run(file.values(batch)))
+
+
+def test_run_of_what_is_planned_takes_a_part_of_the_first_runs_time(bundle: Bundle, runtime: str) -> None:
+    (file,) = (file for file in files(bundle, runtime) if file.path.name.startswith("seg-04"))
+    fresh, planned = [open_interpreter(file.path, runtime, 1) for _ in range(2)]
+    planned.plan(1)
+    took = []
+    for loaded in (fresh, planned):
+        began = time.perf_counter()
+        loaded.run(file.values(1))
+        took.append(time.perf_counter() - began)
+    assert took[1] < took[0]
+
+
+def test_interpreter_counts_the_seconds_that_it_computes(file: File, interpreter: Interpreter) -> None:
+    assert interpreter.invoke_s == 0
+    began = time.perf_counter()
+    interpreter.run(file.values(8))
+    first = interpreter.invoke_s
+    interpreter.run(file.values(8))
+    assert 0 < first < interpreter.invoke_s < time.perf_counter() - began
 
 
 def test_file_that_is_no_model_is_refused(runtime: str, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ MemoryHigh=1200M
 MemoryMax=1500M
 TasksMax=64
 OOMScoreAdjust=500
-Environment=MALLOC_ARENA_MAX=2
+Environment=MALLOC_ARENA_MAX=2 OPENBLAS_NUM_THREADS=1
+LimitSTACK=1M
 """
 HARDENING = """
 NoNewPrivileges=yes
