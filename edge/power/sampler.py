@@ -120,7 +120,7 @@ class Sampler:
                 self._change(better)
 
     def _keep(self, kind: Kind, interval: Interval | None, now: float) -> None:
-        if interval is None:
+        if interval is None:  # the first reading of a meter, or what came before it is not known
             self._ledger.drop()
             with self._changing:
                 self._recent.clear()
@@ -148,7 +148,6 @@ class Sampler:
             self._integral = Integral()
             self._recent.clear()
             self._baseline.forget()
-        self._ledger.drop()
         self._good_at = time.monotonic()
         self._look_at = self._good_at + LOOK_S
         if is_news:

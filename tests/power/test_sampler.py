@@ -203,6 +203,26 @@ def test_kinds_share_no_figure(root: Path, ledger: Ledger, start: Callable[..., 
     assert 0 < estimated.gross_j / estimated.seconds < 10
 
 
+def test_what_was_done_while_no_meter_could_be_read_is_in_no_account(
+    root: Path, ledger: Ledger, start: Callable[..., Sampler]
+) -> None:
+    Counted(root)
+    chip = Ina219(root)
+    began = time.monotonic()
+    sampler = start()
+    await_watts(sampler)
+    chip.vanish()
+    time.sleep(0.1)
+    with ledger.during(REMEMBER):
+        ledger.count(REMEMBER, 100)
+        await_kind(sampler, "estimated")
+    wait_until(lambda: ledger.spent("estimated")[IDLE].seconds > 0.2, "time by the other meter")
+    accounts = [ledger.spent(kind) for kind in ("measured_board", "estimated")]
+    assert sum(account[REMEMBER].count for account in accounts) == 0
+    counted_s = sum(spent.seconds for account in accounts for spent in account.values())
+    assert counted_s < time.monotonic() - began - 0.5
+
+
 def test_change_of_meters_is_said_once_in_the_log(
     root: Path, start: Callable[..., Sampler], caplog: pytest.LogCaptureFixture
 ) -> None:
