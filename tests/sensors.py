@@ -1,20 +1,15 @@
-"""Boards of a test's own: trees as the kernel shows them, with every power sensor that the device knows.
+"""Every power sensor that the device knows, on a board of the test's own, see tests/trees.py.
 
-    with new_tree() as root:
-        sensor = Sensor of SENSORS, as SENSORS["ina219"](root)
-        sensor.play(watts=3.2, seconds=0.1)   # what it shows after 0.1 s of 3.2 W
-        meter = sensor.open()
-
-Trees lie on a tmpfs where there is one, and any user may look into them.
+with new_tree() as root, new_sensor("ina219", root, monkeypatch) as sensor:
+    sensor.play(watts=3.2, seconds=0.1)   # what it shows after 0.1 s of 3.2 W
+    meter = sensor.open()
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import struct
-import tempfile
 import threading
 import tty
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +21,7 @@ from typing import Any
 import pytest
 
 from edge.config import I2cChip
-from edge.power import Kind, Meter
+from edge.power import Kind, Meter, Watts
 from edge.power.battery import open_battery
 from edge.power.estimate import Estimate, profile_of
 from edge.power.hwmon import open_hwmon
@@ -34,83 +29,9 @@ from edge.power.i2c import I2cMeter
 from edge.power.pmic import open_pmic
 from edge.power.rails import open_jetson
 from edge.power.rapl import open_rapl
+from trees import Sensor, put
 
-SHM = Path("/dev/shm")  # noqa: S108 - the tmpfs that every Linux has
-FAILS_TO_READ = Path("/proc/self/mem")  # EIO: nothing is at address 0
-NOBODY = 65534
 RANGE_UJ = 262_143_328_850
-
-
-@contextmanager
-def new_tree() -> Iterator[Path]:
-    """The root of an empty board."""
-    folder = Path(tempfile.mkdtemp(prefix="board-", dir=SHM if os.access(SHM, os.W_OK) else None))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def put(path: Path, value: object) -> None:
-    """What the kernel would show there; a file is replaced, as a driver's values change at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}")
-    beside.write_text(f"{value}\n", encoding="utf-8")
-    beside.replace(path)
-
-
-@contextmanager
-def no_rights() -> Iterator[None]:
-    """Inside, this process is not root: nothing opens that is closed to everybody."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-class Sensor:
-    """One sensor on a board, and the files of which it consists.
-
-    name: of its meter in the config; kind: of its figures; key: the file that has the value
-    """
-
-    name: str
-    kind: Kind
-    key: Path
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def open(self) -> Meter:
-        """Its meter, as the device makes it."""
-        raise NotImplementedError
-
-    def play(self, watts: float, seconds: float) -> None:
-        """What it shows once the board has taken `watts` for `seconds`."""
-        raise NotImplementedError
-
-    def vanish(self) -> None:
-        self.key.rename(self.key.with_name("gone"))
-
-    def come_back(self) -> None:
-        self.key.with_name("gone").rename(self.key)
-
-    def fail(self) -> None:
-        """Reading ends with EIO from now on."""
-        self.key.unlink()
-        self.key.symlink_to(FAILS_TO_READ)
-
-    def forbid(self) -> None:
-        self.key.chmod(0)
-
-    def say(self, text: str) -> None:
-        """Anything in the place of its value."""
-        put(self.key, text)
 
 
 class Ina219(Sensor):
@@ -124,7 +45,7 @@ class Ina219(Sensor):
         put(self.folder / "name", self.chip)
         put(self.folder / "shunt_resistor", 100_000)
         put(self.folder / "in0_input", 14)
-        self.play(0.0, 0.0)
+        self.show(0.0)
 
     def at(self, address: str) -> Ina219:
         """The same at a place on a bus."""
@@ -135,7 +56,7 @@ class Ina219(Sensor):
     def open(self) -> Meter:
         return must(open_hwmon(self.root))
 
-    def play(self, watts: float, seconds: float) -> None:
+    def show(self, watts: float) -> None:
         put(self.key, round(watts * 1e6))
 
 
@@ -164,12 +85,12 @@ class Ina3221(Sensor):
         put(self.folder / "curr4_input", 99999)
         for channel, label in enumerate(self.labels, 1):
             put(self.folder / f"in{channel}_label", label)
-        self.play(0.0, 0.0)
+        self.show(0.0)
 
     def open(self) -> Meter:
         return must(open_hwmon(self.root))
 
-    def play(self, watts: float, seconds: float) -> None:
+    def show(self, watts: float) -> None:
         for channel, share in enumerate(self.shares, 1):
             put(self.folder / f"curr{channel}_input", round(watts * share / 5040 * 1e6))
 
@@ -191,10 +112,10 @@ class AgxOrin(OrinNano):
         super().__init__(root, number)
         self.second = _SecondOfAgx(root, number + 1)
 
-    def play(self, watts: float, seconds: float) -> None:
-        super().play(watts, seconds)
+    def show(self, watts: float) -> None:
+        super().show(watts)
         if self.second is not None:
-            self.second.play(watts, seconds)
+            self.second.show(watts)
 
 
 class _SecondOfAgx(Ina3221):
@@ -204,7 +125,8 @@ class _SecondOfAgx(Ina3221):
 class I2cBus(Sensor):
     """A chip at 1-0040 behind a terminal: the bytes are real, only the ioctl that a terminal does not know is not."""
 
-    name, kind = "i2c", "measured_board"
+    name = "i2c"
+    kind: Kind = "measured_board"
     chip = I2cChip("ina219", 1, 0x40, 0.1)
     bus_register, shunt_v, shunt_shift = 5000 // 4 << 3, 10e-6, 0
 
@@ -223,12 +145,12 @@ class I2cBus(Sensor):
         self.answer: Callable[[int], bytes] = lambda register: struct.pack(">H", self.registers[register])
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        self.play(0.0, 0.0)
+        self.show(0.0)
 
     def open(self) -> Meter:
         return I2cMeter(self.chip, self.root)
 
-    def play(self, watts: float, seconds: float) -> None:
+    def show(self, watts: float) -> None:
         self.registers = {1: self._shunt(watts / 5.0), 2: self.bus_register}
 
     def forbid(self) -> None:
@@ -269,7 +191,7 @@ class I2cIna3221(I2cBus):
     chip = I2cChip("ina3221", 1, 0x40, 0.1)
     bus_register, shunt_v, shunt_shift = 5000 // 8 << 3, 40e-6, 3
 
-    def play(self, watts: float, seconds: float) -> None:
+    def show(self, watts: float) -> None:
         self.registers = dict.fromkeys((2, 4, 6), self.bus_register)
         self.registers |= {1: self._shunt(0.7 * watts / 5), 3: self._shunt(0.3 * watts / 5), 5: 0}
 
@@ -277,7 +199,8 @@ class I2cIna3221(I2cBus):
 class Pmic(Sensor):
     """A Raspberry Pi 5 whose vcgencmd is a program of ours."""
 
-    name, kind = "pmic", "measured_rails"
+    name = "pmic"
+    kind: Kind = "measured_rails"
     is_corrected = False
     factor, offset_w = 1.0, 0.0
 
@@ -286,12 +209,12 @@ class Pmic(Sensor):
         put(root / "proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0")
         self.key, self._said = root / "vcgencmd", root / "said"
         self._become(f'[ "$1" = pmic_read_adc ] && exec cat {self._said}')
-        self.play(0.0, 0.0)
+        self.show(0.0)
 
     def open(self) -> Meter:
         return must(open_pmic(self.root, str(self.key), is_corrected=self.is_corrected))
 
-    def play(self, watts: float, seconds: float) -> None:
+    def show(self, watts: float) -> None:
         rails = max(0.0, watts - self.offset_w) / self.factor
         put(
             self._said,
@@ -362,12 +285,12 @@ class Battery(Sensor):
         put(self.supplies / "hidpp_battery_0/type", "Battery")
         put(self.supplies / "hidpp_battery_0/scope", "Device")
         put(self.key, 11_400_000)
-        self.play(0.0, 0.0)
+        self.show(0.0)
 
     def open(self) -> Meter:
         return must(open_battery(self.root))
 
-    def play(self, watts: float, seconds: float) -> None:
+    def show(self, watts: float) -> None:
         put(self.folder / "current_now", round(watts / 11.4 * 1e6))
 
 
@@ -428,3 +351,10 @@ def new_sensor(name: str, root: Path, patch: pytest.MonkeyPatch) -> Iterator[Sen
 def must(meter: Meter | None) -> Meter:
     assert meter is not None
     return meter
+
+
+def watts_of(meter: Meter) -> float:
+    """One reading of a meter that has no counter."""
+    reading = meter.read()
+    assert isinstance(reading, Watts)
+    return reading.value

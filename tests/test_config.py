@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -12,8 +12,10 @@ from edge.bundle import Bundle
 from edge.config import (
     CacheConfig,
     Config,
+    I2cChip,
     IndexConfig,
     MemoryConfig,
+    MeterName,
     RecallConfig,
     RememberConfig,
     RuntimeConfig,
@@ -80,6 +82,10 @@ def test_file_needs_only_the_keys_that_it_changes(tmp_path: Path) -> None:
         ("mqtt: {port: 0}", "mqtt.port is 0: must be 1 to 65535"),
         ("mqtt: {keepalive_s: 4}", "mqtt.keepalive_s is 4: must be 5 to 3600"),
         ("mqtt: {session_s: -1}", "mqtt.session_s is -1: must be 0 to 31536000"),
+        ("power: {interval_ms: 9}", "power.interval_ms is 9: must be 10 to 1000"),
+        ("power: {interval_ms: 1001}", "power.interval_ms is 1001: must be 10 to 1000"),
+        ("power: {idle_w: 0}", "power.idle_w is 0.0: must be more than 0, at most 1000"),
+        ("power: {idle_w: .nan}", "power.idle_w is nan: must be more than 0, at most 1000"),
     ],
 )
 def test_value_out_of_its_range_is_refused_with_the_range(tmp_path: Path, text: str, problem: str) -> None:
@@ -97,6 +103,8 @@ def test_value_out_of_its_range_is_refused_with_the_range(tmp_path: Path, text: 
         "recall: {pool: 0, limit: 1000}",
         "cache: {max_mb: 0}",
         "index: {annoy_from: 1}",
+        "power: {interval_ms: 10, idle_w: 3}",
+        "power: {interval_ms: 1000, idle_w: 2.75, meter: pmic-corrected}",
     ],
 )
 def test_value_at_the_end_of_its_range_is_taken(tmp_path: Path, text: str) -> None:
@@ -110,7 +118,7 @@ def test_value_at_the_end_of_its_range_is_taken(tmp_path: Path, text: str) -> No
     [
         ("recall: {limits: 5}", "recall.limits is not a key. Did you mean recall.limit?"),
         ("recal: {limit: 5}", "recal is not a key. Did you mean recall?"),
-        ("power: {meter: auto}", f"power is not a key; the keys here are {', '.join(KEYS)}"),
+        ("alarm: {wake: hey}", f"alarm is not a key; the keys here are {', '.join(KEYS)}"),
         (
             "runtime: {backend: torch}",
             "runtime.backend is 'torch': must be one of auto, ai-edge-litert, tflite-runtime",
@@ -132,6 +140,8 @@ def test_value_at_the_end_of_its_range_is_taken(tmp_path: Path, text: str) -> No
             "mqtt.tls_ca cannot be used together with socket: a Unix socket never leaves the device",
         ),
         ("remember: {roots: [photos]}", "remember.roots has photos: must be absolute paths"),
+        ("power: {meter: volts}", f"power.meter is 'volts': must be one of {', '.join(get_args(MeterName))}"),
+        ("power: {meter: i2c}", "power.meter is i2c, which needs the key i2c to say where the chip is"),
         ("device: My Pi", "device is 'My Pi': must be 1 to 32 lower-case letters, digits and hyphens"),
         ("- bundle", "the file is ['bundle']: must be a mapping"),
     ],
@@ -178,3 +188,33 @@ def test_section_that_exists_is_valid_also_without_a_file(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         section(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "chip"),
+    [
+        ("ina219:1:0x40:0.1", I2cChip("ina219", 1, 0x40, 0.1)),
+        ("ina226:0:0x4f:0.002", I2cChip("ina226", 0, 0x4F, 0.002)),
+        ("ina3221:13:0x08:1", I2cChip("ina3221", 13, 0x08, 1.0)),
+    ],
+)
+def test_place_of_a_power_sensor_is_written_as_one_text(tmp_path: Path, text: str, chip: I2cChip) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"power: {{meter: i2c, i2c: {text}}}", encoding="utf-8")
+    assert load_config(path).power.i2c_chip == chip
+
+
+def test_device_without_such_a_sensor_has_none() -> None:
+    assert Config().power.i2c_chip is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ina219", "ina219:1:40:0.1", "ina219:1:0x40:0", "ina219:1:0x40:0.00", "ina219:1:0x40:-0.1", "ina219:1:0x80:0.1",
+        "ina219:1:0x03:0.1", "ina260:1:0x40:0.1", "ina219:1:0x40:0.1:", "../1:1:0x40:0.1",
+    ],
+)  # fmt: skip
+def test_place_that_cannot_be_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
+    (problem,) = refusal_of(tmp_path, f"power: {{i2c: '{text}'}}").problems
+    assert problem == f"power.i2c is {text!r}: must be CHIP:BUS:ADDRESS:SHUNT_OHM, as ina219:1:0x40:0.1"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from edge.engine import Engine, Hooks
 from edge.errors import BundleError, RefusedError, StoreError, UsageError
 from edge.items import Answer, Offer, Question
 from edge.memory import Memory
+from edge.power import RECALL, REMEMBER
 from told import Told
 from waiting import wait_until
 
@@ -161,3 +163,25 @@ def test_engine_that_fails_after_its_thread_started_ends_it(
         Engine(Config(), state)
     assert running() == set()
     assert open_below(state) == []
+
+
+def test_segment_calls_are_told_apart_by_what_they_are_for(state: Path, pictures: list[Path]) -> None:
+    told, entered, inside = Told(), list[tuple[str, str]](), set[str]()
+
+    @contextlib.contextmanager
+    def during(activity: str) -> Iterator[None]:
+        entered.append((activity, threading.current_thread().name))
+        inside.add(activity)
+        yield
+        inside.discard(activity)
+
+    answers = list[Answer | RefusedError]()
+    with Engine(Config(), state, dataclasses.replace(hooks_of(told), during=during)) as engine:
+        engine.start()
+        offer_all(engine, told, pictures[:2])
+        wait_until(lambda: len(told.outcomes) == 2)
+        assert set(entered) == {(REMEMBER, "remember")}
+        engine.questions.ask(Question(text="a house", limit=1), answers.append)
+        wait_until(lambda: answers)
+    assert set(entered) == {(REMEMBER, "remember"), (RECALL, "recall")}
+    assert inside == set()

@@ -18,7 +18,7 @@ from edge.power.ledger import Ledger
 from edge.power.meter import Kind
 from edge.threads import Worker
 
-GRACE_S = 1.0  # how long a meter may fail before another takes its place: one lost reading on a bus is no loss
+GRACE_S = 0.7  # how long a meter may fail before another takes its place: one lost reading on a bus is no loss
 LOOK_S = 5.0  # how often a better meter is looked for
 MEAN_S = 10.0  # what `watts` is the mean of
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Sampler:
             try:
                 reading = meter.read()
             except OSError as error:  # MeterError is one
-                if started - self._good_at >= GRACE_S:
+                if time.monotonic() - self._good_at >= GRACE_S:
                     _log.warning("the power meter is gone: %s", error)
                     self._change(self._find())
                 return
@@ -120,7 +120,7 @@ class Sampler:
                 self._change(better)
 
     def _keep(self, kind: Kind, interval: Interval | None, now: float) -> None:
-        if interval is None:
+        if interval is None:  # the first reading of a meter, or what came before it is not known
             self._ledger.drop()
             with self._changing:
                 self._recent.clear()
@@ -148,7 +148,6 @@ class Sampler:
             self._integral = Integral()
             self._recent.clear()
             self._baseline.forget()
-        self._ledger.drop()
         self._good_at = time.monotonic()
         self._look_at = self._good_at + LOOK_S
         if is_news:

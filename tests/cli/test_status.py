@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,13 @@ def test_json_has_the_documented_keys(device: Daemon) -> None:
     state = PROTOCOL.partition("## State")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.*?) \|", state, re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert documented - {"busy", "temperature_c"} <= found["state"].keys() - {"v"} <= documented
+    may_be_absent = {
+        name
+        for row in re.findall(r"^\| (`.*?) \| .*absent", state, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert {"busy", "temperature_c", "power_w"} <= may_be_absent
+    assert documented - may_be_absent <= found["state"].keys() - {"v"} <= documented
 
 
 @pytest.fixture
@@ -111,3 +118,52 @@ def test_state_that_is_none_is_an_error_and_no_traceback(
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"reminisce: what lies below {BASE} cannot be read (")
     assert done.err.endswith("): is the daemon of another version?\n")
+
+
+MEASURED: dict[str, Any] = {
+    "power_w": 4.318,
+    "power_source": "ina219 at 1-0040",
+    "items_metered": 7,
+    "queries_metered": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("figures", "line"),
+    [
+        (
+            {
+                "energy_kind": "measured_board",
+                "j_per_item": 0.05,
+                "j_per_query": 1.2,
+                "idle_w": 2.71,
+                "idle_age_s": 240,
+            },
+            "measured: 4.32 W now (ina219 at 1-0040), 0.05 J an item, 1.2 J a question, idle 2.71 W, 4 min ago",
+        ),
+        (
+            {"energy_kind": "measured_rails"},
+            "measured, a part of the board: 4.32 W now (ina219 at 1-0040)",
+        ),
+        (
+            {"energy_kind": "corrected", "idle_w": 2.7, "j_per_item": 0.05, "j_per_item_gross": 0.06},
+            "corrected: 4.32 W now (ina219 at 1-0040), 0.05 J an item, idle 2.70 W, as configured",
+        ),
+        (
+            {"energy_kind": "estimated", "j_per_item_gross": 0.0625},
+            "estimated: 4.32 W now (ina219 at 1-0040), 0.0625 J an item with the idle board",
+        ),
+    ],
+)
+def test_every_figure_of_energy_comes_with_its_kind_in_words(
+    mosquitto: Mosquitto, past: Onlooker, tmp_path: Path, figures: dict[str, Any], line: str
+) -> None:
+    said(past, b"online", **MEASURED, **figures)
+    done = status(mosquitto, tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert f"\nenergy    {line}\n" in done.out
+
+
+def test_meter_that_has_no_figure_yet_has_not_measured(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
+    said(past, energy_kind="measured_board", power_source="ina219", items_metered=0)
+    assert "\nenergy    not measured\n" in status(mosquitto, tmp_path).out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from edge.config import PowerConfig
 from edge.errors import MeterError, ReminisceError
 from edge.power import KINDS, Meter, Watts, find_meter
 from edge.power.integral import Integral
-from sensors import SENSORS, Battery, I2cBus, Rapl, Sensor, new_sensor, new_tree, no_rights
+from sensors import SENSORS, Battery, I2cBus, Rapl, new_sensor, watts_of
+from trees import Sensor, new_tree, no_rights
 
 TRACE = Path(__file__).parents[1] / "power" / "trace.csv"  # watts of this project's build machine while it embeds
 NAMES = list(SENSORS)
@@ -181,7 +181,7 @@ def test_a_meter_error_is_one_of_ours_and_one_of_pythons() -> None:
 def test_a_board_without_sensors_has_none_of_them(root: Path) -> None:
     for name in ("hwmon", "i2c", "jetson", "pmic", "pmic-corrected", "rapl", "battery"):
         i2c = "ina219:1:0x40:0.1" if name == "i2c" else None
-        found = find_meter(PowerConfig(meter=name, i2c=i2c), root, str(root / "vcgencmd"))  # type: ignore[arg-type]
+        found = find_meter(PowerConfig(meter=name, i2c=i2c), root, str(root / "vcgencmd"))
         assert found.meter is None
         assert found.why.startswith(f"{name}: ")
         assert "estimate: " in found.why
@@ -207,9 +207,7 @@ def test_a_battery_on_the_mains_does_not_measure(root: Path) -> None:
     battery = Battery(root)
     battery.play(6.0, 1.0)
     meter = battery.open()
-    reading = meter.read()
-    assert isinstance(reading, Watts)
-    assert math.isclose(reading.value, 6.0, rel_tol=1e-3)
+    assert watts_of(meter) == pytest.approx(6.0, rel=1e-3)
     (battery.folder / "status").write_text("Charging\n")
     with pytest.raises(MeterError, match=r"battery BAT0 is Charging: it measures only what it gives"):
         meter.read()

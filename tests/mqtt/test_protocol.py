@@ -21,6 +21,7 @@ from edge.engine import Engine
 from edge.items import Answer, Hit, Item, Outcome, Verdict
 from edge.mqtt import Topics, gate_event, link, messages, outcome_event, replies, topics
 from edge.mqtt.messages import NOT_YET, OPS, OPS_NOT_YET, ControlMessage, IngestMessage, QueryMessage
+from edge.power import KINDS, Energy
 from edge.remember import Gate
 from edge.remember.files import LARGEST_FILE
 from edge.report import device_info, device_state
@@ -182,15 +183,29 @@ def test_info_has_the_fields_that_are_listed(engine: Engine) -> None:
 def test_state_has_the_fields_of_the_table_but_for_those_that_may_be_absent(engine: Engine, tmp_path: Path) -> None:
     page = {name: meaning for cell, meaning in rows("State", "field | meaning") for name in names(cell)}
     absent = {name for name, meaning in page.items() if "absent" in meaning}
-    made = keys(device_state(engine, Vitals(tmp_path).sample()))
-    assert absent == {"busy", "temperature_c"}
+    made = keys(device_state(engine, Vitals(tmp_path).sample(), Energy()))
+    energy = {field.name for field in dataclasses.fields(Energy)} - {"energy_kind"}
+    assert absent == {"busy", "temperature_c"} | energy
     assert made - absent == set(page) - absent
+
+
+def test_state_has_the_figures_of_energy_that_are_known(engine: Engine, tmp_path: Path) -> None:
+    figures = Energy(energy_kind="measured_rails", power_w=3.25, power_source="rails", items_metered=0)
+    state = json.loads(device_state(engine, Vitals(tmp_path).sample(), figures))
+    assert (state["energy_kind"], state["power_w"], state["power_source"]) == ("measured_rails", 3.25, "rails")
+    assert state["items_metered"] == 0
+    assert "j_per_item" not in state
+
+
+def test_page_names_every_kind_of_energy() -> None:
+    (meaning,) = [meaning for cell, meaning in rows("State", "field | meaning") if names(cell) == ["energy_kind"]]
+    assert tuple(names(meaning)) == KINDS
 
 
 def test_state_names_why_it_is_busy(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine.inbox, "gate", "disk_full")
     hot = dataclasses.replace(Vitals(tmp_path).sample(), temperature_c=51.5)
-    state = json.loads(device_state(engine, hot))
+    state = json.loads(device_state(engine, hot, Energy()))
     assert (state["busy"], state["temperature_c"]) == ("disk_full", 51.5)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sensors import new_tree
+from trees import new_tree
 
 
 @pytest.fixture

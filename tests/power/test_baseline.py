@@ -8,7 +8,7 @@ import pytest
 
 from edge.power.baseline import LONGEST_AGE_S, SETTLED_S, WINDOW_S, Baseline, Conditions, read_conditions
 from edge.power.integral import Interval
-from sensors import put
+from trees import put
 
 ZONE = "sys/class/thermal/thermal_zone0/temp"
 GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"

@@ -9,13 +9,14 @@ import pytest
 from edge.errors import MeterError
 from edge.power import Watts
 from edge.power.battery import open_battery
-from sensors import Battery, must, put
+from sensors import Battery, must, watts_of
+from trees import put
 
 
 def test_volts_times_amperes_where_there_are_no_watts(root: Path) -> None:
     battery = Battery(root)
     put(battery.folder / "current_now", 500_000)
-    assert battery.open().read() == Watts(pytest.approx(5.7))
+    assert watts_of(battery.open()) == pytest.approx(5.7)
 
 
 def test_watts_go_before_their_product(root: Path) -> None:
@@ -27,7 +28,7 @@ def test_watts_go_before_their_product(root: Path) -> None:
 def test_drivers_that_say_what_is_given_as_negative_mean_the_same(root: Path) -> None:
     battery = Battery(root)
     put(battery.folder / "current_now", -500_000)
-    assert battery.open().read() == Watts(pytest.approx(5.7))
+    assert watts_of(battery.open()) == pytest.approx(5.7)
 
 
 def test_two_batteries_are_added_up_and_one_that_rests_is_left_out(root: Path) -> None:
@@ -39,7 +40,7 @@ def test_two_batteries_are_added_up_and_one_that_rests_is_left_out(root: Path) -
         put(battery.supplies / name / "power_now", 2_000_000)
     meter = battery.open()
     assert meter.source == "battery BAT0 + BAT1 + BAT2"
-    assert meter.read() == Watts(pytest.approx(6.0, rel=1e-3))
+    assert watts_of(meter) == pytest.approx(6.0, rel=1e-3)
 
 
 @pytest.mark.parametrize("status", ["Charging", "Full", "Not charging", "Unknown"])

@@ -8,7 +8,8 @@ import pytest
 
 from edge.config import MeterName, PowerConfig
 from edge.power import find_meter
-from sensors import Battery, Counted, Ina219, OrinNano, Pmic, Rapl, no_rights, put
+from sensors import Battery, Counted, I2cBus, Ina219, OrinNano, Pmic, Rapl
+from trees import no_rights, put
 
 AUTO = PowerConfig()
 
@@ -86,13 +87,12 @@ def test_nothing_is_opened_when_there_is_to_be_none(root: Path) -> None:
 
 def test_i2c_is_not_touched_unless_the_config_says_what_is_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Counted(root)
-    opened: list[object] = []
-    monkeypatch.setattr("edge.power.i2c.os.open", lambda path, _how: opened.append(path) or 1 / 0)
+    bus = I2cBus(root, monkeypatch)
     assert find(root)[0] == "estimate"
-    assert opened == []
-    with pytest.raises(ZeroDivisionError):
-        find(root, PowerConfig(i2c="ina219:1:0x40:0.1"))
-    assert opened == [root / "dev/i2c-1"]
+    assert bus.addressed == []
+    assert find(root, PowerConfig(i2c="ina219:1:0x40:0.1"))[0] == "i2c"
+    assert bus.addressed == [0x40]
+    bus.close()
 
 
 def test_only_what_is_better_than_the_meter_in_use_is_looked_for(root: Path) -> None:

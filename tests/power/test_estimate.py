@@ -15,7 +15,7 @@ from edge.errors import MeterError
 from edge.power import Joules
 from edge.power.discovery import ROOT
 from edge.power.estimate import PROFILES, UNKNOWN, Estimate, open_estimate, profile_of
-from sensors import put
+from trees import put
 
 TICKS_S = os.sysconf("SC_CLK_TCK")
 BURN = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass\nprint(time.process_time())"
@@ -99,7 +99,7 @@ def test_idle_watts_of_the_owner_take_the_place_of_the_tables_and_leave_the_core
 
 
 def test_estimate_of_this_machine_moves_with_its_load() -> None:
-    """A process that burns a core: what it took of it is in the estimate, and the estimate is what the kernel counted."""
+    """What a process takes of a core is in the estimate, and the estimate is what the kernel counted."""
     meter = open_estimate(ROOT, None)
     first, before, began = total_j(meter), psutil.cpu_times(), time.monotonic()
     done = subprocess.run([sys.executable, "-c", BURN], capture_output=True, text=True, check=True)

@@ -10,7 +10,8 @@ from edge.errors import MeterError
 from edge.power import Watts
 from edge.power.hwmon import open_hwmon
 from edge.power.rails import open_jetson
-from sensors import AgxOrin, Ina219, Ina226, Ina3221, OrinNano, must, no_rights, put
+from sensors import AgxOrin, Ina219, Ina226, Ina3221, OrinNano, must, watts_of
+from trees import no_rights, put
 
 
 def test_microwatts_become_watts(root: Path) -> None:
@@ -58,7 +59,7 @@ def test_ina3221_without_labels_is_the_sum_of_its_channels(root: Path) -> None:
     for channel, milliamperes in ((1, 100), (2, 200), (3, -8)):  # a supply without load is a little below nothing
         put(chip.folder / f"curr{channel}_input", milliamperes)
     meter = must(open_hwmon(root))
-    assert meter.read() == Watts(pytest.approx(5.04 * 0.292))
+    assert watts_of(meter) == pytest.approx(5.04 * 0.292)
     assert meter.kind == "measured_rails"
     assert meter.source == "ina3221 at hwmon3, all channels"
 
@@ -74,14 +75,14 @@ def test_orin_nano_is_its_input_alone_for_the_others_are_behind_it(root: Path) -
     for channel, milliamperes in ((1, 1480), (2, 520), (3, 380)):
         put(board.folder / f"curr{channel}_input", milliamperes)
     meter = must(open_jetson(root))
-    assert meter.read() == Watts(pytest.approx(7.4592))
+    assert watts_of(meter) == pytest.approx(7.4592)
     assert (meter.kind, meter.source) == ("measured_rails", "Jetson rails VDD_IN")
 
 
 def test_agx_orin_is_the_sum_over_both_chips_without_what_is_not_connected(root: Path) -> None:
     AgxOrin(root).play(26.0, 1.0)
     meter = must(open_jetson(root))
-    assert meter.read() == Watts(pytest.approx(26.0, rel=1e-3))
+    assert watts_of(meter) == pytest.approx(26.0, rel=1e-3)
     assert meter.source == "Jetson rails VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0 + VDDQ_VDD2_1V8AO"
     assert meter.kind == "measured_rails"  # never the board: public measurements at the wall are twice the sum
 

@@ -10,9 +10,9 @@ import pytest
 
 from edge.config import I2cChip
 from edge.errors import MeterError
-from edge.power import Watts
 from edge.power.i2c import I2cMeter
-from sensors import I2cBus, I2cIna226, I2cIna3221, put
+from sensors import I2cBus, I2cIna226, I2cIna3221, watts_of
+from trees import put
 
 
 @pytest.fixture
@@ -22,32 +22,30 @@ def bus(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[I2cBus]:
     bus.close()
 
 
-def watts_of(root: Path, name: str, shunt_ohm: float) -> float:
-    reading = I2cMeter(I2cChip(name, 1, 0x40, shunt_ohm), root).read()
-    assert isinstance(reading, Watts)
-    return reading.value
+def measured_w(root: Path, name: str, shunt_ohm: float) -> float:
+    return watts_of(I2cMeter(I2cChip(name, 1, 0x40, shunt_ohm), root))
 
 
 def test_ina219_has_10_microvolts_and_4_millivolts(bus: I2cBus, root: Path) -> None:
     bus.registers = {1: 8_420, 2: 1_274 << 3 | 0b010}  # 84.2 mV; 5.096 V with "conversion ready"
-    assert watts_of(root, "ina219", 0.1) == pytest.approx(0.842 * 5.096)
+    assert measured_w(root, "ina219", 0.1) == pytest.approx(0.842 * 5.096)
 
 
 def test_ina219_above_16_volts_is_not_taken_for_a_negative_one(bus: I2cBus, root: Path) -> None:
     bus.registers = {1: 1_000, 2: 4_750 << 3}  # 19 V fills the highest bit
-    assert watts_of(root, "ina219", 0.1) == pytest.approx(0.1 * 19)
+    assert measured_w(root, "ina219", 0.1) == pytest.approx(0.1 * 19)
 
 
 def test_ina226_has_2_5_microvolts_and_1_25_millivolts(bus: I2cBus, root: Path) -> None:
     bus.registers = {1: 4_000, 2: 4_096}  # 10 mV, 5.12 V
-    assert watts_of(root, "ina226", 0.01) == pytest.approx(1.0 * 5.12)
+    assert measured_w(root, "ina226", 0.01) == pytest.approx(1.0 * 5.12)
 
 
 def test_ina3221_has_40_microvolts_and_8_millivolts_on_three_channels(bus: I2cBus, root: Path) -> None:
     negative = (-25 << 3) & 0xFFFF  # -1 mV on a supply without load
     bus.registers = {1: 1_000 << 3, 2: 625 << 3, 3: 500 << 3, 4: 412 << 3, 5: negative, 6: 225 << 3}
     expected = 0.4 * 5.0 + 0.2 * 3.296 - 0.01 * 1.8
-    assert watts_of(root, "ina3221", 0.1) == pytest.approx(expected)
+    assert measured_w(root, "ina3221", 0.1) == pytest.approx(expected)
 
 
 def test_address_of_the_config_is_the_one_that_is_asked(bus: I2cBus, root: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.errors import MeterError
-from edge.power import Watts
 from edge.power.pmic import open_pmic, rail_watts
-from sensors import CorrectedPmic, Pmic, must, put
+from sensors import CorrectedPmic, Pmic, must, watts_of
+from trees import put
 
 SAID = """\
    3V7_WL_SW_A current(0)=0.10000000A
@@ -49,7 +49,7 @@ def test_published_fit_is_labelled_and_never_called_measured(root: Path) -> None
     board = CorrectedPmic(root)
     put(board._said, SAID)
     meter = must(open_pmic(root, str(board.key), is_corrected=True))
-    assert meter.read() == Watts(pytest.approx(rail_watts(SAID) * 1.1451 + 0.588))
+    assert watts_of(meter) == pytest.approx(rail_watts(SAID) * 1.1451 + 0.588)
     assert (meter.kind, meter.source) == ("corrected", "Raspberry Pi PMIC times 1.1451 and 0.588 W on top")
 
 
@@ -80,7 +80,9 @@ def test_program_that_hangs_is_given_up(root: Path) -> None:
 def test_program_that_may_not_ask_the_firmware_is_told_which_group_it_needs(root: Path) -> None:
     board = Pmic(root)
     board.fail()
-    with pytest.raises(MeterError, match="Can not open device file: /dev/vcio: it needs /dev/vcio, which the group video"):
+    with pytest.raises(
+        MeterError, match="Can not open device file: /dev/vcio: it needs /dev/vcio, which the group video"
+    ):
         board.open().read()
 
 
