@@ -25,8 +25,8 @@ import numpy as np
 
 from edge.items import Floats
 from edge.memory.index.blocks import Block, Flags, Rows
-from edge.memory.index.forest import build_forest
-from edge.memory.index.sealed import FOREST, UNFINISHED, DamagedError, close_seal, map_rows, open_sealed, write_rows
+from edge.memory.index.forest import FOREST, build_forest
+from edge.memory.index.sealed import UNFINISHED, DamagedError, close_seal, map_rows, open_sealed, write_rows
 
 GONE = "gone"
 _AT_A_TIME = 4_096
@@ -45,7 +45,7 @@ def merge(job: Path, old: Path | None, target: Path, *, with_forest: bool) -> No
     folder = target.with_name(target.name + UNFINISHED)
     count = write_rows(folder, rows.blocks(centre), centre)
     if with_forest:
-        build_forest(folder / FOREST, map_rows(folder, count, len(centre)), came.seal.scale)
+        build_forest(folder, map_rows(folder, count, len(centre)), came.seal.scale)
     close_seal(folder, target, replace(came.seal, rows=count))
 
 
@@ -100,7 +100,8 @@ def main() -> int:
 
 
 def _end_with_the_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin: a thread that holds its lock at the end makes the interpreter abort
+        pass
     os._exit(1)  # in the middle of annoy's work, too
 
 

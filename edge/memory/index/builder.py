@@ -10,7 +10,8 @@ from pathlib import Path
 
 from edge.memory.index.blocks import Block, Rows
 from edge.memory.index.build import GONE
-from edge.memory.index.sealed import FOREST, UNFINISHED, Seal, close_seal, write_rows
+from edge.memory.index.forest import FOREST
+from edge.memory.index.sealed import UNFINISHED, Seal, close_seal, write_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,6 +68,7 @@ class Builder:
         self._sweep()
         if code == 0:
             return ""
+        shutil.rmtree(self.job.target, ignore_errors=True)
         said = errors.decode(errors="replace").strip().splitlines()
         return said[-1] if said else f"it ended with {code}"
 

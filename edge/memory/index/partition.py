@@ -14,12 +14,11 @@ import numpy as np
 from edge.items import Floats
 from edge.memory.index.blocks import Block, Flags, Rows
 from edge.memory.index.exact import best, nearest, scores
-from edge.memory.index.forest import Forest, searched
+from edge.memory.index.forest import Forest, is_worth_it
 from edge.memory.index.sealed import Sealed
 from edge.memory.index.tail import Tail
 
 _DEAD_SHARE = 0.25
-_SPARE = 2  # candidates for each answer wanted: dead rows are among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +133,7 @@ class Partition:
         self._block = sealed.block if sealed else Block.empty(dimension)
         self._dead = np.zeros(len(self._block), dtype=bool)
         self._dead_rows = 0
-        self._forest = Forest(sealed.forest, dimension) if sealed and sealed.forest else None
+        self._forest = Forest(sealed.folder, dimension) if sealed and sealed.has_forest else None
 
     def _find(self, ids: Rows) -> tuple[Rows, Flags]:
         """(N,) ids -> their places among the sealed rows, and whether there is such a row that is alive."""
@@ -155,9 +154,8 @@ class Partition:
         return same
 
     def _search_sealed(self, query: Floats, count: int) -> tuple[Rows, Floats]:
-        wanted = _SPARE * count
-        if self._forest is not None and searched(wanted) < len(self._block) // 2:  # no faster beyond
-            rows = self._forest.candidates(query, wanted)
+        if self._forest is not None and is_worth_it(len(self._block), count):
+            rows = self._forest.candidates(query, count)
             rows = rows[~self._dead[rows]]
             if len(rows) >= count:
                 return rows, scores(self._block, rows, query, self._scale)
