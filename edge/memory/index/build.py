@@ -29,6 +29,7 @@ from edge.memory.index.forest import FOREST, build_forest
 from edge.memory.index.sealed import UNFINISHED, DamagedError, close_seal, map_rows, open_sealed, write_rows
 
 GONE = "gone"
+DAMAGED = 3  # exit code: a folder to read from is not what was written
 _AT_A_TIME = 4_096
 
 
@@ -93,7 +94,10 @@ def main() -> int:
     job, old, target, forest = sys.argv[1:]
     try:
         merge(Path(job), Path(old) if old else None, Path(target), with_forest=forest == FOREST)
-    except (OSError, DamagedError) as error:
+    except DamagedError as error:
+        sys.stderr.write(f"{error}\n")
+        return DAMAGED
+    except OSError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

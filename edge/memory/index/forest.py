@@ -1,10 +1,10 @@
 """An Annoy forest over the rows of a sealed block: candidates among very many rows, without looking at each.
 
-A row stands in it as [(embedding - centre) on the block's first principal axes, (offset - mean offset) / scale], a
-query as [query on these axes, 1]: their inner product ranks about as the score does. Measured over 100,000 x 384 (MiniLM
-embeddings of WordNet glosses, captions as queries, 40 trees, 32,000 rows looked at), recall@10 and megabytes of file:
-whole embeddings .954 and 212; a third of the axes, and 500 candidates then scored exactly, .967 and 111. With the centre
-left in, recall is some points lower.
+A row stands in it as [(embedding - centre) on the block's first principal axes, (offset - mean offset) / scale], and a
+query as [query on these axes, 1]: their inner product ranks about as the score does. Measured over 100,000 x 384
+(MiniLM embeddings of WordNet glosses, captions as queries, 40 trees, 32,000 rows looked at), recall@10 and megabytes of
+file: whole embeddings .954 and 212; a third of the axes, and 500 candidates then scored exactly, .967 and 111. With the
+centre left in, recall is some points lower.
 """
 
 from __future__ import annotations

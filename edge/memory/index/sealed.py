@@ -125,8 +125,8 @@ def map_rows(folder: Path, count: int, dimension: int) -> Block:
 
 
 def _read_seal(path: Path) -> tuple[Seal, dict[str, list[int]]]:
-    line, checksum, _ = path.read_bytes().split(b"\n")
-    if checksum != b"%08x" % zlib.crc32(line):
+    line, _, checksum = path.read_bytes().partition(b"\n")
+    if checksum != b"%08x\n" % zlib.crc32(line):
         raise DamagedError(f"{path.parent.name}/{path.name} has a wrong checksum")
     content: dict[str, Any] = json.loads(line)
     files = content.pop("files")
