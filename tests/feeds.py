@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.items import Embedded, Floats
 from edge.memory import Memory
 from edge.memory.changes import Changes, Partition
-from edge.memory.database import atomic, connect_reader
+from edge.memory.database import connect_reader
+from edge.memory.transaction import atomic
 
 _INSERT = """
 INSERT INTO items (digest, modality, source, bytes, added_at) VALUES (?, 'image', '', 0, 0) RETURNING id
@@ -57,7 +60,11 @@ class MemoryFeed:
 
 
 def remember(
-    memory: Memory, embeddings: Floats, depth: int = 3, offsets: Floats | None = None, items: Sequence[int] = ()
+    memory: Memory,
+    embeddings: Floats,
+    depth: int = 3,
+    offsets: npt.NDArray[np.floating[Any]] | None = None,
+    items: Sequence[int] = (),
 ) -> list[int]:
     """Embeddings of new items, or of the items named, made durable; returns their ids, which rise."""
     ids = list(items) or _insert(memory, len(embeddings))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from edge.items import Floats
 from edge.memory import Memory
-from edge.memory.index import Limits, MemoryIndex, forest
+from edge.memory.index import Limits, MemoryIndex
 from edge.memory.index.blocks import Rows
 from feeds import MemoryFeed
 
@@ -58,11 +56,3 @@ def by_hand(memory: Memory, depth: int, query: Floats, count: int) -> Rows:
     (part,) = (part for part in memory.partitions() if part.depth == depth)
     score = SCALES[depth] * (part.embeddings @ query) + part.offsets
     return part.ids[np.lexsort((part.ids, -score))[:count]]
-
-
-@pytest.fixture
-def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forests are asked from some hundred rows on, not from a hundred thousand."""
-    monkeypatch.setattr(forest, "_SEARCHED", 400)
-    monkeypatch.setattr(forest, "_TREES", 4)
-    monkeypatch.setattr(forest, "_CANDIDATES", 40)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from edge.items import Floats
 from edge.memory.index.blocks import Block, Rows
-from edge.memory.index.build import GONE, merge
 from edge.memory.index.exact import best, scores
+from edge.memory.index.merge import GONE, merge
 from edge.memory.index.partition import Limits, Moment, Partition
 from edge.memory.index.sealed import Seal, close_seal, open_sealed, write_rows
 

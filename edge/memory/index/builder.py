@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.memory.index.blocks import Block, Rows
-from edge.memory.index.build import DAMAGED, GONE
 from edge.memory.index.forest import FOREST
+from edge.memory.index.merge import DAMAGED, GONE
 from edge.memory.index.sealed import UNFINISHED, Seal, close_seal, write_rows
 
 
