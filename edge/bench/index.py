@@ -117,12 +117,12 @@ def ask(index: MemoryIndex, way: str, questions: Floats, truth: Rows, before_mb:
     for question in questions[:50]:
         index.search(DEPTH, question, CUT)
     found, spent, computed = 0, [], []
-    for question, best in zip(questions, truth, strict=True):
+    for question, expected in zip(questions, truth, strict=True):
         start, start_cpu = time.perf_counter(), time.thread_time()
-        ids, _ = index.search(DEPTH, question, CUT)
+        best = index.search(DEPTH, question, CUT)
         spent.append(1e3 * (time.perf_counter() - start))
         computed.append(1e3 * (time.thread_time() - start_cpu))
-        found += len(np.intersect1d(ids, best))
+        found += len(np.intersect1d(best.ids, expected))
     p50, p95 = np.percentile(spent, (50, 95))
     cpu = float(np.median(computed))
     return Figures(way, found / truth.size, float(p50), float(p95), cpu, anonymous_mb() - before_mb)

@@ -62,12 +62,12 @@ def wait_for(what: Callable[[], object]) -> None:
 
 
 def is_exact(memory: Memory, index: MemoryIndex) -> bool:
-    return all(index.search(3, query, 10)[0].tolist() == by_hand(memory, 3, query, 10).tolist() for query in QUERIES)
+    return all(index.search(3, query, 10).ids.tolist() == by_hand(memory, 3, query, 10).tolist() for query in QUERIES)
 
 
 def recall(memory: Memory, index: MemoryIndex) -> float:
     found = [
-        len(set(index.search(3, query, 10)[0].tolist()) & set(by_hand(memory, 3, query, 10).tolist()))
+        len(set(index.search(3, query, 10).ids.tolist()) & set(by_hand(memory, 3, query, 10).tolist()))
         for query in QUERIES
     ]
     return sum(found) / (10 * len(QUERIES))
@@ -89,15 +89,15 @@ def test_a_forest_is_grown_beside_the_questions_and_finds_most(memory: Memory) -
 def test_a_forest_its_tail_and_its_tombstones_are_one_index(memory: Memory) -> None:
     with index_over(memory, limits=FORESTS) as index:
         settle(index)
-        best = index.search(3, QUERIES[0], 3)[0].tolist()
+        best = index.search(3, QUERIES[0], 3).ids.tolist()
         forget(memory, best)
         (new,) = remember(memory, QUERIES[:1])
         index.refresh()
-        ids, scores = index.search(3, QUERIES[0], 10)
-        assert ids[0] == new
-        assert scores[0] == pytest.approx(1, abs=1e-3)
-        assert not set(best) & set(ids.tolist())
-        assert len(ids) == 10
+        found = index.search(3, QUERIES[0], 10)
+        assert found.ids[0] == new
+        assert found.scores[0] == pytest.approx(1, abs=1e-3)
+        assert not set(best) & set(found.ids.tolist())
+        assert len(found.ids) == 10
 
 
 @needs_annoy
@@ -107,7 +107,7 @@ def test_a_forest_counts_the_offsets(state: Path) -> None:
     with Memory(state, "a") as memory, index_over(memory, limits=FORESTS) as index:
         remember(memory, unit_rows(ROWS), 3, lifted)
         settle(index)
-        found = index.search(3, QUERIES[0], 10)[0]
+        found = index.search(3, QUERIES[0], 10).ids
         assert {int(item) % 100 for item in found} == {1}  # ids count from 1
         np.testing.assert_array_equal(found, by_hand(memory, 3, QUERIES[0], 10))
 
@@ -119,9 +119,10 @@ def test_a_reopened_forest_answers_the_same(memory: Memory) -> None:
         settle(index)
         before = [index.search(3, query, 10) for query in QUERIES]
     with index_over(memory, limits=FORESTS) as index:
-        for query, (ids, scores) in zip(QUERIES, before, strict=True):
-            np.testing.assert_array_equal(index.search(3, query, 10)[0], ids)
-            np.testing.assert_array_equal(index.search(3, query, 10)[1], scores)
+        for query, found in zip(QUERIES, before, strict=True):
+            again = index.search(3, query, 10)
+            np.testing.assert_array_equal(again.ids, found.ids)
+            np.testing.assert_array_equal(again.scores, found.scores)
 
 
 def test_a_quarter_of_tombstones_makes_the_files_anew(memory: Memory) -> None:

@@ -34,9 +34,9 @@ def test_answers_are_those_of_brute_force_with_the_offsets_of_every_exit(state: 
         assert (len(index), index.depths) == (1_200, (3, 6, 12))
         for depth in (3, 6, 12):
             for query in QUERIES:
-                ids, scores = index.search(depth, query, 10)
-                np.testing.assert_array_equal(ids, by_hand(memory, depth, query, 10))
-                assert (np.diff(scores) <= 0).all()
+                found = index.search(depth, query, 10)
+                np.testing.assert_array_equal(found.ids, by_hand(memory, depth, query, 10))
+                assert (np.diff(found.scores) <= 0).all()
 
 
 def test_a_commit_is_found_after_a_refresh_and_only_it_is_read(state: Path) -> None:
@@ -47,9 +47,9 @@ def test_a_commit_is_found_after_a_refresh_and_only_it_is_read(state: Path) -> N
             settle(index)
             feed.read = 0
             (new,) = remember(memory, QUERIES[:1])
-            assert new not in index.search(3, QUERIES[0], 5)[0]
+            assert new not in index.search(3, QUERIES[0], 5).ids
             index.refresh()
-            assert index.search(3, QUERIES[0], 5)[0][0] == new
+            assert index.search(3, QUERIES[0], 5).ids[0] == new
             assert feed.read == 1
 
 
@@ -59,8 +59,8 @@ def test_an_item_that_moves_deeper_leaves_the_shallower_exit(state: Path) -> Non
         settle(index)
         remember(memory, QUERIES[:1], depth=12, items=ids[:1])
         index.refresh()
-        assert index.search(12, QUERIES[0], 5)[0].tolist() == ids[:1]
-        assert ids[0] not in index.search(3, unit_rows(500)[0], 500)[0]
+        assert index.search(12, QUERIES[0], 5).ids.tolist() == ids[:1]
+        assert ids[0] not in index.search(3, unit_rows(500)[0], 500).ids
         assert len(index) == 500
 
 
@@ -71,7 +71,7 @@ def test_a_removed_item_is_not_found(state: Path) -> None:
         forget(memory, ids[:3])
         index.refresh()
         assert len(index) == 497
-        assert not set(index.search(3, unit_rows(500)[1], 500)[0].tolist()) & set(ids[:3])
+        assert not set(index.search(3, unit_rows(500)[1], 500).ids.tolist()) & set(ids[:3])
 
 
 def test_a_reopened_index_answers_the_same_and_reads_only_what_came_since(filled: Memory) -> None:
@@ -84,10 +84,10 @@ def test_a_reopened_index_answers_the_same_and_reads_only_what_came_since(filled
         feed = MemoryFeed(memory)
         with index_over(memory, feed=feed) as index:
             assert feed.read == 20
-            for query, (ids, scores) in zip(QUERIES, before, strict=True):
+            for query, found in zip(QUERIES, before, strict=True):
                 again = index.search(3, query, 20)
-                np.testing.assert_array_equal(again[0], ids)
-                np.testing.assert_array_equal(again[1], scores)
+                np.testing.assert_array_equal(again.ids, found.ids)
+                np.testing.assert_array_equal(again.scores, found.scores)
 
 
 def test_what_a_restart_reads_again_takes_no_room(state: Path) -> None:
@@ -108,11 +108,11 @@ def test_the_whole_folder_may_vanish_and_comes_back(filled: Memory) -> None:
     with Memory(filled.folder, "a") as memory, index_over(memory) as index:
         settle(index)
         shutil.rmtree(memory.folder / "index")
-        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10)[0], by_hand(memory, 3, QUERIES[0], 10))
+        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10).ids, by_hand(memory, 3, QUERIES[0], 10))
         remember(memory, unit_rows(400, seed=8))
         settle(index)
         assert len(folders(memory)) == 1
-        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10)[0], by_hand(memory, 3, QUERIES[0], 10))
+        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10).ids, by_hand(memory, 3, QUERIES[0], 10))
     shutil.rmtree(filled.folder / "index")
     with Memory(filled.folder, "a") as memory, index_over(memory) as index:
         assert len(index) == 1_400
@@ -135,7 +135,7 @@ def test_files_of_another_bundle_are_replaced_without_a_word(filled: Memory, cap
         assert (len(index), folders(memory)) == (0, [])
         remember(memory, QUERIES, items=range(1, 11))
         index.refresh()
-        assert index.search(3, QUERIES[4], 1)[0].tolist() == [5]
+        assert index.search(3, QUERIES[4], 1).ids.tolist() == [5]
     assert not caplog.records
 
 
@@ -149,7 +149,7 @@ def test_files_newer_than_the_database_are_replaced(filled: Memory) -> None:
     shutil.copytree(filled.folder / "index", backup / "index")
     with Memory(backup, "a") as memory, index_over(memory) as index:
         assert len(index) == 1_000
-        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10)[0], by_hand(memory, 3, QUERIES[0], 10))
+        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10).ids, by_hand(memory, 3, QUERIES[0], 10))
 
 
 def test_files_that_do_not_add_up_with_the_database_are_made_anew(
@@ -161,7 +161,7 @@ def test_files_that_do_not_add_up_with_the_database_are_made_anew(
         memory._rows.execute("DELETE FROM embeddings WHERE item <= 10")  # by another program: in no list of changes
     with Memory(filled.folder, "a") as memory, index_over(memory) as index:
         assert len(index) == 990
-        assert min(index.search(3, QUERIES[0], 990)[0]) == 11
+        assert min(index.search(3, QUERIES[0], 990).ids) == 11
     assert [record.message for record in caplog.records] == [
         "the index of image-03 is rebuilt from the memory: 990 items should be found, 1000 are"
     ]
@@ -171,7 +171,7 @@ def test_without_room_for_files_the_index_is_kept_in_memory(filled: Memory, capl
     (filled.folder / "index").write_text("a file where the folder should be")
     with Memory(filled.folder, "a") as memory, index_over(memory) as index:
         assert len(index) == 1_000
-        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10)[0], by_hand(memory, 3, QUERIES[0], 10))
+        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10).ids, by_hand(memory, 3, QUERIES[0], 10))
     assert "cannot be written" in caplog.text
 
 
@@ -194,7 +194,7 @@ def test_without_annoy_search_is_exact_and_says_so_once(
         remember(memory, unit_rows(400, seed=8))
         settle(index)
         index.refresh()
-        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10)[0], by_hand(memory, 3, QUERIES[0], 10))
+        np.testing.assert_array_equal(index.search(3, QUERIES[0], 10).ids, by_hand(memory, 3, QUERIES[0], 10))
         assert [path.name for path in (memory.folder / "index").glob("*/forest")] == []
     (told,) = caplog.records
     assert told.message == (

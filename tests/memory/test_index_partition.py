@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.items import Floats
-from edge.memory.index.blocks import Block, Rows
-from edge.memory.index.exact import best, scores
+from edge.memory.index.blocks import Block
+from edge.memory.index.exact import Found
 from edge.memory.index.merge import GONE, merge
 from edge.memory.index.partition import Limits, Moment, Partition
 from edge.memory.index.sealed import Seal, close_seal, open_sealed, write_rows
@@ -43,19 +43,18 @@ def random_rows(random: np.random.Generator, count: int) -> Floats:
 
 def check(partition: Partition, model: Model, query: Floats) -> None:
     assert len(partition) == len(model)
-    ids, found = partition.search(query, 15)
-    assert found.tolist() == sorted(found.tolist(), reverse=True)
-    expected_ids, expected = by_hand(model, query)
-    np.testing.assert_array_equal(ids, expected_ids)
-    np.testing.assert_array_equal(found, expected)
+    found, expected = partition.search(query, 15), by_hand(model, query)
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+    for name in ("ids", "cosines", "scores"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def by_hand(model: Model, query: Floats) -> tuple[Rows, Floats]:
+def by_hand(model: Model, query: Floats) -> Found:
     ids = np.array(sorted(model), np.int64)
     embeddings = np.array([model[item][0] for item in ids.tolist()], np.float32).reshape(-1, DIMENSION)
     offsets = np.array([model[item][1] for item in ids.tolist()], np.float32)
     block = Block.of(ids, embeddings, offsets, np.zeros(DIMENSION, np.float32))
-    return best(ids, scores(block, np.arange(len(ids)), query, SCALE), 15)
+    return Found.of(block, np.arange(len(ids)), query, SCALE).best(15)
 
 
 Step = tuple[str, list[int]]
@@ -166,5 +165,4 @@ def test_all_rows_gone_leave_an_empty_partition(tmp_path: Path) -> None:
     partition.remove(np.arange(120))
     moment = partition.moment()
     partition.adopt(open_sealed(sealed_anew(partition, moment, tmp_path)), moment)
-    ids, found = partition.search(np.ones(DIMENSION, np.float32), 5)
-    assert (len(partition), len(ids), len(found)) == (0, 0, 0)
+    assert (len(partition), len(partition.search(np.ones(DIMENSION, np.float32), 5).ids)) == (0, 0)

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.items import Floats
-from edge.memory.index.blocks import Rows
 from edge.memory.index.builder import Builder, Job
+from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
 from edge.memory.index.forest import annoy_is_installed
 from edge.memory.index.partition import Limits, Moment, Partition
@@ -81,8 +81,8 @@ class MemoryIndex:
         building = self._building
         return building[0].pid if building else None
 
-    def search(self, depth: int, query: Floats, count: int) -> tuple[Rows, Floats]:
-        """(D,) -> ids and scores of the `count` best items at one exit, best first, equal ones by id."""
+    def search(self, depth: int, query: Floats, count: int) -> Found:
+        """(D,) -> the `count` best items at one of `depths`, best first, equal ones by id."""
         with self._using:
             return self._partitions[depth].search(query, count)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.items import Floats
 from edge.memory.index.blocks import Block, Flags, Rows
-from edge.memory.index.exact import best, nearest, scores
+from edge.memory.index.exact import Found, nearest
 from edge.memory.index.forest import Forest, is_worth_it
 from edge.memory.index.sealed import Sealed
 from edge.memory.index.tail import Tail
@@ -100,13 +100,12 @@ class Partition:
         if self._since is not None:
             self._since += gone
 
-    def search(self, query: Floats, count: int) -> tuple[Rows, Floats]:
-        """(D,) -> ids and scores of the `count` best, best first, equal ones by id; exact where there is no forest."""
+    def search(self, query: Floats, count: int) -> Found:
+        """(D,) -> the `count` best, best first, equal ones by id; exact where there is no forest."""
         tail = self._tail.block
-        rows, found = self._search_sealed(query, count)
-        late, found_late = nearest(tail, self._tail.dead, query, self._scale, count)
-        ids = np.concatenate([self._block.ids[rows], tail.ids[late]])
-        return best(ids, np.concatenate([found, found_late]), count)
+        late = nearest(tail, self._tail.dead, query, self._scale, count)
+        sealed = Found.of(self._block, self._candidates(query, count), query, self._scale)
+        return sealed.beside(Found.of(tail, late, query, self._scale)).best(count)
 
     def moment(self) -> Moment:
         """What it holds now, to be sealed; what changes from now on is noted until `adopt` or `forget_moment`."""
@@ -153,10 +152,11 @@ class Partition:
             same[at] = (there.halves == rows.halves[at]).all(axis=1) & (there.offsets == rows.offsets[at])
         return same
 
-    def _search_sealed(self, query: Floats, count: int) -> tuple[Rows, Floats]:
+    def _candidates(self, query: Floats, count: int) -> Rows:
+        """Sealed rows that are alive, the best `count` among them; of a forest's, most of these."""
         if self._forest is not None and is_worth_it(len(self._block), count):
             rows = self._forest.candidates(query, count)
             rows = rows[~self._dead[rows]]
             if len(rows) >= count:
-                return rows, scores(self._block, rows, query, self._scale)
+                return rows
         return nearest(self._block, self._dead, query, self._scale, count)
