@@ -73,6 +73,7 @@ def item_spec(recipe: Recipe, tower: ItemTower, learnt: Learnt) -> Tower:
         exits=exits,
         predictor=Predictor(model=model("image/predictor", PREDICTOR), norm=NORM) if learnt.predictor else None,
         policies=learnt.policies,
+        outliers=recipe.item.outliers,
     )
 
 

@@ -3,12 +3,15 @@
 The way of a photo from bytes to answer:
 
     remember/inbox.py      accepts it: content and row, durable in one commit   memory/content.py, database.py
-    remember/intake.py     decodes what waits, a group a commit                 runtime/preprocess/image.py
-    remember/elevator.py   a batch rides up to its exit                         runtime/tower.py
+    remember/intake.py     decodes what waits, a batch ahead                    runtime/preprocess/image.py
+    remember/elevator.py   a batch rides up, each item to its exit              runtime/tower.py, bank.py
+    remember/policy.py     decides which exit that is                           policy.py, relevance.py
+    remember/writing.py    writes embeddings, a group a commit; keeps           memory/database.py
+                           activations of what left early, in INT4              memory/halfway.py, activations.py
     recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
     recall/granularity.py  its embedding for each exit
     recall/filtering.py    the coarse search over everything                    memory/index.py
-    recall/correcting.py   the best 50 finished to the last exit, and ranked again
+    recall/correcting.py   the best 50 go on to the last exit, and are ranked   memory/halfway.py
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
 """
@@ -21,13 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from edge.bundle import Bundle
+from edge.bank import Banks
+from edge.bundle import Bundle, Tower
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Outcome
-from edge.memory import Memory
+from edge.memory import Activations, Halfway, Memory
 from edge.recall import Corrector, Filter, Questions, Retriever
-from edge.remember import Elevator, Gate, Inbox, Intake
+from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
 from edge.runtime import Compute, Interpreters, TowerRunner, check_image, choose_runtime
 
 
@@ -52,9 +56,11 @@ class Hooks:
 class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
-    The attributes are the parts; `start` runs the threads of inbox, intake and questions, without it they can be
-    driven by hand.
+    The attributes are the parts, `activations` is None where the config wants no cache. `start` runs the threads of
+    inbox, intake and questions, without it they can be driven by hand.
     """
+
+    activations: Activations | None
 
     def __init__(self, config: Config, state: Path, hooks: Hooks = Hooks()) -> None:
         """Raises BundleError, RuntimeMissingError, UsageError, StoreError; leaves nothing open then."""
@@ -67,14 +73,24 @@ class Engine:
             background = TowerRunner(folder, manifest.tower("image"), self.compute.background)
             urgent = TowerRunner(folder, manifest.tower("image"), self.compute.urgent)
             text = TowerRunner(folder, manifest.tower("text"), self.compute.urgent)
-            place, batch = background.spec.exit_at(config.remember.exit_depth), config.remember.batch
-            side = background.picture_side
-            corrector = Corrector(urgent, self.memory, batch)
-            filtering = Filter(self.memory, config.index.annoy_from)
+            batch, side = config.remember.batch, background.picture_side
+            policy = open_policy(background.spec, config.remember, folder, self.compute.background)
+            banks = Banks(folder, manifest.bank, text)
+            halfway = self._halfway(config.cache.max_mb, urgent.spec)
+            corrector = Corrector(urgent, self.memory, banks, batch, halfway)
+            filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
             self.retriever = Retriever(text, urgent.spec, filtering, corrector, self.memory, config.recall.pool)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
-            elevator = Elevator(background, place, batch)
-            self.intake = Intake(background, elevator, self.memory, on_outcome=hooks.on_outcome, failed=hooks.failed)
+            elevator = Elevator(background, policy, banks)
+            self.intake = Intake(
+                background,
+                elevator,
+                self.memory,
+                batch,
+                halfway=halfway,
+                on_outcome=hooks.on_outcome,
+                failed=hooks.failed,
+            )
             self.inbox = Inbox(
                 self.memory,
                 config.remember,
@@ -94,6 +110,12 @@ class Engine:
     ) -> None:
         self._stack.close()
 
+    def _halfway(self, max_mb: int, tower: Tower) -> Halfway | None:
+        """Where activations are kept. Raises StoreError."""
+        self.activations = self.memory.open_activations(max_mb * 1_000_000) if max_mb else None
+        hashes = self.bundle.manifest.segment_hashes(tower)
+        return Halfway(self.activations, hashes, tower.outliers) if self.activations else None
+
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""
         for part in (self.intake, self.inbox, self.questions):
@@ -106,8 +128,5 @@ def open_bundle(config: Config) -> Bundle:
     if not folder.is_dir():
         raise UsageError(f"bundle: {folder} is not a folder")
     bundle = Bundle.open(folder)
-    try:
-        bundle.manifest.tower("image").exit_at(config.remember.exit_depth)
-    except ValueError as error:
-        raise UsageError(f"remember.exit_depth: {error}") from None
+    choose_setting(bundle.manifest.tower("image"), config.remember)
     return bundle

@@ -15,6 +15,7 @@ import pytest
 from brokers import mosquitto, secure_broker
 from daemons import daemon
 from disks import disk
+from edge.bank import Banks
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE, DEMO_PICTURES
 from edge.engine import Engine
@@ -61,6 +62,12 @@ def image(bundle: Bundle, invoke: Invoke) -> TowerRunner:
 def text(bundle: Bundle, invoke: Invoke) -> TowerRunner:
     """The shipped text tower."""
     return TowerRunner(bundle.folder, bundle.manifest.tower("text"), invoke)
+
+
+@pytest.fixture(scope="session")
+def banks(bundle: Bundle, text: TowerRunner) -> Banks:
+    """The shipped bank."""
+    return Banks(bundle.folder, bundle.manifest.bank, text)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from edge.memory import Memory
 from told import Told
 from waiting import wait_until
 
-THREADS = {"compute", "inbox", "recall", "remember"}
+THREADS = {"compute", "decode", "inbox", "recall", "remember", "write"}
 
 
 def running() -> set[str]:
@@ -47,8 +47,8 @@ def test_offers_become_answers(state: Path, pictures: list[Path]) -> None:
     assert isinstance(answer, Answer)
     assert (answer.searched, answer.refined, answer.hits[0].item.source) == (9, 9, str(dog))
     assert {verdict.state for verdict in told.verdicts} == {"accepted"}
-    assert {outcome.depth for outcome in told.outcomes} == {Config().remember.exit_depth}
-    assert told.threads == {"inbox", "remember"}
+    assert {outcome.depth for outcome in told.outcomes} == {11}
+    assert told.threads == {"inbox", "write"}
     assert told.failures == []
 
 

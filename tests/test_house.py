@@ -23,6 +23,7 @@ HOUSE = (
     ("edge.report", "edge.demo.broker"),
     ("edge.engine",),
     ("edge.remember", "edge.recall"),
+    ("edge.bank",),
     ("edge.memory", "edge.runtime", "edge.mqtt", "edge.service"),
     ("edge.relevance", "edge.policy"),
     ("edge.bundle", "edge.pairs", "edge.demo"),
@@ -32,7 +33,7 @@ HOUSE = (
     ("edge",),
 )
 # Two halves that know nothing of each other: the daemon brings them together.
-ENGINE = {"edge.engine", "edge.remember", "edge.recall", "edge.memory", "edge.runtime"}
+ENGINE = {"edge.engine", "edge.remember", "edge.recall", "edge.bank", "edge.memory", "edge.runtime"}
 OUTSIDE = {"edge.mqtt", "edge.service"}
 # What only one room may know.
 OWNERS = {

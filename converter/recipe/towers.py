@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from converter.recipe.checks import require
+from edge.bundle import MAX_OUTLIERS
 
 Format = Literal["float32", "float16", "weight-int8", "dynamic-int8"]
 
@@ -37,6 +38,7 @@ class ItemRecipe:
     choose:     how many exits to choose by what they cost held-out items, in place of `exits`; 0 takes `exits`
     cuts:       further depths where a segment ends
     formats:    of the segments, the fastest first
+    outliers:   channels of an activation that the device's INT4 cache keeps in float16; each costs 2 bytes a token
     """
 
     kind: Literal["vit", "clip", "siglip", "efficientnet-lite0"]
@@ -45,6 +47,7 @@ class ItemRecipe:
     choose: int = 0
     cuts: tuple[int, ...] = ()
     formats: tuple[Format, ...] = ("dynamic-int8", "float16")
+    outliers: int = 0
 
     def __post_init__(self) -> None:
         exits, cuts = list(self.exits), list(self.cuts)
@@ -54,6 +57,7 @@ class ItemRecipe:
             (exits == sorted(set(exits)) and min(exits, default=1) >= 1, f"exits is {self.exits}: must rise from 1"),
             (cuts == sorted(set(cuts)) and min(cuts, default=1) >= 1, f"cuts is {self.cuts}: must rise from 1"),
             (bool(self.formats), "formats is empty: must name one or more"),
+            (0 <= self.outliers <= MAX_OUTLIERS, f"outliers is {self.outliers}: must be 0 to {MAX_OUTLIERS}"),
         )
 
 

@@ -30,7 +30,6 @@ from edge.policy import Rule
 
 CENTRES = 17  # places of the knob that are measured, from the first exit's cost to the end
 INSIDE = (0.3, 0.75)  # costs at which a policy is compared: beyond them hardly anything is left to choose
-KEPT = 0.95  # of the full depth's recall@10, by the setting that is recommended
 SHIPPED: dict[str, Policy] = {"predict": "predict", "gate": "gate"}
 
 
@@ -187,14 +186,8 @@ def _setting(one: Outcome, exits: int) -> PolicySetting:
 
 
 def recommended(policies: Policies) -> PolicySetting:
-    """The cheapest setting of the default policy that keeps, on held-out items, 95 % of full depth's recall@10."""
-    full = max((one for one in policies.settings if one.policy == "fixed"), key=lambda one: one.cost)
-    enough = [
-        one
-        for one in policies.settings
-        if one.policy == policies.default and one.recall_at_10 >= KEPT * full.recall_at_10
-    ]
-    return min(enough, key=lambda one: one.cost, default=full)
+    """What the device takes unless its config says otherwise."""
+    return policies.recommended(policies.default)
 
 
 def load_chosen(folder: Path) -> Chosen:

@@ -104,7 +104,7 @@ def _search(bundle: Bundle, depth: int, embeddings: Floats, queries: Sequence[Gr
             memory.accept([_photo(start + row) for row in range(len(group))])
             memory.index([Embedded(item=start + row + 1, depth=depth, embedding=one) for row, one in enumerate(group)])
         (stored,) = memory.partitions()
-        filtering = Filter(memory, RECALL_IS_EXACT)
+        filtering = Filter(memory, bundle.manifest.tower("image"), RECALL_IS_EXACT)
         size = min(POOL, len(embeddings))
         pool = [[candidate.item - 1 for candidate in filtering.best(query, size)] for query in queries]
         return _at(depth, queries) @ stored.embeddings[np.argsort(stored.ids)].T, np.array(pool)

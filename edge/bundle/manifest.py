@@ -6,6 +6,7 @@ All tensors are float32.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
@@ -16,6 +17,7 @@ from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.errors import BundleError
 
 SCHEMA = 2
+MAX_OUTLIERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class Tower:
 
     predictor: for the policy `predict`
     policies:  None: items leave at the exit that the config names
+    outliers:  channels of an activation that the INT4 cache keeps in float16
     """
 
     modality: Literal["image", "text"]
@@ -74,8 +77,11 @@ class Tower:
     exits: tuple[Exit, ...]
     predictor: Predictor | None = None
     policies: Policies | None = None
+    outliers: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.outliers <= MAX_OUTLIERS:
+            raise ValueError(f"outliers is {self.outliers}: must be 0 to {MAX_OUTLIERS}")
         depths = [segment.depth for segment in self.segments]
         if not depths or depths != sorted(set(depths)) or depths[-1] != self.layers:
             raise ValueError(f"segment depths {depths} must rise to the tower's {self.layers} layers")
@@ -158,6 +164,20 @@ class Manifest:
             if tower.modality == modality:
                 return tower
         raise BundleError(f"bundle {self.model!r} has no {modality} tower: choose a bundle that has one")
+
+    def segment_hashes(self, tower: Tower) -> tuple[bytes, ...]:
+        """For each segment, what made the activation at its end: SHA-256, cut to 16 bytes.
+
+        Over the preprocessing and the files of this and all earlier segments, so that an activation that was stored
+        goes on being valid for as long as all of these stay the same, whatever becomes of the rest of the bundle.
+        """
+        digest = hashlib.sha256(repr(tower.preprocess).encode())
+        hashes = []
+        for segment in tower.segments:
+            for variant in segment.model.variants:
+                digest.update(bytes.fromhex(self.files[str(variant.path)].sha256))
+            hashes.append(digest.digest()[:16])
+        return tuple(hashes)
 
     def _check_bank(self, bank: Bank) -> None:
         size = self.files[str(bank.path)].bytes

@@ -15,6 +15,7 @@ from edge.bundle.models import Model, check_inside
 Policy: TypeAlias = Literal["fixed", "predict", "gate"]
 LEAST_ROWS = 20  # of a bank: the numbers that are made of it use its 20 best
 SCALE = 20.0
+_KEPT = 0.95  # of full depth's recall@10, by the setting that is recommended
 _ROUNDED = 1e-3  # what shares that were written with a few decimals may miss of 1
 
 
@@ -131,16 +132,28 @@ class Policies:
         if self.default not in {setting.policy for setting in self.settings}:
             raise ValueError(f"default is {self.default}: settings must have one of it at least")
 
+    def recommended(self, policy: Policy) -> PolicySetting:
+        """The cheapest setting of `policy` that keeps 95 % of full depth's recall@10; where none does, full depth.
+
+        Raises ValueError that lists the policies there are.
+        """
+        full = max(self._of("fixed"), key=lambda one: one.cost)
+        enough = [one for one in self._of(policy) if one.recall_at_10 >= _KEPT * full.recall_at_10]
+        return min(enough, key=lambda one: one.cost, default=full)
+
     def nearest(self, policy: Policy, cost: float) -> PolicySetting:
         """The setting of `policy` whose measured cost is nearest to `cost`, the cheaper of two equally near.
 
         Raises ValueError that lists the policies there are.
         """
+        return min(self._of(policy), key=lambda setting: (abs(setting.cost - cost), setting.cost))
+
+    def _of(self, policy: Policy) -> list[PolicySetting]:
         known = [setting for setting in self.settings if setting.policy == policy]
         if not known:
             names = sorted({setting.policy for setting in self.settings})
             raise ValueError(f"policy {policy} has no setting: there are {', '.join(names)}")
-        return min(known, key=lambda setting: (abs(setting.cost - cost), setting.cost))
+        return known
 
 
 def _check_finite(name: str, value: float) -> None:

@@ -40,7 +40,8 @@ class Attempts:
     def note(self, items: Iterable[int]) -> None:
         """From now on these are worked on, and no others."""
         line = f"{self._boot} {' '.join(map(str, items))}\n".encode()
-        os.ftruncate(self._file, os.pwrite(self._file, line, 0))
+        with contextlib.suppress(OSError):  # a full disk: what is not noted is tried once more than it should be
+            os.ftruncate(self._file, os.pwrite(self._file, line, 0))
 
     def close(self) -> None:
         """A process that ends in order blames nobody."""

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from edge.errors import StoreError
 from edge.items import Arrival, Embedded, Item, Tally, Verdict
-from edge.memory.attempts import MOST_BLAME, Attempts
+from edge.memory.activations import Activations
+from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
@@ -23,9 +24,9 @@ from edge.memory.database import connect, connect_reader, translated
 from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
-CRASHED = "crashed the device twice"
+CRASHED_TWICE = "crashed the device twice"
 _COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at")
-_ITEM = f"SELECT {', '.join(_COLUMNS)} FROM items"
+_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at FROM items"
 _LONGEST_WAITING = f"{_ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
 _REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _INSERT = """
@@ -78,8 +79,7 @@ class Memory:
                 self._rows.execute(_WAIT_NO_MORE, (self._model,))
                 self.accused = self._blame(self._attempts.left)
             self._attempts.begin()
-            self.version = last_sequence(self._rows)
-            self.suspects = frozenset(item for (item,) in self._rows.execute(_SUSPECTS))
+            self._follow_blame()
             self._content.sweep({digest for (digest,) in self._rows.execute(_KEPT)})
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
@@ -118,10 +118,16 @@ class Memory:
         """The same bytes as known items' came again, in one commit. Raises DiskFullError or StoreError."""
         self._write(lambda: self._sighted(list(digests)))
 
+    def accuse(self, item: Item) -> bool:
+        """A waiting item took more memory than there is, as bad as a crash; whether it is rejected for that now.
+
+        Raises DiskFullError or StoreError.
+        """
+        return self._write(lambda: self._accuse(item))
+
     def attempt(self, items: Iterable[int]) -> None:
         """These waiting items are worked on from now on, and no others: known should the process end over one."""
-        with translated(self.folder):
-            self._attempts.note(items)
+        self._attempts.note(items)
 
     def waiting(self, count: int) -> list[Item]:
         """The `count` items that have waited longest for their embedding; suspects come behind all others."""
@@ -152,6 +158,11 @@ class Memory:
         """The item's raw content, or None when its file is gone."""
         with translated(self.folder):
             return self._content.get(item.digest)
+
+    def open_activations(self, max_bytes: int) -> Activations:
+        """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
+        with translated(self.folder):
+            return Activations(self.folder / "activations", max_bytes)
 
     def _write(self, change: Callable[[], T]) -> T:
         """Run in the thread that writes."""
@@ -255,6 +266,20 @@ class Memory:
         self._rows.execute(_REMOVE, (self.version + 1, item))
         self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))
 
+    def _accuse(self, item: Item) -> bool:
+        with atomic(self._rows):
+            accused = self._blame({item.id: CRASHED})
+        self._follow_blame()
+        if accused:
+            self._content.remove([item.digest])
+            self._counts.rejected(item.id, item.bytes)
+            self.tally = self._counts.tally()
+        return bool(accused)
+
+    def _follow_blame(self) -> None:
+        self.version = last_sequence(self._rows)
+        self.suspects = frozenset(item for (item,) in self._rows.execute(_SUSPECTS))
+
     def _blame(self, left: Mapping[int, int]) -> tuple[Item, ...]:
         """Those among the waiting that the last process ended over are suspects, and rejected in the end."""
         self._rows.executemany(
@@ -263,7 +288,7 @@ class Memory:
         found = self._rows.execute(f"{_ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
         accused = tuple(_item(row) for row in found)
         for item in accused:
-            self._reject_row(item.id, CRASHED, is_lost=False)
+            self._reject_row(item.id, CRASHED_TWICE, is_lost=False)
         return accused
 
 

@@ -100,6 +100,7 @@ def _result(hit: Hit) -> dict[str, Any]:
     return {
         "item": hit.item.digest.hex(),
         "score": round(hit.score, 4),
+        **({} if hit.relevance is None else {"relevance": round(hit.relevance, 4)}),
         "exit_depth": hit.depth,
         "ts": round(happened_at(hit.item), 3),
         "source": hit.item.source,

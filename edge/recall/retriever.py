@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edge.bundle import Tower
-from edge.items import Answer, Hit, Question, happened_at
+from edge.items import Answer, Question, happened_at
 from edge.memory import Memory
 from edge.recall.correcting import Corrector
 from edge.recall.filtering import Filter
@@ -41,7 +41,7 @@ class Retriever:
         query, query_ms = _timed(lambda: self._embed(question.text))
         found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, question.limit)))
         ranking, correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool], question.deadline))
-        rest = [Hit(self._memory.item(one.item), one.depth, one.score) for one in found[pool : question.limit]]
+        rest = [one.hit(self._memory) for one in found[pool : question.limit]]
         hits = [*ranking.hits, *rest][: question.limit]
         if question.sort == "time":
             hits.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))

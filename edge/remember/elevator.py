@@ -1,36 +1,83 @@
-"""The elevator batch: items ride up the tower together, and leave at their exit with an embedding.
+"""The elevator batch: items ride up the tower together, and each leaves at its exit; the rest ride on.
 
-Source: Reminisce, early exiting. So far every item leaves at the same exit (policy `fixed`).
+Source: Reminisce, early exiting with a batch that shrinks. Shapes: N items, D the shared space. All tensors float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from edge.bank import Banks
 from edge.bundle import Exit
 from edge.items import Floats
+from edge.policy import Exits
+from edge.relevance import Profile
+from edge.remember.policy import UNDECIDED, Policy, Stop
 from edge.runtime import Activation, TowerRunner
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Left:
+    """One item that left.
+
+    place:      which of the batch it was, counted from 0
+    exit:       where; `activation` is (1, ...) and resumes at the segment behind it
+    embedding:  (D,) of unit L2 norm
+    offset:     of its calibrated scores at that exit; 0 where nothing is calibrated
+    """
+
+    place: int
+    exit: Exit
+    embedding: Floats
+    offset: float
+    activation: Activation
+
+
 class Elevator:
-    """Takes batches of pictures up to one exit of the image tower."""
+    """Takes batches of items up the tower, as far as the policy lets each."""
 
-    def __init__(self, tower: TowerRunner, place: Exit, batch: int) -> None:
-        self.batch = batch
-        self._tower, self._place = tower, place
+    def __init__(self, tower: TowerRunner, policy: Policy, banks: Banks) -> None:
+        self._tower, self._policy, self._banks = tower, policy, banks
 
-    @property
-    def depth(self) -> int:
-        """Layers done where items leave."""
-        return self._place.depth
+    def ride(self, arrived: Sequence[Activation]) -> list[Left]:
+        """N items before the first segment, one each -> the same in the order in which they left."""
+        batch = Activation(np.concatenate([item.tensor for item in arrived]), 0, {})
+        riders = np.arange(len(arrived))
+        planned = self._policy.known(len(arrived))
+        before: Profile | None = None
+        left: list[Left] = []
+        for number, place in enumerate(self._tower.spec.exits):
+            if planned is not None and not (planned == number).any():
+                continue
+            batch = self._tower.advance(batch, place.segment)
+            embeddings = here = None
+            if planned is None:
+                embeddings = self._tower.embed(batch, place)
+                here = self._banks.profile(embeddings, place)
+                planned = self._policy.decide(Stop(number, batch.tensor, here, before))
+            out, on = planned == number, planned != number
+            if out.any():
+                leaving = _only(batch, out)
+                vectors = self._tower.embed(leaving, place) if embeddings is None else embeddings[out]
+                offsets = self._banks.offsets(vectors, place)
+                left += _left(riders[out], leaving, place, vectors, offsets)
+            if not on.any():
+                break
+            batch, riders = _only(batch, on), riders[on]
+            before = Profile(here.sims[on], here.numbers[on]) if here else None
+            planned = None if (planned[on] == UNDECIDED).all() else planned[on]
+        return left
 
-    def ride(self, arrived: Sequence[Activation]) -> Floats:
-        """N items before the first segment, one each -> (N, D) embeddings at the exit."""
-        rides = [arrived[start : start + self.batch] for start in range(0, len(arrived), self.batch)]
-        return np.concatenate([self._once(ride) for ride in rides])
 
-    def _once(self, ride: Sequence[Activation]) -> Floats:
-        batch = Activation(np.concatenate([item.tensor for item in ride]), 0, {})
-        return self._tower.embed(self._tower.advance(batch, self._place.segment), self._place)
+def _only(batch: Activation, kept: npt.NDArray[np.bool_]) -> Activation:
+    return batch if kept.all() else Activation(batch.tensor[kept], batch.segment, batch.extra)
+
+
+def _left(riders: Exits, batch: Activation, place: Exit, embeddings: Floats, offsets: Floats) -> Iterator[Left]:
+    for row, (rider, embedding, offset) in enumerate(zip(riders, embeddings, offsets, strict=True)):
+        own = Activation(batch.tensor[row : row + 1], batch.segment, batch.extra)
+        yield Left(int(rider), place, embedding, float(offset), own)

@@ -6,6 +6,7 @@ with the broker, unacknowledged: here are only a bounded number of offers in mem
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import shutil
@@ -76,6 +77,7 @@ class Inbox:
         self._on_accept, self._on_gate, self._on_drained = on_accept, on_gate, on_drained
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
+        self._seen_again: list[bytes] = []
         self._refused = False
         self._changed = threading.Condition()
         self._stopping = False
@@ -120,6 +122,7 @@ class Inbox:
             for new in self._arrived(group):
                 if not self._accept(new):
                     return
+            self._note_sightings()
             if self._refused and len(self._queue) <= QUEUED_OFFERS // 2 and self._queued_bytes <= QUEUED_BYTES // 2:
                 self._refused = False
                 self._on_drained()
@@ -153,7 +156,7 @@ class Inbox:
         """The content at hand; None when it is settled already: unreadable, or known."""
         offer = queued.offer
         if offer.digest is not None:
-            queued.settle(self._memory.known(offer.digest) or Verdict("unknown", offer.digest))
+            self._settle_known(queued, self._memory.known(offer.digest) or Verdict("unknown", offer.digest))
             return None
         digest: bytes | None = None
         try:
@@ -165,11 +168,23 @@ class Inbox:
         except UnreadableItemError as error:
             verdict = Verdict("rejected", digest, str(error))
         if verdict is not None or digest is None:
-            queued.settle(verdict or Verdict("rejected", None))
+            self._settle_known(queued, verdict or Verdict("rejected", None))
             return None
         return Arrival(
             content=content, digest=digest, modality=offer.modality, source=offer.source, taken_at=offer.taken_at
         )
+
+    def _settle_known(self, queued: _Queued, verdict: Verdict) -> None:
+        queued.settle(verdict)
+        if verdict.state == "duplicate" and verdict.digest is not None:
+            self._seen_again.append(verdict.digest)
+
+    def _note_sightings(self) -> None:
+        """One commit a group, behind the verdicts: nobody was promised a count, and a full disk may lose it."""
+        if self._seen_again:
+            with contextlib.suppress(DiskFullError):
+                self._memory.sighted(self._seen_again)
+            self._seen_again.clear()
 
     def _accept(self, group: list[_New]) -> bool:
         """Commit as soon as there is room; False when it was time to stop before."""

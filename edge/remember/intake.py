@@ -1,33 +1,37 @@
-"""The background half: what waits in the memory is decoded, rides up its tower, and can be found from then on."""
+"""The background half: what waits in the memory is decoded, rides up its tower, and can be found from then on.
+
+Three threads in a row, so that the towers never wait for a picture or the disk: `decode` is at most one batch ahead,
+`remember` rides, `write` commits (edge.remember.writing).
+"""
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 
-from edge.errors import DiskFullError, StoreError, UnreadableItemError
-from edge.items import Embedded, Item, Outcome
-from edge.memory import Memory
+from edge.errors import StoreError
+from edge.items import Item, Outcome
+from edge.memory import CRASHED_TWICE, Halfway, Memory
+from edge.remember.decoding import Refusal, Start, is_of_the_file, start
 from edge.remember.elevator import Elevator
-from edge.runtime import Activation, TowerRunner
+from edge.remember.flights import GROUP, Flights
+from edge.remember.lane import Lane
+from edge.remember.writing import FULL_S, Landed, Writing, may_pass
+from edge.runtime import TowerRunner
 from edge.threads import Worker
 
-GROUP = 32  # items a commit, see edge.remember.inbox
-_RATE_S = 60  # the window that the rate is counted over
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system, not of one file
-_FULL_S = 5  # how long it waits when the disk has no room for an embedding
+_HELD_UP_S = 0.2  # how long it looks away while a suspect must fly alone
 _log = logging.getLogger(__name__)
 
 
 class Intake:
-    """A context manager: its thread runs in between. Work that was not committed on leaving is done again later.
+    """A context manager: its threads run in between. Work that was not committed on leaving is done again later.
 
-    on_outcome: called in the thread, after the commit, for each item
+    on_outcome: called in one of the threads for each item, once what it says is on disk
     """
 
     def __init__(
@@ -35,27 +39,37 @@ class Intake:
         tower: TowerRunner,
         elevator: Elevator,
         memory: Memory,
+        batch: int,
         *,
+        halfway: Halfway | None = None,
         on_outcome: Callable[[Outcome], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._tower, self._elevator, self._memory, self._on_outcome = tower, elevator, memory, on_outcome
+        """`batch`: how many ride together at most; `halfway` keeps the activations of what leaves early."""
+        self._tower, self._elevator, self._memory, self._batch = tower, elevator, memory, batch
+        self._on_outcome = on_outcome
         self._changed = threading.Condition()
-        self._stopping = self._paused = False
+        self._stopping, self._paused = threading.Event(), False
         self._news = True  # what waited when the process started
-        self._began = time.monotonic()
-        self._set_aside: set[int] = set()  # not readable for now, perhaps for lack of rights: tried at the next start
-        self._done: deque[tuple[float, int]] = deque()
-        self._worker = Worker("remember", self._run, self._stop, failed)
+        self._flights = Flights(memory)
+        self._decoded: Lane[list[Start]] = Lane(1)
+        self._writing = Writing(memory, halfway, self._flights, self._stopping, on_outcome, failed)
+        self._workers = (
+            self._writing,
+            Worker("remember", self._ride_all, self._stop, failed),
+            Worker("decode", self._decode_all, self._stop, failed),
+        )
+        self._running = ExitStack()
 
     def __enter__(self) -> Intake:
-        self._worker.__enter__()
+        for worker in self._workers:
+            self._running.enter_context(worker)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._worker.__exit__(kind, error, trace)
+        self._running.close()
 
     def wake(self) -> None:
         """Something new waits."""
@@ -74,98 +88,131 @@ class Intake:
         return self._paused
 
     def items_per_s(self) -> float:
-        """Items that could be found at last, over the last minute, or since the start."""
-        now = time.monotonic()
-        done = sum(count for at, count in list(self._done) if at >= now - _RATE_S)
-        return done / max(1.0, min(_RATE_S, now - self._began))
+        """See `Writing.items_per_s`."""
+        return self._writing.items_per_s()
 
     def remember_group(self) -> int:
-        """Embed up to GROUP of the items that have waited longest, in one commit; returns how many there were.
+        """Without the threads: embed up to GROUP of the items that have waited longest, in one commit.
 
-        Raises DiskFullError or StoreError; they wait on then.
+        Returns how many there were. Raises DiskFullError or StoreError; they wait on then.
         """
-        found = self._memory.waiting(GROUP + len(self._set_aside))
-        waiting = [item for item in found if item.id not in self._set_aside]
-        outcomes: list[Outcome] = []
-        embedded: list[Embedded] = []
-        for start in range(0, len(waiting), self._elevator.batch):
-            if self._stopping or self._paused:
-                break
-            self._ride(waiting[start : start + self._elevator.batch], embedded, outcomes)
-        if embedded:
-            self._memory.index(embedded)
-        self._count(len(embedded))
-        for outcome in outcomes:
-            self._on_outcome(outcome)
-        return len(waiting)
-
-    def _ride(self, items: Sequence[Item], embedded: list[Embedded], outcomes: list[Outcome]) -> None:
-        """One batch up the tower; adds to `embedded` and `outcomes`."""
-        began = time.monotonic()
-        starts: list[Activation] = []
-        riding: list[Item] = []
-        for item in items:
-            if (start := self._start(item)) is not None:
-                starts.append(start)
-                riding.append(item)
-        if not riding:
-            return
-        vectors, depth = self._elevator.ride(starts), self._elevator.depth
-        each_ms = (time.monotonic() - began) * 1e3 / len(items)
-        for item, vector in zip(riding, vectors, strict=True):
-            embedded.append(Embedded(item=item.id, depth=depth, embedding=vector))
-            outcomes.append(Outcome(item=item, state="indexed", depth=depth, ms=each_ms))
-
-    def _start(self, item: Item) -> Activation | None:
-        """The item before the first segment; None when it cannot be read, once that is on disk and said."""
+        taken: list[Item] = []
+        landed: list[Landed] = []
         try:
-            content = self._memory.content(item)
-            if content is not None:
-                return self._tower.start_images([content])
-            reason = "its content is gone from the state folder"
-        except UnreadableItemError as error:
-            reason = str(error)
-        except StoreError as error:
-            number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-            if number is None or number in _PASSING:
-                raise
-            if number != errno.EIO:
-                _log.error("an item is set aside until the next start: %s", error)
-                self._set_aside.add(item.id)
-                return None
-            reason = "its content cannot be read from the disk any more"  # a bad sector, which stays bad
-        self._memory.reject(item, reason)
-        self._on_outcome(Outcome(item=item, state="rejected", reason=reason))
-        return None
+            while len(taken) < GROUP and not (self._stopping.is_set() or self._paused):
+                batch = self._flights.take(min(self._batch, GROUP - len(taken)))
+                taken += batch
+                if not batch:
+                    break
+                landed += self._ride(self._decode(batch))
+            self._writing.write(landed)
+        finally:
+            self._flights.give_up(item.id for item in taken)
+        return len(taken)
 
-    def _count(self, done: int) -> None:
-        now = time.monotonic()
-        self._done.append((now, done))
-        while self._done and self._done[0][0] < now - _RATE_S:
-            self._done.popleft()
+    def _decode(self, items: Sequence[Item]) -> list[Start]:
+        """Those that can be decoded; of the others it is on disk and said why not."""
+        return [made for item in items if (made := self._start(item)) is not None]
+
+    def _start(self, item: Item) -> Start | None:
+        try:
+            made = start(self._tower, self._memory, item)
+        except MemoryError:
+            self._accuse([item])
+            return None
+        except StoreError as error:
+            if not is_of_the_file(error):
+                raise
+            _log.error("an item is set aside until the next start: %s", error)
+            self._flights.set_aside.add(item.id)
+            self._flights.land([item.id])
+            return None
+        if isinstance(made, Refusal):
+            self._memory.reject(item, made.reason, is_lost=made.is_lost)
+            self._tell_rejected(item, made.reason)
+            return None
+        return made
+
+    def _ride(self, starts: Sequence[Start]) -> list[Landed]:
+        """One batch up the tower."""
+        if not starts:
+            return []
+        began = time.monotonic()
+        try:
+            left = self._elevator.ride([one.activation for one in starts])
+        except MemoryError:
+            self._accuse([one.item for one in starts])
+            return []
+        each_ms = (time.monotonic() - began) * 1e3 / len(starts)
+        self._flights.done(one.item.id for one in starts)
+        in_order = sorted(left, key=lambda one: one.place)
+        return [Landed(start.item, one, start.ms + each_ms) for start, one in zip(starts, in_order, strict=True)]
+
+    def _accuse(self, items: Sequence[Item]) -> None:
+        """They did not fit into memory: as good as a crash, which it may be the next time."""
+        _log.error("%d items need more memory than there is", len(items))
+        for item in items:
+            if self._memory.accuse(item):
+                self._tell_rejected(item, CRASHED_TWICE)
+        self._flights.give_up(item.id for item in items)
+        self.wake()
+
+    def _tell_rejected(self, item: Item, reason: str) -> None:
+        self._flights.land([item.id])
+        self._on_outcome(Outcome(item=item, state="rejected", reason=reason))
 
     def _stop(self) -> None:
         with self._changed:
-            self._stopping = True
+            self._stopping.set()
             self._changed.notify_all()
+        self._decoded.close()
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopping or (self._news and not self._paused))
-                if self._stopping:
-                    return
-                self._news = False
-            try:
-                if self.remember_group():
-                    self.wake()  # there may be more
-            except StoreError as error:
-                if not (isinstance(error, DiskFullError) or isinstance(error.__cause__, OSError)):
-                    raise  # the database itself
-                _log.error("%s", error)
-                self._rest()  # a disk that is full, or too many open files: it may pass
+    def _decode_all(self) -> None:
+        try:
+            for item in self._memory.accused:
+                self._tell_rejected(item, CRASHED_TWICE)
+            while self._wait_for_work() and self._decoded.wait_for_room():
+                self._decode_next()
+        finally:
+            self._decoded.close()  # nobody waits for a thread that failed
 
-    def _rest(self) -> None:
+    def _wait_for_work(self) -> bool:
+        """False when it is time to stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping, _FULL_S)
-        self.wake()
+            self._changed.wait_for(lambda: self._stopping.is_set() or (self._news and not self._paused))
+            self._news = False
+            return not self._stopping.is_set()
+
+    def _decode_next(self) -> None:
+        batch: list[Item] = []
+        try:
+            batch = self._flights.take(self._batch)
+            starts = self._decode(batch)
+        except StoreError as error:
+            self._flights.give_up(item.id for item in batch)
+            if not may_pass(error):
+                raise  # the database itself
+            _log.error("%s", error)
+            self._stopping.wait(FULL_S)  # a disk that is full, or too many open files: it may pass
+            self.wake()
+            return
+        if starts:
+            self._decoded.put(starts)
+        if not batch and self._flights.has_more:
+            self._flights.wait_for_landing(_HELD_UP_S)
+        if batch or self._flights.has_more:
+            self.wake()
+
+    def _ride_all(self) -> None:
+        try:
+            while (starts := self._decoded.get()) is not None and self._may_ride():
+                if not self._writing.put(self._ride(starts)):
+                    return
+        finally:
+            self._decoded.close()
+
+    def _may_ride(self) -> bool:
+        """Wait while it is paused; False when it is time to stop."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping.is_set() or not self._paused)
+            return not self._stopping.is_set()

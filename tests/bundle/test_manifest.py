@@ -51,7 +51,7 @@ def test_manifest_of_the_least_is_read_with_what_it_leaves_out(manifest: Data) -
     read = decode(Manifest, manifest)
     tower = read.tower("image")
     assert (read.bank, read.calibrated, read.build) == (None, False, {})
-    assert (tower.predictor, tower.policies) == (None, None)
+    assert (tower.predictor, tower.policies, tower.outliers) == (None, None, 0)
     for place in tower.exits:
         assert (place.query, place.calibration, place.gate, place.cost) == (None, None, None, None)
 
@@ -190,6 +190,18 @@ def test_exit_is_found_by_its_depth_and_a_wrong_depth_is_answered_with_those_the
     assert tower.exit_at(2) is tower.exits[0]
     with pytest.raises(ValueError, match=r"^no exit at depth 3: there are 2, 4$"):
         tower.exit_at(3)
+
+
+@pytest.mark.parametrize("outliers", [0, 4, 8])
+def test_tower_says_how_many_outlier_channels_its_activations_have(manifest: Data, outliers: int) -> None:
+    manifest["towers"][0]["outliers"] = outliers
+    assert decode(Manifest, manifest).tower("image").outliers == outliers
+
+
+@pytest.mark.parametrize("outliers", [-1, 9])
+def test_more_outlier_channels_than_there_may_be_are_refused(manifest: Data, outliers: int) -> None:
+    manifest["towers"][0]["outliers"] = outliers
+    assert problems_of(manifest) == (f"towers[0]: outliers is {outliers}: must be 0 to 8",)
 
 
 def test_tower_that_a_bundle_does_not_have_is_a_bundle_error(manifest: Data) -> None:

@@ -91,6 +91,12 @@ def test_predictor_and_policies_are_what_was_learnt(small: Small, spec: Tower) -
     assert spec.policies == small.learnt.policies
 
 
+@pytest.mark.parametrize("outliers", [0, 4])
+def test_item_tower_has_the_recipes_outlier_channels(small: Small, outliers: int) -> None:
+    recipe = replace(small.recipe, item=replace(small.recipe.item, outliers=outliers))
+    assert layout.item_spec(recipe, small.item, small.learnt).outliers == outliers
+
+
 def test_build_that_learnt_no_nets_names_none(small: Small) -> None:
     bare = replace(small.learnt, bank=None, calibrations={}, predictor=None, gates={}, policies=None)
     spec = layout.item_spec(small.recipe, small.item, bare)

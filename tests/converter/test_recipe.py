@@ -143,6 +143,8 @@ def test_every_problem_is_listed_at_once(tmp_path: Path) -> None:
         ("item__exits", [0, 3], "item.exits is (0, 3): must rise from 1"),
         ("item__exits", [3, 3], "item.exits is (3, 3): must rise from 1"),
         ("item__cuts", [5, 2], "item.cuts is (5, 2): must rise from 1"),
+        ("item__outliers", -1, "item.outliers is -1: must be 0 to 8"),
+        ("item__outliers", 9, "item.outliers is 9: must be 0 to 8"),
         ("item__formats", [], "item.formats is empty: must name one or more"),
         ("item__formats", ["int4"], "item.formats[0] is 'int4': must be one of float32, float16, weight-int8, dynamic-int8"),  # noqa: E501
         ("query__tokens", 3, "query.tokens is 3: must be 0, or 4 to 512"),
@@ -228,7 +230,7 @@ def test_healing_that_nothing_teaches_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"seed": 0, "data__held": 0.1, "item__exits": [], "item__cuts": [1]},
+        {"seed": 0, "data__held": 0.1, "item__exits": [], "item__cuts": [1], "item__outliers": 8},
         {"data__held": 0.5, "query__tokens": 0, "query__group": 2},
         {"query__tokens": 512, "query__table": "float16"},
         {"heads": {"kind": "published"}},

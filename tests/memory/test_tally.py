@@ -115,7 +115,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.waiting())
     @rule(data=st.data(), is_lost=st.booleans())
-    def reject_one_that_waits(self, data: st.DataObject, is_lost: bool) -> None:
+    def reject_one_that_waits(self, data: st.DataObject, is_lost: bool) -> None:  # noqa: FBT001 - drawn
         text = data.draw(st.sampled_from(self.waiting()))
         item = self.memory.item(list(self.model).index(text) + 1)
         self.memory.reject(item, f"{text} is damaged", is_lost=is_lost)

@@ -67,6 +67,11 @@ def test_what_is_encoded_comes_back_also_with_half_a_surrogate_pair(fields: dict
     assert read(payload) == {name: value for name, value in fields.items() if value is not None}
 
 
+def test_result_of_a_calibrated_model_says_how_probable_it_is() -> None:
+    (result,) = read(answer(found(Hit(item(), 11, 0.123456, relevance=0.87654)), None, ""))["results"]
+    assert (result["score"], result["relevance"]) == (0.1235, 0.8765)
+
+
 def test_answer_says_what_was_found_and_what_it_took() -> None:
     assert read(answer(found(Hit(item(), 11, 0.123456)), "7", "ignored: x")) == {
         "id": "7",

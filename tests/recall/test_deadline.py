@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.bank import Banks
 from edge.bundle import Bundle, Model
 from edge.items import Floats
 from edge.memory import Memory
@@ -20,15 +21,21 @@ BATCH = 4
 
 @pytest.fixture
 def pool(
-    memory: Memory, pictures: list[Path], remember: Callable[..., None], query: Callable[[str], Granularities]
+    image: TowerRunner,
+    memory: Memory,
+    pictures: list[Path],
+    remember: Callable[..., None],
+    query: Callable[[str], Granularities],
 ) -> list[Candidate]:
     """Ten items at the first exit, in coarse order."""
     remember(pictures[:10])
-    return Filter(memory, annoy_from=1_000).best(query(QUESTION), 10)
+    return Filter(memory, image.spec, annoy_from=1_000).best(query(QUESTION), 10)
 
 
 @pytest.fixture
-def slow_corrector(bundle: Bundle, image: TowerRunner, invoke: Invoke, memory: Memory) -> Callable[..., Corrector]:
+def slow_corrector(
+    banks: Banks, bundle: Bundle, image: TowerRunner, invoke: Invoke, memory: Memory
+) -> Callable[..., Corrector]:
     """A builder: `slow_corrector(2, until)` ends its second batch only when that time has come."""
 
     def build(batch: int, end: float) -> Corrector:
@@ -41,7 +48,7 @@ def slow_corrector(bundle: Bundle, image: TowerRunner, invoke: Invoke, memory: M
                 time.sleep(max(0.0, end - time.monotonic()) + 0.001)
             return invoke(model, inputs)
 
-        return Corrector(TowerRunner(bundle.folder, image.spec, slow), memory, BATCH)
+        return Corrector(TowerRunner(bundle.folder, image.spec, slow), memory, banks, BATCH)
 
     return build
 
@@ -51,15 +58,16 @@ def coarse(pool: list[Candidate]) -> list[tuple[int, int, float]]:
 
 
 def test_deadline_that_has_passed_finishes_nothing_and_keeps_the_coarse_order(
-    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
+    banks: Banks, image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
-    ranking = Corrector(image, memory, BATCH).rank(query(QUESTION), pool, time.monotonic())
+    ranking = Corrector(image, memory, banks, BATCH).rank(query(QUESTION), pool, time.monotonic())
     assert (ranking.refined, ranking.cut) == (0, True)
     assert [(hit.item.id, hit.depth, hit.score) for hit in ranking.hits] == coarse(pool)
 
 
 @pytest.mark.parametrize(("batch", "refined"), [(1, 4), (2, 8)])
 def test_deadline_on_the_way_finishes_the_best_of_the_pool_and_never_half_a_batch(
+    banks: Banks,
     batch: int,
     refined: int,
     slow_corrector: Callable[..., Corrector],
@@ -68,7 +76,7 @@ def test_deadline_on_the_way_finishes_the_best_of_the_pool_and_never_half_a_batc
     pool: list[Candidate],
     query: Callable[[str], Granularities],
 ) -> None:
-    whole = Corrector(image, memory, BATCH).rank(query(QUESTION), pool)
+    whole = Corrector(image, memory, banks, BATCH).rank(query(QUESTION), pool)
     deadline = time.monotonic() + 2.0
     ranking = slow_corrector(batch, deadline).rank(query(QUESTION), pool, deadline)
     assert (ranking.refined, ranking.cut, len(ranking.hits)) == (refined, True, len(pool))
@@ -90,11 +98,13 @@ def test_deadline_that_passes_during_the_last_batch_cuts_nothing(
 
 
 def test_deadline_far_away_changes_nothing(
-    image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
+    banks: Banks, image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
-    corrector = Corrector(image, memory, BATCH)
+    corrector = Corrector(image, memory, banks, BATCH)
     assert corrector.rank(query(QUESTION), pool, time.monotonic() + 600) == corrector.rank(query(QUESTION), pool)
 
 
-def test_empty_pool_is_not_cut(image: TowerRunner, memory: Memory, query: Callable[[str], Granularities]) -> None:
-    assert not Corrector(image, memory, BATCH).rank(query(QUESTION), [], time.monotonic() - 1).cut
+def test_empty_pool_is_not_cut(
+    banks: Banks, image: TowerRunner, memory: Memory, query: Callable[[str], Granularities]
+) -> None:
+    assert not Corrector(image, memory, banks, BATCH).rank(query(QUESTION), [], time.monotonic() - 1).cut

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.bank import Banks
 from edge.bundle import Bundle, Model
 from edge.items import Floats, Question
 from edge.memory import Memory
@@ -50,6 +51,14 @@ def image(granular: Bundle, counting: Counting) -> TowerRunner:
 
 
 @pytest.fixture
+def banks(granular: Bundle) -> Banks:
+    """The changed bundle's, without being counted."""
+    invoke = Interpreters(granular.folder, choose_runtime("auto"), threads=1).invoke
+    text = TowerRunner(granular.folder, granular.manifest.tower("text"), invoke)
+    return Banks(granular.folder, granular.manifest.bank, text)
+
+
+@pytest.fixture
 def depths(image: TowerRunner) -> list[int]:
     return [place.depth for place in image.spec.exits]
 
@@ -60,8 +69,8 @@ def asked(text: TowerRunner, image: TowerRunner) -> Granularities:
 
 
 @pytest.fixture
-def retriever(text: TowerRunner, image: TowerRunner, memory: Memory) -> Retriever:
-    filtering, corrector = Filter(memory, NEVER), Corrector(image, memory, batch=4)
+def retriever(banks: Banks, text: TowerRunner, image: TowerRunner, memory: Memory) -> Retriever:
+    filtering, corrector = Filter(memory, image.spec, NEVER), Corrector(image, memory, banks, batch=4)
     return Retriever(text, image.spec, filtering, corrector, memory, pool=2)
 
 
@@ -146,16 +155,17 @@ def test_each_exits_items_are_scored_with_the_questions_embedding_for_it(
     left_at = dict(zip(pictures, (first, second, last, first, second, last), strict=False))
     for file, place in left_at.items():
         remember([file], place)
-    found = Filter(memory, NEVER).best(asked, 6)
+    found = Filter(memory, image.spec, NEVER).best(asked, 6)
     expected = {
         str(file): embeddings(image, file)[place.depth] @ by_hand[place.depth] for file, place in left_at.items()
     }
     scores = {memory.item(one.item).source: one.score for one in found}
     assert scores == pytest.approx(expected, abs=2e-3)  # float16 on disk
-    assert [one.score for one in found] == sorted(scores.values(), reverse=True)
+    assert [one.logit for one in found] == sorted((one.logit for one in found if one.logit is not None), reverse=True)
 
 
 def test_pool_is_finished_with_the_embedding_for_the_last_exit(
+    banks: Banks,
     image: TowerRunner,
     memory: Memory,
     pictures: list[Path],
@@ -165,8 +175,8 @@ def test_pool_is_finished_with_the_embedding_for_the_last_exit(
 ) -> None:
     remember(pictures[:5])
     last = image.spec.exits[-1].depth
-    pool: Sequence[Candidate] = Filter(memory, NEVER).best(asked, 5)
-    hits = Corrector(image, memory, batch=2).rank(asked, pool).hits
+    pool: Sequence[Candidate] = Filter(memory, image.spec, NEVER).best(asked, 5)
+    hits = Corrector(image, memory, banks, batch=2).rank(asked, pool).hits
     expected = {str(file): embeddings(image, file)[last] @ by_hand[last] for file in pictures[:5]}
     assert {hit.item.source: hit.score for hit in hits} == pytest.approx(expected, abs=1e-3)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.bank import Banks
 from edge.errors import RefusedError, StoreError
 from edge.items import Answer, Question
 from edge.memory import Memory
@@ -24,8 +25,15 @@ BOUND = 3
 class Held(Retriever):
     """The real one. Can be held before each answer, and made to fail there."""
 
-    def __init__(self, text: TowerRunner, image: TowerRunner, memory: Memory) -> None:
-        super().__init__(text, image.spec, Filter(memory, 1_000), Corrector(image, memory, batch=4), memory, pool=2)
+    def __init__(self, text: TowerRunner, image: TowerRunner, banks: Banks, memory: Memory) -> None:
+        super().__init__(
+            text,
+            image.spec,
+            Filter(memory, image.spec, 1_000),
+            Corrector(image, memory, banks, batch=4),
+            memory,
+            pool=2,
+        )
         self.began = 0
         self.go_on = threading.Event()
         self.go_on.set()
@@ -63,8 +71,8 @@ class Replies:
 
 
 @pytest.fixture
-def retriever(text: TowerRunner, image: TowerRunner, memory: Memory) -> Iterator[Held]:
-    retriever = Held(text, image, memory)
+def retriever(text: TowerRunner, image: TowerRunner, banks: Banks, memory: Memory) -> Iterator[Held]:
+    retriever = Held(text, image, banks, memory)
     yield retriever
     retriever.go_on.set()
 

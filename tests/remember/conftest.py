@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge.bank import Banks
 from edge.config import RememberConfig
 from edge.items import Arrival, Offer, Verdict
 from edge.memory import Memory
-from edge.remember import Elevator, Inbox, Intake
+from edge.remember import Elevator, Fixed, Inbox, Intake
 from edge.runtime import TowerRunner, check_image
 from told import Told
 
@@ -28,10 +29,11 @@ def told() -> Told:
 
 
 @pytest.fixture
-def intake(image: TowerRunner, memory: Memory, told: Told) -> Intake:
+def intake(image: TowerRunner, banks: Banks, memory: Memory, told: Told) -> Intake:
     """Up to the first exit, by eight."""
-    elevator = Elevator(image, image.spec.exits[0], batch=8)
-    return Intake(image, elevator, memory, on_outcome=told.outcome, failed=told.failures.append)
+    return Intake(
+        image, Elevator(image, Fixed(0), banks), memory, 8, on_outcome=told.outcome, failed=told.failures.append
+    )
 
 
 @pytest.fixture

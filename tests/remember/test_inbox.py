@@ -104,7 +104,8 @@ def test_same_bytes_are_a_duplicate_in_the_same_group_and_later(
         send(inbox, 2)
         wait_until(lambda: len(told.verdicts) == 4)
     assert states(told)[3] == "duplicate"
-    assert (memory.tally.items, len(commits)) == (2, 1)
+    assert (memory.tally.items, len(commits)) == (2, 2)  # the group, and that one was seen again
+    assert [memory.item(number).sightings for number in (1, 2)] == [2, 2]
 
 
 @pytest.mark.parametrize("content", [b"Dear diary", b"", b"\xff\xd8\xff"])
@@ -158,7 +159,8 @@ def test_digest_alone_is_answered_with_what_its_bytes_would_be(
         Verdict("unknown", digest(photo(3))),
     ]
     assert (memory.tally.items, told.accepted) == (1, 1)
-    assert len(commits) == 2  # the group and the rejection
+    assert len(commits) == 3  # the group, the rejection, and that one was seen again
+    assert memory.item(1).sightings == 2
 
 
 def test_bytes_that_were_rejected_later_are_rejected_at_once_with_the_same_reason(

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.bank import Banks
 from edge.bundle import Bundle
 from edge.errors import DiskFullError
 from edge.items import Arrival, Item, Outcome, Verdict
 from edge.memory import Memory
-from edge.remember import Elevator, Intake
-from edge.remember.intake import GROUP
+from edge.remember import Elevator, Fixed, Intake
+from edge.remember.flights import GROUP
 from edge.runtime import TowerRunner, check_image
 from told import Told
 
@@ -61,13 +62,14 @@ def test_more_items_than_a_group_take_several_commits_longest_waiting_first(
 
 
 def test_outcome_is_said_when_the_embedding_is_on_disk(
-    image: TowerRunner, memory: Memory, copies: Copies, accept: Callable[..., None], durable: Durable
+    image: TowerRunner, banks: Banks, memory: Memory, copies: Copies, accept: Callable[..., None], durable: Durable
 ) -> None:
     found: list[bool] = []
     intake = Intake(
         image,
-        Elevator(image, image.spec.exits[0], batch=8),
+        Elevator(image, Fixed(0), banks),
         memory,
+        8,
         on_outcome=lambda outcome: found.append(outcome.item.digest in durable("embeddings")),
         failed=lambda _: None,
     )
@@ -234,20 +236,21 @@ def test_rate_counts_what_could_be_found_within_the_window(
     accept([*pictures[:6], damaged_picture(pictures, tmp_path)])
     intake.remember_group()
     assert intake.items_per_s() == 6  # in the first second; later the minute counts
-    monkeypatch.setattr(intake, "_began", intake._began - 100)
+    monkeypatch.setattr(intake._writing, "_began", intake._writing._began - 100)
     assert intake.items_per_s() == pytest.approx(6 / 60)
-    monkeypatch.setattr("edge.remember.intake._RATE_S", 0.05)
+    monkeypatch.setattr("edge.remember.writing._RATE_S", 0.05)
     time.sleep(0.06)
     assert intake.items_per_s() == 0
 
 
 @pytest.mark.parametrize("batch", [1, 3, 32])
 def test_embedding_is_the_same_whatever_the_batch(
-    batch: int, memory: Memory, image: TowerRunner, pictures: list[Path], accept: Callable[..., None]
+    batch: int, memory: Memory, image: TowerRunner, banks: Banks, pictures: list[Path], accept: Callable[..., None]
 ) -> None:
     place, outcomes = image.spec.exits[0], list[Outcome]()
     accept(pictures[:7])
-    intake = Intake(image, Elevator(image, place, batch), memory, on_outcome=outcomes.append, failed=lambda _: None)
+    elevator = Elevator(image, Fixed(0), banks)
+    intake = Intake(image, elevator, memory, batch, on_outcome=outcomes.append, failed=lambda _: None)
     assert intake.remember_group() == len(outcomes) == 7
     alone = [image.start_images([path.read_bytes()]) for path in pictures[:7]]
     expected = np.concatenate([image.embed(image.advance(start, place.segment), place) for start in alone])

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from edge.bank import Banks
 from edge.bundle import Bundle
 from edge.errors import StoreError
-from edge.items import Floats, Item
+from edge.items import Item
 from edge.memory import Memory
-from edge.remember import Elevator, Intake
-from edge.remember.intake import _FULL_S, GROUP
+from edge.remember import Elevator, Fixed, Intake, Left
+from edge.remember.flights import GROUP
+from edge.remember.writing import FULL_S
 from edge.runtime import Activation, TowerRunner
 from told import Told
 from waiting import wait_until
@@ -29,26 +31,26 @@ BATCH = 8
 class Held(Elevator):
     """The real one, held at the start of each ride until `go_on` lets one pass."""
 
-    def __init__(self, tower: TowerRunner) -> None:
-        super().__init__(tower, tower.spec.exits[0], BATCH)
+    def __init__(self, tower: TowerRunner, banks: Banks) -> None:
+        super().__init__(tower, Fixed(0), banks)
         self.rides = 0
         self.go_on = threading.Semaphore(0)
 
-    def ride(self, arrived: Sequence[Activation]) -> Floats:
+    def ride(self, arrived: Sequence[Activation]) -> list[Left]:
         self.rides += 1
         assert self.go_on.acquire(timeout=10)
         return super().ride(arrived)
 
 
 @pytest.fixture
-def held(image: TowerRunner) -> Held:
-    return Held(image)
+def held(image: TowerRunner, banks: Banks) -> Held:
+    return Held(image, banks)
 
 
 @pytest.fixture
 def stepwise(image: TowerRunner, held: Held, memory: Memory, told: Told) -> Intake:
     """One that waits before each batch for `held.go_on`."""
-    return Intake(image, held, memory, on_outcome=told.outcome, failed=told.failures.append)
+    return Intake(image, held, memory, BATCH, on_outcome=told.outcome, failed=told.failures.append)
 
 
 def test_what_waited_before_the_start_is_remembered_all_of_it(
@@ -58,7 +60,7 @@ def test_what_waited_before_the_start_is_remembered_all_of_it(
     with intake:
         wait_until(lambda: len(told.outcomes) == GROUP + 5)
     assert memory.tally.waiting == 0
-    assert told.threads == {"remember"}
+    assert told.threads == {"write"}
     assert told.failures == []
 
 
@@ -128,6 +130,7 @@ def test_stopping_keeps_the_batches_that_are_done_and_leaves_the_rest_waiting(
     accept: Callable[..., None],
     bundle: Bundle,
     image: TowerRunner,
+    banks: Banks,
 ) -> None:
     accept(copies(GROUP))
     with stepwise:
@@ -141,8 +144,9 @@ def test_stopping_keeps_the_batches_that_are_done_and_leaves_the_rest_waiting(
     assert (len(told.outcomes), memory.tally.waiting, held.rides) == (2 * BATCH, GROUP - 2 * BATCH, 2)
     memory.__exit__(None, None, None)
     with Memory(memory.folder, bundle.fingerprint) as again:
-        elevator = Elevator(image, image.spec.exits[0], BATCH)
-        with Intake(image, elevator, again, on_outcome=told.outcome, failed=told.failures.append):
+        with Intake(
+            image, Elevator(image, Fixed(0), banks), again, BATCH, on_outcome=told.outcome, failed=told.failures.append
+        ):
             wait_until(lambda: len(told.outcomes) == GROUP)
         assert sorted(outcome.item.id for outcome in told.outcomes) == list(range(1, GROUP + 1))
         assert again.tally.waiting == 0
@@ -158,7 +162,8 @@ def test_full_disk_lets_it_rest_and_go_on_when_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("edge.remember.intake._FULL_S", 0.05)
+    monkeypatch.setattr("edge.remember.writing.FULL_S", 0.05)
+    monkeypatch.setattr("edge.remember.intake.FULL_S", 0.05)
     accept(copies(GROUP))
     with intake:
         with no_room_for_rows(memory):
@@ -181,7 +186,7 @@ def test_stopping_does_not_wait_for_the_rest_to_end(
     with no_room_for_rows(memory), intake:
         wait_until(lambda: caplog.messages)
         began = time.monotonic()
-    assert time.monotonic() - began < _FULL_S / 2
+    assert time.monotonic() - began < FULL_S / 2
     assert memory.tally.waiting == GROUP
 
 
@@ -195,7 +200,8 @@ def test_item_that_cannot_be_read_for_a_moment_waits_until_it_can(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("edge.remember.intake._FULL_S", 0.05)
+    monkeypatch.setattr("edge.remember.writing.FULL_S", 0.05)
+    monkeypatch.setattr("edge.remember.intake.FULL_S", 0.05)
     with intake:
         with unreadable(OSError(errno.EMFILE, "Too many open files")):
             accept(pictures[:3])

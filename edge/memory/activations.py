@@ -1,0 +1,177 @@
+"""The INT4 cache: one file an item, packed, that a question resumes from in place of running the tower again.
+
+A file is written beside its place and renamed, without fsync: nothing here is missed that cannot be computed again. A
+file that a power cut lost or tore, that a bad block changed or that another bundle made is a miss, and is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from edge.items import Floats
+from edge.memory.activation_file import decode, encode
+from edge.memory.catalogue import FOLDERS, UNFINISHED, Catalogue, Kept, value_per_byte
+from edge.memory.worth import Worth
+
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
+_AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the least worth goes through all there is
+
+
+class Activations:
+    """A folder of cached activations under `max_bytes`. One thread puts and removes, any other may get meanwhile.
+
+    hits, misses: what `get` found and did not find, since it was opened
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, now: Callable[[], float] = time.time) -> None:
+        """Open or create, in one pass over the names. Deletes unfinished files, and what is above `max_bytes`.
+
+        `now` gives seconds of Unix time. Raises OSError when the folder cannot be made.
+        """
+        self.hits = self.misses = 0
+        self._folder, self._max_bytes, self._now = folder, max_bytes, now
+        self._lock = threading.Lock()  # over the catalogue and the names that it stands for
+        self._catalogue = Catalogue()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in range(FOLDERS):
+            self._catalogue.add(_scan(folder / f"{number:02x}"))
+        self._evict(self.size_bytes - max_bytes, math.inf)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files, their headers included."""
+        return self._catalogue.size_bytes
+
+    @property
+    def count(self) -> int:
+        return self._catalogue.count
+
+    def put(self, item: int, segment: int, made_by: bytes, activation: Floats, outliers: int, worth: Worth) -> bool:
+        """Pack and keep one activation (..., C) from the end of a segment, in place of the item's earlier one.
+
+        made_by:  the segment's entry of `Manifest.segment_hashes`
+        outliers: channels kept in float16, the tower's number
+
+        False when it is not kept: it cannot be packed (not finite), the disk is full, or all that would have to go for
+        it is worth more.
+        """
+        try:
+            content = encode(item, segment, made_by, activation, outliers)
+        except ValueError:
+            return False
+        kept = Kept.of(item, segment, made_by, len(content), worth)
+        excess_bytes = self.size_bytes + kept.size_bytes - self._max_bytes
+        if not self._evict(excess_bytes, value_per_byte(kept, self._now())):
+            return False
+        unfinished = self._path(kept).with_name(kept.name + UNFINISHED)
+        try:
+            unfinished.parent.mkdir(mode=0o700, exist_ok=True)
+            unfinished.write_bytes(content)
+            self._rename(unfinished, kept)
+        except OSError:
+            _delete(unfinished)
+            return False
+        return True
+
+    def get(self, item: int, hashes: Sequence[bytes]) -> tuple[int, Floats] | None:
+        """The number of the segment whose end it is, and the activation (..., C) float32; None is a miss.
+
+        hashes: `Manifest.segment_hashes` of the item's tower
+        """
+        kept = self._catalogue.find(item)
+        found = self._read(kept, hashes) if kept else None
+        if found:
+            self.hits += 1
+        else:
+            self.misses += 1
+        return found
+
+    def revalue(self, item: int, worth: Worth) -> None:
+        """The item was seen again, or its source is asked for more: only the file's name changes."""
+        if kept := self._catalogue.find(item):
+            with contextlib.suppress(OSError):  # it keeps its value then
+                self._rename(self._path(kept), kept.revalued(worth))
+
+    def remove(self, items: Iterable[int]) -> None:
+        """Delete the activations of items that are refined, or deleted."""
+        for item in items:
+            if kept := self._catalogue.find(item):
+                self._discard(kept)
+
+    def keep_only(self, hashes: Collection[bytes]) -> int:
+        """Delete what none of these segments made: what another bundle left. Returns how many files."""
+        strangers = self._catalogue.not_made_by(hashes)
+        for kept in strangers:
+            self._discard(kept)
+        return len(strangers)
+
+    def _read(self, kept: Kept, hashes: Sequence[bytes]) -> tuple[int, Floats] | None:
+        try:
+            made_by = hashes[kept.segment]
+            content = self._path(kept).read_bytes()
+            return kept.segment, decode(content, kept.item, kept.segment, made_by)
+        except (IndexError, ValueError, OSError) as error:  # IndexError: of a bundle with more segments
+            if not (isinstance(error, OSError) and error.errno in _PASSING):
+                self._discard(kept)
+            return None
+
+    def _rename(self, path: Path, kept: Kept) -> None:
+        """Give a file its name, in place of the item's earlier one. Raises OSError and changes nothing then."""
+        with self._lock:
+            path.replace(self._path(kept))
+            if earlier := self._catalogue.find(kept.item):
+                self._catalogue.drop(earlier)
+            self._catalogue.add([kept])
+        if earlier and earlier != kept:
+            _delete(self._path(earlier))
+
+    def _evict(self, excess_bytes: int, below: float) -> bool:
+        """Delete what is worth least; nothing, and False, when too little is worth less than `below` a byte."""
+        if excess_bytes <= 0:
+            return True
+        wanted_bytes = excess_bytes + self._max_bytes // _AT_ONCE
+        least = self._catalogue.least_worth(wanted_bytes, self._now(), below)
+        if sum(kept.size_bytes for kept in least) < excess_bytes:
+            return False
+        for kept in least:
+            self._discard(kept)
+        return True
+
+    def _discard(self, kept: Kept) -> None:
+        with self._lock:  # in between, the writer could put a good file under the name of a torn one
+            if self._catalogue.drop(kept):
+                _delete(self._path(kept))
+
+    def _path(self, kept: Kept) -> Path:
+        return self._folder / kept.folder / kept.name
+
+
+def _scan(folder: Path) -> list[Kept]:
+    """The files in one folder, one an item. A kill between two steps left the others: they are deleted."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - a Path for each of 100,000 names takes as long as all the rest
+    except OSError:  # not made so far; or it cannot be read any more, and all in it is a miss
+        return []
+    files: dict[int, Kept] = {}
+    for name in names:
+        if kept := Kept.named(folder.name, name):
+            other = files.setdefault(kept.item, kept)
+            if other != kept:
+                files[kept.item], shallower = (kept, other) if kept.segment > other.segment else (other, kept)
+                _delete(folder / shallower.name)
+        elif Kept.named(folder.name, name.removesuffix(UNFINISHED)):
+            _delete(folder / name)
+    return list(files.values())
+
+
+def _delete(path: Path) -> None:
+    """As far as the disk lets us: what stays is found when the cache is opened again."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""The cached activations of one tower: what left early is kept, and a question goes on from there."""
+
+from __future__ import annotations
+
+from edge.items import Floats, Item
+from edge.memory.activations import Activations
+from edge.memory.worth import Worth
+
+_NEW = 0.05  # of a time in the mean of its segment's: what one item happened to take says little
+
+
+class Halfway:
+    """A cache, for the activations of one tower. One thread keeps, any other may find meanwhile."""
+
+    def __init__(self, cache: Activations, hashes: tuple[bytes, ...], outliers: int) -> None:
+        """`hashes` are the tower's, see `Manifest.segment_hashes`; what others made is deleted."""
+        self._cache, self._hashes, self._outliers = cache, hashes, outliers
+        self._usual_ms: dict[int, float] = {}
+        cache.keep_only(hashes)
+
+    def keep(self, item: Item, following: int, tensor: Floats, ms: float) -> bool:
+        """Pack the (1, ...) input of segment number `following`, which took `ms` to make; False when there is no room.
+
+        None is kept of an item that is at the end of the tower: there is nothing to go on with.
+        """
+        segment = following - 1
+        if following >= len(self._hashes):
+            return False
+        usual = self._usual_ms.get(segment, ms)
+        self._usual_ms[segment] = usual + _NEW * (ms - usual)
+        worth = Worth(
+            recompute_ms=self._usual_ms[segment], seen_at=item.seen_at or item.added_at, sightings=item.sightings
+        )
+        return self._cache.put(item.id, segment, self._hashes[segment], tensor[0], self._outliers, worth)
+
+    def find(self, item: int) -> tuple[int, Floats] | None:
+        """The number of the segment to go on with and its (1, ...) input; None where that is not cached."""
+        found = self._cache.get(item, self._hashes)
+        if found is None:
+            return None
+        segment, activation = found
+        return segment + 1, activation[None]

@@ -1,0 +1,56 @@
+"""What a cached activation is worth: milliseconds that it spares, times how likely somebody asks for its item.
+
+value = milliseconds to recompute * source * (1 + log2(sightings)) * 2^(-age / HALF_LIFE_S)
+
+That people ask for what is recent, what came again and what certain sources send more than for the rest is an
+assumption, and the numbers below are choices that no measurement made.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# Shorter, and last week's items go for the cheap ones of today; longer, and age means nothing on a card that fills in a
+# month.
+HALF_LIFE_S = 7 * 86_400
+# Older counts as this old: what is dear to recompute stays in the race, at a thousandth.
+_OLDEST_S = 10 * HALF_LIFE_S
+Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """Why an item's activation should stay.
+
+    recompute_ms: time to run the segments up to where it was cached, decoding included; what it takes in general, for
+                  what this item happened to take is noise that counts like days of age
+    seen_at:      seconds of Unix time of its last sighting
+    sightings:    how often the same content arrived; the second counts as much as the first, then ever less
+    source:       how often items of its source are asked for, against those of all sources; 1: as often
+    """
+
+    recompute_ms: float
+    seen_at: float
+    sightings: int = 1
+    source: float = 1.0
+
+    @property
+    def spared_us(self) -> int:
+        """Microseconds to recompute, times everything in the likelihood that age does not change."""
+        return round(1e3 * self.recompute_ms * self.source * (1 + math.log2(self.sightings)))
+
+
+def per_byte(spared_us: Whole, seen_at: Whole, size_bytes: Whole, now: float) -> npt.NDArray[np.float64]:
+    """(N,) each -> (N,) value per byte at `now`, seconds of Unix time.
+
+    A sighting that lies ahead of the clock is as uncertain as one that lies as long behind: either the clock was wrong
+    then, or it is now. With a clock that jumped far, all that was stored before it counts as equally old, and is worth
+    what it costs.
+    """
+    age_s = np.minimum(np.abs(now - seen_at), _OLDEST_S)
+    value: npt.NDArray[np.float64] = spared_us / size_bytes * 0.5 ** (age_s / HALF_LIFE_S)
+    return value

@@ -1,0 +1,60 @@
+"""From an item's raw content to what rides up the tower, or to why it never will."""
+
+from __future__ import annotations
+
+import errno
+import time
+from dataclasses import dataclass
+
+from edge.errors import StoreError, UnreadableItemError
+from edge.items import Item
+from edge.memory import Memory
+from edge.runtime import Activation, TowerRunner
+
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system, not of one file
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """An item before the first segment, one in the batch; ms: what decoding took."""
+
+    item: Item
+    activation: Activation
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An item that can never be embedded; is_lost: its bytes are gone, and welcome if they come again."""
+
+    item: Item
+    reason: str
+    is_lost: bool = False
+
+
+def start(tower: TowerRunner, memory: Memory, item: Item) -> Start | Refusal:
+    """Read and decode. Raises StoreError where it may work later; MemoryError."""
+    began = time.monotonic()
+    try:
+        content = memory.content(item)
+        if content is None:
+            return Refusal(item, "its content is gone from the state folder", is_lost=True)
+        activation = tower.start_images([content])
+    except UnreadableItemError as error:
+        return Refusal(item, str(error))
+    except StoreError as error:
+        if _errno(error) != errno.EIO:
+            raise
+        # A bad sector, which stays bad.
+        return Refusal(item, "its content cannot be read from the disk any more", is_lost=True)
+    return Start(item, activation, (time.monotonic() - began) * 1e3)
+
+
+def is_of_the_file(error: StoreError) -> bool:
+    """Whether one file cannot be read for now, perhaps for lack of rights; else the store or the system is in need."""
+    number = _errno(error)
+    return number is not None and number not in _PASSING
+
+
+def _errno(error: StoreError) -> int | None:
+    return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
