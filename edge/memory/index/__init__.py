@@ -1,6 +1,7 @@
 """Nearest embeddings of each exit: exact for thousands of rows, mapped Annoy forests beyond. Its files are a cache."""
 
 from edge.memory.index.blocks import Rows
+from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
 from edge.memory.index.following import MemoryIndex
 from edge.memory.index.forest import annoy_is_installed
@@ -13,6 +14,7 @@ __all__ = [
     "ExactIndex",
     "ExitRows",
     "Feed",
+    "Found",
     "Index",
     "Limits",
     "MemoryIndex",

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.memory.index.blocks import Block, Rows
-from edge.memory.index.build import GONE
-from edge.memory.index.sealed import FOREST, UNFINISHED, Seal, close_seal, write_rows
+from edge.memory.index.forest import FOREST
+from edge.memory.index.merge import DAMAGED, GONE
+from edge.memory.index.sealed import UNFINISHED, Seal, close_seal, write_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +27,17 @@ class Job:
     seal: Seal
     target: Path
     with_forest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a job: its target is there, or there is a problem.
+
+    is_damage: the problem is what it had to read, and will be the next time
+    """
+
+    problem: str = ""
+    is_damage: bool = False
 
 
 class Builder:
@@ -58,17 +70,18 @@ class Builder:
     def pid(self) -> int:
         return self._process.pid
 
-    def finished(self) -> str | None:
-        """None while it runs, empty when the target is there, else what went wrong."""
+    def finished(self) -> Finished | None:
+        """None while it runs."""
         code = self._process.poll()
         if code is None:
             return None
         _, errors = self._process.communicate()
         self._sweep()
         if code == 0:
-            return ""
+            return Finished()
+        shutil.rmtree(self.job.target, ignore_errors=True)
         said = errors.decode(errors="replace").strip().splitlines()
-        return said[-1] if said else f"it ended with {code}"
+        return Finished(said[-1] if said else f"it ended with {code}", is_damage=code == DAMAGED)
 
     def stop(self) -> None:
         """End it, finished or not."""

@@ -6,6 +6,8 @@ traffic and files; float16 converted block by block ten times slower, because nu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from edge.items import Floats
@@ -16,37 +18,49 @@ _AT_A_TIME = 512
 _ROUNDING = np.float32(1e-5)  # relative; of float32 sums, generously
 
 
-def nearest(block: Block, dead: Flags, query: Floats, scale: float, count: int) -> tuple[Rows, Floats]:
-    """(D,) -> row numbers and scores, in row order, of the `count` best rows that are not `dead`, and some others.
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Items beside a query: (R,) ids, cosines, and scores, which are scale * cosine + offset."""
+
+    ids: Rows
+    cosines: Floats
+    scores: Floats
+
+    @classmethod
+    def of(cls, block: Block, rows: Rows, query: Floats, scale: float) -> Found:
+        """(R,) row numbers and (D,); what is found of a row depends on nothing but the row, to the last bit."""
+        cosines = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), _AT_A_TIME):
+            some = rows[start : start + _AT_A_TIME]
+            # No matrix product: it adds up in another order for the rows that are left over at the end of a block.
+            cosines[start : start + _AT_A_TIME] = (block.embeddings(some) * query).sum(axis=1)
+        return cls(block.ids[rows], cosines, np.float32(scale) * cosines + block.offsets[rows])
+
+    def best(self, count: int) -> Found:
+        """The `count` best, best first, equal ones by id."""
+        order = np.lexsort((self.ids, -self.scores))[:count]
+        return Found(self.ids[order], self.cosines[order], self.scores[order])
+
+    def beside(self, other: Found) -> Found:
+        """Both."""
+        return Found(
+            np.concatenate([self.ids, other.ids]),
+            np.concatenate([self.cosines, other.cosines]),
+            np.concatenate([self.scores, other.scores]),
+        )
+
+
+def nearest(block: Block, dead: Flags, query: Floats, scale: float, count: int) -> Rows:
+    """(D,) -> the `count` best rows that are not `dead`, and some others, as rising row numbers.
 
     No row outside is better than the `count`-th best inside; all that equal it are inside.
     """
     if len(block) - np.count_nonzero(dead) <= count:
-        rows = np.flatnonzero(~dead)
-    else:
-        rough, slack = _bounds(block, query, scale)
-        rough[dead] = -np.inf
-        floor = np.partition(rough - slack, -count)[-count]
-        rows = np.flatnonzero(rough + slack >= floor)
-    return rows, scores(block, rows, query, scale)
-
-
-def scores(block: Block, rows: Rows, query: Floats, scale: float) -> Floats:
-    """(R,) scores of some rows; that of a row depends on nothing but the row, to the last bit."""
-    made = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), _AT_A_TIME):
-        some = rows[start : start + _AT_A_TIME]
-        # No matrix product: it adds up in another order for the rows that are left over at the end of a block.
-        made[start : start + _AT_A_TIME] = (block.embeddings(some) * query).sum(axis=1)
-    made *= np.float32(scale)
-    made += block.offsets[rows]
-    return made
-
-
-def best(ids: Rows, found: Floats, count: int) -> tuple[Rows, Floats]:
-    """The `count` best of (R,) ids and scores, best first, equal ones by id."""
-    order = np.lexsort((ids, -found))[:count]
-    return ids[order], found[order]
+        return np.flatnonzero(~dead)
+    rough, slack = _bounds(block, query, scale)
+    rough[dead] = -np.inf
+    floor = np.partition(rough - slack, -count)[-count]
+    return np.flatnonzero(rough + slack >= floor)
 
 
 def _bounds(block: Block, query: Floats, scale: float) -> tuple[Floats, Floats]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.items import Floats
-from edge.memory.index.blocks import Rows
 from edge.memory.index.builder import Builder, Job
+from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
 from edge.memory.index.forest import annoy_is_installed
 from edge.memory.index.partition import Limits, Moment, Partition
@@ -81,8 +81,8 @@ class MemoryIndex:
         building = self._building
         return building[0].pid if building else None
 
-    def search(self, depth: int, query: Floats, count: int) -> tuple[Rows, Floats]:
-        """(D,) -> ids and scores of the `count` best items at one exit, best first, equal ones by id."""
+    def search(self, depth: int, query: Floats, count: int) -> Found:
+        """(D,) -> the `count` best items at one of `depths`, best first, equal ones by id."""
         with self._using:
             return self._partitions[depth].search(query, count)
 
@@ -110,17 +110,20 @@ class MemoryIndex:
 
     def _read_memory(self, depth: int, sequence: int) -> None:
         """Replace what there is of an exit by its rows in the memory: in files, or where they are few, without."""
-        if depth in self._partitions and (folder := self._partitions.pop(depth).folder):
-            remove(folder)
         sealed = None
-        if self._feed.counts()[depth] >= self._limits.shortest_tail:
+        if self._feed.counts().get(depth, 0) >= self._limits.shortest_tail:
             seal = self._shelf.seal(sequence, self._scales[depth])
             sealed = self._shelf.write(depth, seal, self._feed.rows(depth))
-        if sealed:
-            self._partitions[depth] = self._partition(depth, sealed.seal.dimension, sealed)
-            return
-        for rows in self._feed.rows(depth):
-            self._add(rows)
+        read = self._partition(depth, sealed.seal.dimension, sealed) if sealed else None
+        for rows in () if sealed else self._feed.rows(depth):
+            read = read or self._partition(depth, rows.embeddings.shape[1])
+            read.add(rows.ids, rows.embeddings, rows.offsets)
+        with self._using:
+            old = self._partitions.pop(depth, None)
+            if read is not None:
+                self._partitions[depth] = read
+        if old and old.folder:
+            remove(old.folder)
 
     def _apply(self, changes: Changes) -> int:
         """Returns the number of the last of them."""
@@ -162,6 +165,10 @@ class MemoryIndex:
                 return
 
     def _start(self, depth: int, partition: Partition) -> None:
+        if partition.folder and not partition.folder.is_dir():
+            self._shelf.tell(depth, f"{partition.folder.name} is gone")
+            self._read_memory(depth, self._sequence)
+            return
         with self._using:
             moment = partition.moment()
         job = Job(
@@ -179,19 +186,22 @@ class MemoryIndex:
 
     def _finish(self, builder: Builder, depth: int, moment: Moment) -> bool:
         """Go over to the new files; False while they are being made."""
-        problem = builder.finished()
-        if problem is None:
+        finished = builder.finished()
+        if finished is None:
             return False
         self._building = None
-        partition = self._partitions[depth]
-        sealed = self._shelf.read(depth, builder.job.target) if not problem else None
-        if sealed is None:
-            self._failed(depth, partition, problem or "what was made is damaged")
-            return True
-        with self._using:
-            partition.adopt(sealed, moment)
-        if builder.job.old:
-            remove(builder.job.old)
+        partition, target = self._partitions[depth], builder.job.target
+        sealed = None if finished.problem else self._shelf.read(depth, target)
+        if finished.is_damage:
+            self._shelf.tell(depth, finished.problem)
+            self._read_memory(depth, self._sequence)
+        elif sealed is None:
+            self._failed(depth, partition, finished.problem or "what was written is damaged")
+        else:
+            with self._using:
+                partition.adopt(sealed, moment)
+            if builder.job.old:
+                remove(builder.job.old)
         return True
 
     def _failed(self, depth: int, partition: Partition, problem: str) -> None:

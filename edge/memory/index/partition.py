@@ -13,13 +13,12 @@ import numpy as np
 
 from edge.items import Floats
 from edge.memory.index.blocks import Block, Flags, Rows
-from edge.memory.index.exact import best, nearest, scores
-from edge.memory.index.forest import Forest, searched
+from edge.memory.index.exact import Found, nearest
+from edge.memory.index.forest import Forest, is_worth_it
 from edge.memory.index.sealed import Sealed
 from edge.memory.index.tail import Tail
 
 _DEAD_SHARE = 0.25
-_SPARE = 2  # candidates for each answer wanted: dead rows are among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +100,12 @@ class Partition:
         if self._since is not None:
             self._since += gone
 
-    def search(self, query: Floats, count: int) -> tuple[Rows, Floats]:
-        """(D,) -> ids and scores of the `count` best, best first, equal ones by id; exact where there is no forest."""
+    def search(self, query: Floats, count: int) -> Found:
+        """(D,) -> the `count` best, best first, equal ones by id; exact where there is no forest."""
         tail = self._tail.block
-        rows, found = self._search_sealed(query, count)
-        late, found_late = nearest(tail, self._tail.dead, query, self._scale, count)
-        ids = np.concatenate([self._block.ids[rows], tail.ids[late]])
-        return best(ids, np.concatenate([found, found_late]), count)
+        late = nearest(tail, self._tail.dead, query, self._scale, count)
+        sealed = Found.of(self._block, self._candidates(query, count), query, self._scale)
+        return sealed.beside(Found.of(tail, late, query, self._scale)).best(count)
 
     def moment(self) -> Moment:
         """What it holds now, to be sealed; what changes from now on is noted until `adopt` or `forget_moment`."""
@@ -134,7 +132,7 @@ class Partition:
         self._block = sealed.block if sealed else Block.empty(dimension)
         self._dead = np.zeros(len(self._block), dtype=bool)
         self._dead_rows = 0
-        self._forest = Forest(sealed.forest, dimension) if sealed and sealed.forest else None
+        self._forest = Forest(sealed.folder, dimension) if sealed and sealed.has_forest else None
 
     def _find(self, ids: Rows) -> tuple[Rows, Flags]:
         """(N,) ids -> their places among the sealed rows, and whether there is such a row that is alive."""
@@ -154,11 +152,11 @@ class Partition:
             same[at] = (there.halves == rows.halves[at]).all(axis=1) & (there.offsets == rows.offsets[at])
         return same
 
-    def _search_sealed(self, query: Floats, count: int) -> tuple[Rows, Floats]:
-        wanted = _SPARE * count
-        if self._forest is not None and searched(wanted) < len(self._block) // 2:  # no faster beyond
-            rows = self._forest.candidates(query, wanted)
+    def _candidates(self, query: Floats, count: int) -> Rows:
+        """Sealed rows that are alive, the best `count` among them; of a forest's, most of these."""
+        if self._forest is not None and is_worth_it(len(self._block), count):
+            rows = self._forest.candidates(query, count)
             rows = rows[~self._dead[rows]]
             if len(rows) >= count:
-                return rows, scores(self._block, rows, query, self._scale)
+                return rows
         return nearest(self._block, self._dead, query, self._scale, count)

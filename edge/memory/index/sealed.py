@@ -8,7 +8,8 @@
 | `steps`   | N float32                                             |
 | `offsets` | N float32                                             |
 | `centre`  | D float32                                             |
-| `forest`  | Annoy's, over the rows of this folder; may be absent  |
+| `forest`, | Annoy's over the rows of this folder, and what it is  |
+| `axes`    | asked through, see forest.py; may be absent           |
 | `seal`    | a line of JSON, see Seal, and a line with its CRC-32  |
 
 All little-endian; see Block. A folder gets its name when it is complete: a kill leaves one whose name ends in `.tmp`, a
@@ -32,9 +33,9 @@ import numpy.typing as npt
 
 from edge.items import Floats
 from edge.memory.index.blocks import Block
+from edge.memory.index.forest import AXES, FOREST
 
 FORMAT = 1
-FOREST = "forest"
 UNFINISHED = ".tmp"
 _SEAL = "seal"
 _CENTRE = "centre"
@@ -67,14 +68,14 @@ class Seal:
 class Sealed:
     """An opened folder.
 
-    forest: path of the checked forest; None where there is none
-    damage: what is wrong with a forest that is there, else empty
+    has_forest: whether there is one, checked
+    damage:     what is wrong with a forest that is there, else empty
     """
 
     folder: Path
     seal: Seal
     block: Block
-    forest: Path | None
+    has_forest: bool
     damage: str
 
 
@@ -107,14 +108,13 @@ def open_sealed(folder: Path) -> Sealed:
     try:
         seal, files = _read_seal(folder / _SEAL)
         wrong = {name: problem for name, was in files.items() if (problem := _problem(folder / name, was))}
-        damage = wrong.pop(FOREST, "")
+        damage = "; ".join(wrong.pop(name) for name in (FOREST, AXES) if name in wrong)
         if wrong:
             raise DamagedError("; ".join(wrong.values()))
         block = map_rows(folder, seal.rows, seal.dimension)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{folder.name} cannot be read: {error}") from error
-    has_forest = FOREST in files and not damage
-    return Sealed(folder, seal, block, folder / FOREST if has_forest else None, damage)
+    return Sealed(folder, seal, block, has_forest=FOREST in files and not damage, damage=damage)
 
 
 def map_rows(folder: Path, count: int, dimension: int) -> Block:
@@ -125,8 +125,8 @@ def map_rows(folder: Path, count: int, dimension: int) -> Block:
 
 
 def _read_seal(path: Path) -> tuple[Seal, dict[str, list[int]]]:
-    line, checksum, _ = path.read_bytes().split(b"\n")
-    if checksum != b"%08x" % zlib.crc32(line):
+    line, _, checksum = path.read_bytes().partition(b"\n")
+    if checksum != b"%08x\n" % zlib.crc32(line):
         raise DamagedError(f"{path.parent.name}/{path.name} has a wrong checksum")
     content: dict[str, Any] = json.loads(line)
     files = content.pop("files")

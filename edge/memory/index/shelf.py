@@ -58,7 +58,7 @@ class Shelf:
             blocks = (Block.of(one.ids, one.embeddings, one.offsets, centre) for one in chain([first], rows))
             count = write_rows(unfinished, blocks, centre)
             # Not durable: a power cut costs this once more, and syncing would keep the questions waiting.
-            close_seal(unfinished, target, replace(seal, rows=count), durable=False)
+            close_seal(unfinished, target, replace(seal, rows=count, dimension=len(centre)), durable=False)
         except OSError as error:
             _log.warning("the index of %s-%02d cannot be written (%s): it is kept in memory", self._tower, depth, error)
             remove(unfinished)
