@@ -14,7 +14,7 @@ PAYLOAD_BYTES = 8 << 20  # the largest payload that is sent or taken inline; bro
 MAX_LIMIT = 1_000  # answers to one question: some 200 kB of reply
 Protocol: TypeAlias = Literal[5, "3.1.1"]
 Backend: TypeAlias = Literal["auto", "ai-edge-litert", "tflite-runtime"]
-Residence: TypeAlias = Literal["auto", "resident", "streamed"]
+Weights: TypeAlias = Literal["auto", "resident", "streamed"]
 
 
 def _check_ranges(section: object, **ranges: tuple[int, int]) -> None:
@@ -52,7 +52,7 @@ class MemoryConfig:
     """
 
     limit_mb: int | None = None
-    weights: Residence = "auto"
+    weights: Weights = "auto"
 
     def __post_init__(self) -> None:
         if self.limit_mb is not None:

@@ -28,7 +28,7 @@ from edge.items import Outcome
 from edge.memory import Memory
 from edge.recall import Corrector, Filter, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake
-from edge.runtime import Compute, Pace, TowerRunner, check_image, choose_runtime, item_bytes, open_weights
+from edge.runtime import Compute, Pace, TowerRunner, check_image, choose_runtime, item_bytes, open_weights, residence
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Engine:
 
 
 def open_bundle(config: Config) -> Bundle:
-    """The bundle that the config names, checked. Raises BundleError, UsageError."""
+    """The bundle that the config names, if it is whole and fits. Raises BundleError, RuntimeMissingError, UsageError."""
     folder = Path(config.bundle) if config.bundle else DEMO_BUNDLE
     if not folder.is_dir():
         raise UsageError(f"bundle: {folder} is not a folder")
@@ -111,4 +111,5 @@ def open_bundle(config: Config) -> Bundle:
         bundle.manifest.tower("image").exit_at(config.remember.exit_depth)
     except ValueError as error:
         raise UsageError(f"remember.exit_depth: {error}") from None
+    residence(bundle, choose_runtime(config.runtime.backend), config)
     return bundle
