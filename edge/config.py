@@ -15,7 +15,7 @@ MAX_LIMIT = 1_000  # answers to one question: some 200 kB of reply
 Protocol: TypeAlias = Literal[5, "3.1.1"]
 PolicyChoice: TypeAlias = Literal["auto", "fixed", "predict", "gate"]
 Backend: TypeAlias = Literal["auto", "ai-edge-litert", "tflite-runtime"]
-Residence: TypeAlias = Literal["auto", "resident", "streamed"]
+Weights: TypeAlias = Literal["auto", "resident", "streamed"]
 MeterName: TypeAlias = Literal[
     "auto", "none", "hwmon", "i2c", "jetson", "pmic", "pmic-corrected", "rapl", "battery", "estimate"
 ]
@@ -56,7 +56,7 @@ class MemoryConfig:
     """
 
     limit_mb: int | None = None
-    weights: Residence = "auto"
+    weights: Weights = "auto"
 
     def __post_init__(self) -> None:
         if self.limit_mb is not None:

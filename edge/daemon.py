@@ -3,9 +3,9 @@
     broker ──► mqtt/ingest.py ──► remember/inbox.py ──► memory ──► remember/intake.py ──► memory ──► `indexed`
            ──► mqtt/desk.py ────► recall/questions.py ──► recall/retriever.py ──► the reply
 
-Threads: "memory-writer" writes SQLite, "compute" invokes, "inbox" makes durable what arrives, "remember" decodes and
-embeds what waits, "recall" answers, "power" reads the meter; three of the MQTT clients, which only parse and enqueue;
-this one attends.
+Threads: "memory-writer" writes SQLite, "compute" invokes, "loader" opens the segments of a model that does not fit in
+memory as a whole, one ahead, "inbox" makes durable what arrives, "decode", "remember" and "write" embed what waits,
+"recall" answers, "power" reads the meter; three of the MQTT clients, which only parse and enqueue; this one attends.
 What the parts do with each other is in engine.py.
 """
 

@@ -34,7 +34,17 @@ from edge.memory import Activations, Halfway, Memory
 from edge.power import RECALL, REMEMBER
 from edge.recall import Corrector, Filter, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
-from edge.runtime import Compute, Invoke, Pace, TowerRunner, check_image, choose_runtime, item_bytes, open_weights
+from edge.runtime import (
+    Compute,
+    Invoke,
+    Pace,
+    TowerRunner,
+    check_image,
+    choose_runtime,
+    item_bytes,
+    open_weights,
+    residence,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +154,11 @@ class Engine:
 
 
 def open_bundle(config: Config) -> Bundle:
-    """The bundle that the config names, checked. Raises BundleError, UsageError."""
+    """The bundle that the config names, if it is whole and fits. Raises BundleError, RuntimeMissingError, UsageError."""
     folder = Path(config.bundle) if config.bundle else DEMO_BUNDLE
     if not folder.is_dir():
         raise UsageError(f"bundle: {folder} is not a folder")
     bundle = Bundle.open(folder)
     choose_setting(bundle.manifest.tower("image"), config.remember)
+    residence(bundle, choose_runtime(config.runtime.backend), config)
     return bundle

@@ -24,9 +24,8 @@ from edge.memory import Memory
 from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
 from granular import granular
-from tall import tall
 
-__all__ = ["daemon", "disk", "granular", "mosquitto", "secure_broker", "tall"]  # fixtures, each beside what it makes
+__all__ = ["daemon", "disk", "granular", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,6 +38,14 @@ DATA = Path(os.environ.get("DATA", Path(__file__).parents[2] / "shared" / "data"
 def bundle() -> Bundle:
     """The bundle that ships."""
     return Bundle.open(DEMO_BUNDLE)
+
+
+@pytest.fixture(scope="session")
+def tall(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The shipped bundle with 230 MB of float32 segments on top, on disk only once."""
+    from tall import tall_bundle  # noqa: PLC0415 - what writes the files does not come with tflite-runtime
+
+    return Bundle.open(tall_bundle(tmp_path_factory.mktemp("tall") / "bundle"))
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,8 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE
 from edge.items import Floats
 
@@ -26,13 +24,7 @@ LAYERS = 8
 HIDDEN = 2800  # 29 MB a layer, as in a ViT-B
 
 
-@pytest.fixture(scope="session")
-def tall(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """230 MB of float32 segments, on disk only once."""
-    return Bundle.open(tall_bundle(tmp_path_factory.mktemp("tall") / "bundle", LAYERS, HIDDEN))
-
-
-def tall_bundle(folder: Path, layers: int, hidden: int) -> Path:
+def tall_bundle(folder: Path, layers: int = LAYERS, hidden: int = HIDDEN) -> Path:
     """Make `folder` a bundle whose tower has `layers` more segments, each of 8 x hidden x width bytes of weights."""
     shutil.copytree(DEMO_BUNDLE, folder)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

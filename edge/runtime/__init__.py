@@ -11,7 +11,7 @@ from edge.runtime.interpreter import (
 )
 from edge.runtime.pace import Pace
 from edge.runtime.preprocess import TextInput, check_image, decode_image, image_input, image_inputs
-from edge.runtime.residence import choose_residence, open_weights
+from edge.runtime.residence import choose_residence, open_weights, residence
 from edge.runtime.streamed import Streamed
 from edge.runtime.tower import Activation, TowerRunner
 from edge.runtime.weights import Interpreters, Invoke, Weights
@@ -41,4 +41,5 @@ __all__ = [
     "item_bytes",
     "open_interpreter",
     "open_weights",
+    "residence",
 ]

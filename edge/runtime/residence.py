@@ -6,7 +6,7 @@ import math
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from edge.bundle import Bundle
 from edge.config import Config, MemoryConfig
@@ -15,6 +15,7 @@ from edge.runtime.footprint import Footprint, footprint
 from edge.runtime.streamed import Streamed
 from edge.runtime.weights import Interpreters, Weights
 
+Residence: TypeAlias = Literal["resident", "streamed"]
 UNFILLED_BYTES = 70_000_000  # measured: what numpy and the stacks set aside counts as data, filled or not
 
 
@@ -27,16 +28,20 @@ def open_weights(
     failed: see Streamed
     """
     files = Interpreters(bundle.folder, runtime, config.runtime.threads)
-    tower = bundle.manifest.tower("image")
-    needs = footprint(bundle.manifest, runtime, tower, config.remember.batch)
-    if choose_residence(config.memory, needs) == "resident":
+    if residence(bundle, runtime, config) == "resident":
         yield files
         return
-    with Streamed(files, tower, failed) as streamed:
+    with Streamed(files, bundle.manifest.tower("image"), failed) as streamed:
         yield streamed
 
 
-def choose_residence(config: MemoryConfig, needs: Footprint) -> Literal["resident", "streamed"]:
+def residence(bundle: Bundle, runtime: str, config: Config) -> Residence:
+    """How `open_weights` will open them. Raises UsageError as it does."""
+    needs = footprint(bundle.manifest, runtime, bundle.manifest.tower("image"), config.remember.batch)
+    return choose_residence(config.memory, needs)
+
+
+def choose_residence(config: MemoryConfig, needs: Footprint) -> Residence:
     """What the config asks for, or for `auto` what fits. Raises UsageError that names the setting to change."""
     limit_bytes, limit = _limit(config)
     if config.weights != "streamed" and needs.resident <= limit_bytes:

@@ -52,6 +52,13 @@ def test_good_config_is_told_with_all_that_it_leads_to(tmp_path: Path, bundle: B
     }
 
 
+def test_model_that_does_not_fit_in_the_limit_is_refused(tmp_path: Path) -> None:
+    code, said = refused(tmp_path, "memory: {limit_mb: 50, weights: resident}")
+    assert code == 2
+    assert said.startswith("reminisce: memory.weights is resident, which takes some ")
+    assert "memory.limit_mb is 50: set memory.weights to auto or streamed" in said
+
+
 def test_json_has_the_same_facts(tmp_path: Path) -> None:
     done = check(tmp_path, "{mqtt: {socket: /run/mqtt.sock, protocol: 3.1.1}}", "--json", HOME="/home/somebody")
     assert (done.code, done.err) == (0, "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,18 @@ def test_state_that_is_no_folder_is_refused(mosquitto: Mosquitto, tmp_path: Path
     done = run("run", "--config", write_config(tmp_path, reach(mosquitto), state=str(tmp_path / "state")))
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines()[-1].startswith(f"reminisce: {tmp_path / 'state'}")
+
+
+@pytest.mark.parametrize(("wanted", "threads"), [(None, 1), ("2", 2)])
+def test_numpy_starts_no_thread_that_nobody_asked_for(wanted: str | None, threads: int) -> None:
+    if (os.cpu_count() or 1) < threads:
+        pytest.skip("numpy starts no more threads than there are cores, and here is one")
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    if wanted:
+        environment["OPENBLAS_NUM_THREADS"] = wanted
+    program = "import os, edge.cli, edge.daemon; print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == f"{threads}\n"
 
 
 def test_sighup_reads_the_config_again(mosquitto: Mosquitto, tmp_path: Path) -> None:

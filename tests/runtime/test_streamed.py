@@ -217,9 +217,9 @@ def test_segment_that_could_not_be_read_ahead_is_no_error_unless_it_is_asked_for
     assert len(run(tower, streamed, 4)) == 1
 
 
-def test_leaving_ends_the_loader_and_closes_all(bundle: Bundle, files: Counted) -> None:
+def test_leaving_ends_the_loader_and_closes_all(bundle: Bundle, files: Counted, failures: list[BaseException]) -> None:
     spec = bundle.manifest.tower("image")
-    with Streamed(files, spec, pytest.fail) as streamed:
+    with Streamed(files, spec, failures.append) as streamed:
         streamed.invoke(spec.segments[0].model, {"x": np.zeros((1, *spec.segments[0].input), np.float32)})
         assert "loader" in {thread.name for thread in threading.enumerate()}
     assert "loader" not in {thread.name for thread in threading.enumerate()}
@@ -229,9 +229,14 @@ def test_leaving_ends_the_loader_and_closes_all(bundle: Bundle, files: Counted) 
 
 
 def test_question_in_the_middle_of_a_ride_changes_no_result(
-    bundle: Bundle, streamed: Streamed, files: Counted, start: Activation, image: TowerRunner
+    bundle: Bundle,
+    streamed: Streamed,
+    files: Counted,
+    failures: list[BaseException],
+    start: Activation,
+    image: TowerRunner,
 ) -> None:
-    with Compute(streamed, Pace({}), lambda: None, 60.0, pytest.fail) as compute, ThreadPoolExecutor(1) as asker:
+    with Compute(streamed, Pace({}), lambda: None, 60.0, failures.append) as compute, ThreadPoolExecutor(1) as asker:
         riding = TowerRunner(bundle.folder, image.spec, compute.background)
         asking = TowerRunner(bundle.folder, image.spec, compute.urgent)
         alone = ride(riding, start, 4)
