@@ -10,7 +10,7 @@ The way of a photo from bytes to answer:
                            activations of what left early, in INT4              memory/halfway.py, activations.py
     recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
     recall/granularity.py  its embedding for each exit
-    recall/filtering.py    the coarse search over everything                    memory/index.py
+    recall/filtering.py    the coarse search over everything                    memory/index/
     recall/correcting.py   the best 50 go on to the last exit, and are ranked   memory/halfway.py
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
@@ -32,7 +32,7 @@ from edge.errors import UsageError
 from edge.items import Floats, Outcome
 from edge.memory import Activations, Halfway, Memory
 from edge.power import RECALL, REMEMBER
-from edge.recall import Corrector, Filter, Questions, Retriever
+from edge.recall import Corrector, Filter, Follower, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
 from edge.runtime import (
     Compute,
@@ -80,7 +80,7 @@ class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
     The attributes are the parts, `activations` is None where the config wants no cache. `start` runs the threads of
-    inbox, intake and questions, without it they can be driven by hand.
+    index, inbox, intake and questions, without it they can be driven by hand.
     """
 
     activations: Activations | None
@@ -105,6 +105,7 @@ class Engine:
             halfway = self._halfway(config, urgent.spec)
             corrector = Corrector(urgent, self.memory, banks, batch, halfway)
             filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
+            self.follower = Follower(filtering, hooks.failed)
             self.retriever = Retriever(text, urgent.spec, filtering, corrector, self.memory, config.recall.pool)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
             elevator = Elevator(background, policy, banks)
@@ -149,12 +150,12 @@ class Engine:
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""
-        for part in (self.intake, self.inbox, self.questions):
+        for part in (self.follower, self.intake, self.inbox, self.questions):
             self._stack.enter_context(part)
 
 
 def open_bundle(config: Config) -> Bundle:
-    """The bundle that the config names, if it is whole and fits. Raises BundleError, RuntimeMissingError, UsageError."""
+    """The bundle that the config names, whole and fitting. Raises BundleError, RuntimeMissingError, UsageError."""
     folder = Path(config.bundle) if config.bundle else DEMO_BUNDLE
     if not folder.is_dir():
         raise UsageError(f"bundle: {folder} is not a folder")

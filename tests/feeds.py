@@ -10,25 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.items import Embedded, Floats
-from edge.memory import Memory
-from edge.memory.changes import Changes, Partition
-from edge.memory.database import connect_reader
+from edge.memory import Changes, Memory, Partition
+from edge.memory.counts import Counts
 from edge.memory.transaction import atomic
 
 _INSERT = """
 INSERT INTO items (digest, modality, source, bytes, added_at) VALUES (?, 'image', '', 0, 0) RETURNING id
 """
-_DEEPEST = "SELECT item, max(depth) AS at, vector, offset FROM embeddings WHERE model = ? GROUP BY item"
 _GROUP = 5_000  # items a commit
-_BLOCK = 1_000
 
 
-class MemoryFeed:
-    """What the index asks of a memory."""
+class CountingFeed:
+    """A memory that counts the rows which it tells its index of."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        self.read = 0  # rows that it told of
+        self.read = 0
 
     @property
     def version(self) -> int:
@@ -40,23 +37,12 @@ class MemoryFeed:
         return found
 
     def counts(self) -> Mapping[int, int]:
-        query = f"SELECT at, count(*) FROM ({_DEEPEST}) GROUP BY at ORDER BY at"  # noqa: S608 - no input
-        return dict(self.memory._select(query, self.memory._model))
+        return self.memory.counts()
 
     def rows(self, depth: int) -> Iterator[Partition]:
-        reader = connect_reader(self.memory.folder / "memory.db")
-        try:
-            found = reader.execute(f"{_DEEPEST} HAVING at = ? ORDER BY item", (self.memory._model, depth))
-            while block := found.fetchmany(_BLOCK):
-                self.read += len(block)
-                yield Partition(
-                    depth,
-                    np.array([row[0] for row in block], np.int64),
-                    np.stack([np.frombuffer(row[2], "<f2") for row in block]).astype(np.float32),
-                    np.array([row[3] for row in block], np.float32),
-                )
-        finally:
-            reader.close()
+        for part in self.memory.rows(depth):
+            self.read += len(part.ids)
+            yield part
 
 
 def remember(
@@ -82,6 +68,8 @@ def forget(memory: Memory, items: Sequence[int]) -> None:
     """Items that cannot be found any more."""
     for item in items:
         memory.reject(memory.item(item), "unreadable after all")
+    memory._counts = Counts(memory._rows, memory._model)  # the memory itself rejects only what waits
+    memory.tally = memory._counts.tally()
 
 
 def _insert(memory: Memory, count: int) -> list[int]:

@@ -12,7 +12,7 @@ from edge.items import Floats
 from edge.memory import Memory
 from edge.memory.index import Limits, MemoryIndex
 from edge.memory.index.blocks import Rows
-from feeds import MemoryFeed
+from feeds import CountingFeed
 
 DIMENSION = 24
 SCALES = {3: 1.0, 6: 1.0, 12: 20.0}
@@ -28,23 +28,22 @@ def unit_rows(count: int, seed: int = 1) -> Floats:
 
 @contextmanager
 def index_over(
-    memory: Memory, *, limits: Limits = SMALL, fingerprint: str = "a", feed: MemoryFeed | None = None
+    memory: Memory, *, limits: Limits = SMALL, fingerprint: str = "a", feed: CountingFeed | None = None
 ) -> Iterator[MemoryIndex]:
     """The index of the memory's own folder."""
-    told = feed or MemoryFeed(memory)
     folder = memory.folder / "index"
-    with MemoryIndex(folder, "image", told, fingerprint=fingerprint, scales=SCALES, limits=limits) as index:
+    with MemoryIndex(folder, "image", feed or memory, fingerprint=fingerprint, scales=SCALES, limits=limits) as index:
         yield index
 
 
 def settle(index: MemoryIndex) -> None:
-    """Refresh until nothing is due."""
+    """Follow until nothing is due."""
     until = time.monotonic() + _PATIENCE_S
-    index.refresh()
+    index.follow()
     while index.builder_pid:
         assert time.monotonic() < until, "the builder does not end"
         time.sleep(0.01)
-        index.refresh()
+        index.follow()
 
 
 def folders(memory: Memory) -> list[str]:

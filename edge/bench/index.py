@@ -103,10 +103,10 @@ def measure(embeddings: Floats, questions: Floats, folder: Path) -> tuple[list[F
     ) as index:
         figures = [ask(index, "exact", questions, truth, before)]
         start = time.monotonic()
-        index.refresh()
+        index.follow()
         while index.builder_pid:
             time.sleep(0.1)
-            index.refresh()
+            index.follow()
         built_s = time.monotonic() - start
         figures.append(ask(index, "forest", questions, truth, before))
     return figures, built_s

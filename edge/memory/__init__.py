@@ -3,18 +3,17 @@
 from edge.memory.activations import Activations
 from edge.memory.changes import Changes, Partition
 from edge.memory.halfway import Halfway
-from edge.memory.index import AnnoyIndex, ExactIndex, Index, Rows, annoy_is_installed
+from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import CRASHED_TWICE, Memory
 
 __all__ = [
     "CRASHED_TWICE",
     "Activations",
-    "AnnoyIndex",
     "Changes",
-    "ExactIndex",
+    "Found",
     "Halfway",
-    "Index",
     "Memory",
+    "MemoryIndex",
     "Partition",
     "Rows",
     "annoy_is_installed",

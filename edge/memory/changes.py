@@ -7,7 +7,7 @@ number on disk reads only what came after it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,12 @@ SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model
 AND item IN (SELECT item FROM embeddings WHERE model = :model AND sequence > :since) GROUP BY item
 """
 _ALL = "SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model GROUP BY item"
+# In pieces, each behind the last item of the one before: no reader holds back the log while an index is made.
+_OF_EXIT = """
+SELECT item, max(depth) AS deepest, vector, offset FROM embeddings WHERE model = ? AND item > ?
+GROUP BY item HAVING deepest = ? ORDER BY item LIMIT ?
+"""
+_AT_A_TIME = 2_000
 _REMOVED = "SELECT DISTINCT item FROM removals WHERE model = :model AND sequence > :since ORDER BY item"
 
 
@@ -59,6 +65,14 @@ def read_changes(rows: sqlite3.Connection, model: int, since: int) -> Changes:
     removed = [item for (item,) in rows.execute(_REMOVED, given)]
     added = rows.execute(_ADDED if since else _ALL, given)
     return Changes(last_sequence(rows), _partitions(added), np.array(removed, dtype=np.int64))
+
+
+def read_exit(rows: sqlite3.Connection, model: int, depth: int) -> Iterator[Partition]:
+    """All that a search can see at one exit, ids rising, some thousand at a time."""
+    last = 0
+    while found := rows.execute(_OF_EXIT, (model, last, depth, _AT_A_TIME)).fetchall():
+        last = found[-1][0]
+        yield from _partitions(found)
 
 
 def last_sequence(rows: sqlite3.Connection) -> int:

@@ -6,7 +6,7 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,10 +17,11 @@ from edge.errors import StoreError
 from edge.items import Arrival, Embedded, Item, Tally, Verdict
 from edge.memory.activations import Activations
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
-from edge.memory.changes import Changes, Partition, last_sequence, read_changes
+from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
 from edge.memory.database import connect, connect_reader, translated
+from edge.memory.index import Limits, MemoryIndex
 from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Memory:
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         """Open or create. Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then."""
-        self.folder = folder
+        self.folder, self._fingerprint = folder, fingerprint
         self._reading = threading.local()
         with ExitStack() as undo, translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,6 +143,15 @@ class Memory:
         with translated(self.folder), snapshot(self._reader()):
             return read_changes(self._reader(), self._model, since)
 
+    def counts(self) -> Mapping[int, int]:
+        """How many items a search can see at each exit, by depth."""
+        return self.tally.exits
+
+    def rows(self, depth: int) -> Iterator[Partition]:
+        """What a search can see at one exit, ids rising, some thousand at a time."""
+        with translated(self.folder):
+            yield from read_exit(self._reader(), self._model, depth)
+
     def item(self, number: int) -> Item:
         """The item with this id. Raises KeyError."""
         found = self._select(f"{_ITEM} WHERE id = ?", number)
@@ -163,6 +173,17 @@ class Memory:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
             return Activations(self.folder / "activations", max_bytes)
+
+    def open_index(self, tower: str, scales: Mapping[int, float], forest_from: int) -> MemoryIndex:
+        """The index over what left a tower, in files of this folder; closed together with the memory.
+
+        scales:      by depth, what a cosine is worth beside the offsets there
+        forest_from: items from which it is approximate
+        Raises StoreError.
+        """
+        folder, limits = self.folder / "index", Limits(forest_from=forest_from)
+        index = MemoryIndex(folder, tower, self, fingerprint=self._fingerprint, scales=scales, limits=limits)
+        return self._closing.enter_context(index)
 
     def _write(self, change: Callable[[], T]) -> T:
         """Run in the thread that writes."""

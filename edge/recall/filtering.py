@@ -7,18 +7,15 @@ that is not calibrated the cosines are compared as they are.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge.bundle import Calibration, Tower
+from edge.bundle import Tower
 from edge.items import Floats, Hit
-from edge.memory import AnnoyIndex, ExactIndex, Index, Memory, Partition, annoy_is_installed
+from edge.memory import Memory
 from edge.recall.granularity import Granularities
 from edge.relevance import sigmoid
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,73 +41,37 @@ class Candidate:
         return Hit(memory.item(self.item), self.depth, self.score, relevance)
 
 
-@dataclass(frozen=True, slots=True)
-class _Searchable:
-    """One exit. A calibrated score is the product of two longer vectors: (cosine * query, 1) and (item, offset)."""
-
-    part: Partition
-    calibration: Calibration | None
-    index: Index
-
-    def best(self, query: Floats, count: int) -> list[Candidate]:
-        depth, map_ = self.part.depth, self.calibration
-        if map_ is not None:
-            query = np.append(np.float32(map_.cosine) * query, np.float32(1))
-        rows, scores = self.index.search(query, count)
-        ids = self.part.ids[rows].tolist()
-        if map_ is None:
-            return [Candidate(item, depth, score) for item, score in zip(ids, scores.tolist(), strict=True)]
-        cosines = (scores - self.part.offsets[rows]) / np.float32(map_.cosine)
-        found = zip(ids, cosines.tolist(), scores.tolist(), strict=True)
-        return [Candidate(item, depth, cosine, logit) for item, cosine, logit in found]
-
-
 class Filter:
-    """Finds the best coarse answers; its indexes follow the memory."""
+    """Finds the best coarse answers. Its index is brought up to date by every question, and beside them by `follow`."""
 
     def __init__(self, memory: Memory, items: Tower, annoy_from: int) -> None:
         """`items` is the tower that the items left."""
-        self._memory, self._items, self._annoy_from = memory, items, annoy_from
-        self._version = -1
-        self._exits: list[_Searchable] = []
-        self._warned = False
+        self._calibrated = {place.depth: place.calibration is not None for place in items.exits}
+        scales = {place.depth: place.calibration.cosine if place.calibration else 1.0 for place in items.exits}
+        self._index = memory.open_index(items.modality, scales, annoy_from)
 
     def refresh(self) -> int:
-        """Bring the indexes up to date; returns how many items can be found."""
-        if self._version != self._memory.version:
-            version = self._memory.version
-            self._exits = [self._searchable(part) for part in self._memory.partitions()]
-            self._version = version
-        return sum(len(exit_.part.ids) for exit_ in self._exits)
+        """Bring the index up to date; returns how many items can be found."""
+        self._index.refresh()
+        return len(self._index)
+
+    def follow(self) -> None:
+        """The same, and what takes long: to be called every second or so, by a thread that no question waits for."""
+        self._index.follow()
 
     @property
     def depths(self) -> tuple[int, ...]:
         """The exits at which items were stored when it was last refreshed."""
-        return tuple(exit_.part.depth for exit_ in self._exits)
+        return self._index.depths
 
     def best(self, query: Granularities, count: int) -> list[Candidate]:
         """At most `count` candidates for a question, best first."""
         self.refresh()
-        found = [one for exit_ in self._exits for one in exit_.best(query.at(exit_.part.depth), count)]
+        found = [one for depth in self.depths for one in self._best_at(depth, query.at(depth), count)]
         return sorted(found, key=lambda candidate: candidate.order)[:count]
 
-    def _searchable(self, part: Partition) -> _Searchable:
-        map_ = self._items.exit_at(part.depth).calibration
-        vectors = part.embeddings
-        if map_ is not None:
-            vectors = np.concatenate([vectors, part.offsets[:, None]], axis=1)
-        return _Searchable(part, map_, self._index(vectors))
-
-    def _index(self, embeddings: Floats) -> Index:
-        if len(embeddings) < self._annoy_from:
-            return ExactIndex(embeddings)
-        if annoy_is_installed():
-            return AnnoyIndex(embeddings)
-        if not self._warned:
-            self._warned = True
-            _log.warning(
-                "annoy is not installed: searching %d items exactly, which is slower but finds the same;"
-                " `pip install reminisce-edge[annoy]`",
-                len(embeddings),
-            )
-        return ExactIndex(embeddings)
+    def _best_at(self, depth: int, query: Floats, count: int) -> list[Candidate]:
+        found = self._index.search(depth, query, count)
+        logits = found.scores.tolist() if self._calibrated[depth] else [None] * len(found.ids)
+        rows = zip(found.ids.tolist(), found.cosines.tolist(), logits, strict=True)
+        return [Candidate(item, depth, cosine, logit) for item, cosine, logit in rows]

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from disks import Disk
-from edge.memory import Memory, annoy_is_installed
+from edge.memory import Memory
 from edge.memory.index import Limits, MemoryIndex, following, forest
+from edge.memory.index.forest import annoy_is_installed
 from feeds import forget, remember
 from indexes import by_hand, folders, index_over, settle, unit_rows
 
@@ -77,7 +78,7 @@ def recall(memory: Memory, index: MemoryIndex) -> float:
 @pytest.mark.usefixtures("few_are_many")
 def test_a_forest_is_grown_beside_the_questions_and_finds_most(memory: Memory) -> None:
     with index_over(memory, limits=FORESTS) as index:
-        index.refresh()
+        index.follow()
         assert is_exact(memory, index)
         settle(index)
         assert (memory.folder / "index" / folders(memory)[0] / "forest").is_file()
@@ -92,7 +93,7 @@ def test_a_forest_its_tail_and_its_tombstones_are_one_index(memory: Memory) -> N
         best = index.search(3, QUERIES[0], 3).ids.tolist()
         forget(memory, best)
         (new,) = remember(memory, QUERIES[:1])
-        index.refresh()
+        index.follow()
         found = index.search(3, QUERIES[0], 10)
         assert found.ids[0] == new
         assert found.scores[0] == pytest.approx(1, abs=1e-3)
@@ -143,16 +144,16 @@ def test_a_quarter_of_tombstones_makes_the_files_anew(memory: Memory) -> None:
 
 def test_what_changes_while_files_are_made_is_kept(memory: Memory) -> None:
     with index_over(memory) as index:
-        index.refresh()
+        index.follow()
         remember(memory, unit_rows(900, seed=3))  # due
-        index.refresh()
+        index.follow()
         pid = index.builder_pid
         assert pid
         os.kill(pid, signal.SIGSTOP)
         forget(memory, [1, 2, 2_500])
         remember(memory, unit_rows(50, seed=4), items=range(100, 150))
         remember(memory, unit_rows(50, seed=5), depth=6, items=range(200, 250))
-        index.refresh()
+        index.follow()
         assert is_exact(memory, index)
         os.kill(pid, signal.SIGCONT)
         settle(index)
@@ -164,14 +165,14 @@ def test_what_changes_while_files_are_made_is_kept(memory: Memory) -> None:
 @pytest.mark.parametrize("at", ["", "codes", "forest"])
 def test_a_killed_builder_costs_nothing_but_its_work(memory: Memory, at: str, caplog: pytest.LogCaptureFixture) -> None:
     with index_over(memory, limits=FORESTS) as index:
-        index.refresh()
+        index.follow()
         pid = index.builder_pid
         assert pid
         wait_for(lambda: not at or list((memory.folder / "index").glob(f"*.tmp/{at}")))
         os.kill(pid, signal.SIGKILL)
         index._not_before = time.monotonic() + 600  # the next try is not of this part of the test
         while index.builder_pid:
-            index.refresh()
+            index.follow()
         assert [name for name in folders(memory) if "tmp" in name] == []
         assert is_exact(memory, index)
         assert "could not be made anew (it ended with -9)" in caplog.text
@@ -185,7 +186,7 @@ def test_a_crash_between_building_and_renaming_leaves_the_old_files_in_use(memor
         settle(index)
         (before,) = folders(memory)
         remember(memory, unit_rows(900, seed=3))
-        index.refresh()
+        index.follow()
         assert index._building
         os.kill(index._building[0].pid, signal.SIGKILL)
         arguments = index._building[0]._process.args
@@ -258,7 +259,7 @@ def test_rows_damaged_under_a_running_index_are_read_from_the_database(
 def test_leaving_ends_the_builder(memory: Memory) -> None:
     with index_over(memory) as index:
         remember(memory, unit_rows(900, seed=3))
-        index.refresh()
+        index.follow()
         pid = index.builder_pid
         assert pid
         assert psutil.pid_exists(pid)
@@ -273,7 +274,7 @@ def test_a_full_disk_leaves_the_old_files_in_use(disk: Disk, caplog: pytest.LogC
         remember(memory, unit_rows(900, seed=3))
         disk.fill_up_to(100_000)
         while "could not be made anew" not in caplog.text:
-            index.refresh()
+            index.follow()
         assert is_exact(memory, index)
         disk.make_room()
         settle(index)
@@ -295,7 +296,7 @@ def test_a_killed_daemon_leaves_no_builder_behind(tmp_path: Path) -> None:
         f"with Memory(Path({str(tmp_path / 'state')!r}), 'a') as memory:\n"
         "    remember(memory, unit_rows(60_000))\n"
         "    with index_over(memory, limits=Limits(forest_from=1_000)) as index:\n"
-        "        index.refresh()\n"
+        "        index.follow()\n"
         "        print(index.builder_pid, flush=True)\n"
         "        time.sleep(60)\n"
     )

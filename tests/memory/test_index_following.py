@@ -11,7 +11,7 @@ import pytest
 
 from edge.memory import Memory
 from edge.memory.index import Limits
-from feeds import MemoryFeed, forget, remember
+from feeds import CountingFeed, forget, remember
 from indexes import by_hand, folders, index_over, settle, unit_rows
 
 QUERIES = unit_rows(10, seed=2)
@@ -42,13 +42,13 @@ def test_answers_are_those_of_brute_force_with_the_offsets_of_every_exit(state: 
 def test_a_commit_is_found_after_a_refresh_and_only_it_is_read(state: Path) -> None:
     with Memory(state, "a") as memory:
         remember(memory, unit_rows(1_000))
-        feed = MemoryFeed(memory)
+        feed = CountingFeed(memory)
         with index_over(memory, feed=feed) as index:
             settle(index)
             feed.read = 0
             (new,) = remember(memory, QUERIES[:1])
             assert new not in index.search(3, QUERIES[0], 5).ids
-            index.refresh()
+            index.follow()
             assert index.search(3, QUERIES[0], 5).ids[0] == new
             assert feed.read == 1
 
@@ -58,7 +58,7 @@ def test_an_item_that_moves_deeper_leaves_the_shallower_exit(state: Path) -> Non
         ids = remember(memory, unit_rows(500))
         settle(index)
         remember(memory, QUERIES[:1], depth=12, items=ids[:1])
-        index.refresh()
+        index.follow()
         assert index.search(12, QUERIES[0], 5).ids.tolist() == ids[:1]
         assert ids[0] not in index.search(3, unit_rows(500)[0], 500).ids
         assert len(index) == 500
@@ -69,7 +69,7 @@ def test_a_removed_item_is_not_found(state: Path) -> None:
         ids = remember(memory, unit_rows(500))
         settle(index)
         forget(memory, ids[:3])
-        index.refresh()
+        index.follow()
         assert len(index) == 497
         assert not set(index.search(3, unit_rows(500)[1], 500).ids.tolist()) & set(ids[:3])
 
@@ -78,10 +78,10 @@ def test_a_reopened_index_answers_the_same_and_reads_only_what_came_since(filled
     with Memory(filled.folder, "a") as memory, index_over(memory) as index:
         settle(index)
         remember(memory, unit_rows(20, seed=9))
-        index.refresh()
+        index.follow()
         before = [index.search(3, query, 20) for query in QUERIES]
     with Memory(filled.folder, "a") as memory:
-        feed = MemoryFeed(memory)
+        feed = CountingFeed(memory)
         with index_over(memory, feed=feed) as index:
             assert feed.read == 20
             for query, found in zip(QUERIES, before, strict=True):
@@ -98,7 +98,7 @@ def test_what_a_restart_reads_again_takes_no_room(state: Path) -> None:
         remember(memory, unit_rows(400), depth=6)
         settle(index)
     with Memory(state, "a") as memory:
-        feed = MemoryFeed(memory)
+        feed = CountingFeed(memory)
         with index_over(memory, feed=feed) as index:
             assert feed.read == 400
             assert len(index._partitions[6]._tail) == 0
@@ -134,7 +134,7 @@ def test_files_of_another_bundle_are_replaced_without_a_word(filled: Memory, cap
     with Memory(filled.folder, "b") as memory, index_over(memory, fingerprint="b") as index:
         assert (len(index), folders(memory)) == (0, [])
         remember(memory, QUERIES, items=range(1, 11))
-        index.refresh()
+        index.follow()
         assert index.search(3, QUERIES[4], 1).ids.tolist() == [5]
     assert not caplog.records
 
@@ -193,7 +193,7 @@ def test_without_annoy_search_is_exact_and_says_so_once(
         settle(index)
         remember(memory, unit_rows(400, seed=8))
         settle(index)
-        index.refresh()
+        index.follow()
         np.testing.assert_array_equal(index.search(3, QUERIES[0], 10).ids, by_hand(memory, 3, QUERIES[0], 10))
         assert [path.name for path in (memory.folder / "index").glob("*/forest")] == []
     (told,) = caplog.records

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.memory import annoy_is_installed
 from edge.memory.index.blocks import Block
-from edge.memory.index.forest import AXES, FOREST, build_forest
+from edge.memory.index.forest import AXES, FOREST, annoy_is_installed, build_forest
 from edge.memory.index.sealed import DamagedError, Seal, close_seal, map_rows, open_sealed, write_rows
 
 ROWS, DIMENSION = 300, 16

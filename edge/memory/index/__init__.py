@@ -5,17 +5,13 @@ from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
 from edge.memory.index.following import MemoryIndex
 from edge.memory.index.forest import annoy_is_installed
-from edge.memory.index.in_memory import AnnoyIndex, ExactIndex, Index
 from edge.memory.index.partition import Limits
 
 __all__ = [
-    "AnnoyIndex",
     "Changes",
-    "ExactIndex",
     "ExitRows",
     "Feed",
     "Found",
-    "Index",
     "Limits",
     "MemoryIndex",
     "Rows",

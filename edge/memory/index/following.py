@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class MemoryIndex:
     """A context manager: on leaving, no process of it runs. Any thread may call any method.
 
-    Whoever searches sees what the last `refresh` saw.
+    Whoever searches sees what the last `refresh` or `follow` saw; files are made anew by `follow` alone.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class MemoryIndex:
         self._partitions: dict[int, Partition] = {}
         self._building: tuple[Builder, int, Moment] | None = None
         self._not_before = 0.0
+        # Taken in this order. The first is held while files are checked: that must not hold up questions.
+        self._keeping = threading.Lock()
         self._refreshing = threading.Lock()
         self._using = threading.Lock()  # for milliseconds: while rows are added, or searched
         self._sequence = self._open()
@@ -59,7 +61,7 @@ class MemoryIndex:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._refreshing:
+        with self._keeping:
             if self._building:
                 self._building[0].stop()
                 self._building = None
@@ -87,11 +89,30 @@ class MemoryIndex:
             return self._partitions[depth].search(query, count)
 
     def refresh(self) -> None:
-        """Take in what changed, and have files made anew where that is due. Raises what the feed raises."""
+        """Take in what changed. Raises what the feed raises."""
         with self._refreshing:
             if self._feed.version != self._sequence:
                 self._sequence = self._apply(self._feed.changes(self._sequence))
-            self._look_after_files()
+            if len(self) >= self._misses_annoy_from and not annoy_is_installed():
+                self._misses_annoy_from = sys.maxsize
+                _log.warning(
+                    "annoy is not installed: searching %d items exactly, which is slower but finds the same;"
+                    " `pip install reminisce-edge[annoy]`",
+                    len(self),
+                )
+
+    def follow(self) -> None:
+        """Refresh, and see to the files: to be called every second or so. Raises what the feed raises."""
+        self.refresh()
+        with self._keeping:
+            if self._building and not self._finish(*self._building):
+                return
+            if time.monotonic() < self._not_before:
+                return
+            with self._using:
+                due = [depth for depth, partition in self._partitions.items() if partition.is_due(self._limits)]
+            if due:
+                self._start(due[0])
 
     def _open(self) -> int:
         """Returns the number of the last change that was taken in."""
@@ -147,35 +168,18 @@ class MemoryIndex:
     def _partition(self, depth: int, dimension: int, sealed: Sealed | None = None) -> Partition:
         return Partition(self._scales[depth], dimension, sealed)
 
-    def _look_after_files(self) -> None:
-        if self._building and not self._finish(*self._building):
-            return
-        if len(self) >= self._misses_annoy_from and not annoy_is_installed():
-            _log.warning(
-                "annoy is not installed: searching %d items exactly, which is slower but finds the same;"
-                " `pip install reminisce-edge[annoy]`",
-                len(self),
-            )
-            self._misses_annoy_from = sys.maxsize
-        if time.monotonic() < self._not_before:
-            return
-        for depth, partition in self._partitions.items():
-            if partition.is_due(self._limits):
-                self._start(depth, partition)
-                return
-
-    def _start(self, depth: int, partition: Partition) -> None:
+    def _start(self, depth: int) -> None:
+        partition = self._partitions[depth]
         if partition.folder and not partition.folder.is_dir():
-            self._shelf.tell(depth, f"{partition.folder.name} is gone")
-            self._read_memory(depth, self._sequence)
+            self._rebuild(depth, f"{partition.folder.name} is gone")
             return
-        with self._using:
-            moment = partition.moment()
+        with self._refreshing, self._using:
+            moment, sequence = partition.moment(), self._sequence
         job = Job(
             came=moment.came,
             old=partition.folder,
             gone=moment.gone,
-            seal=self._shelf.seal(self._sequence, self._scales[depth]),
+            seal=self._shelf.seal(sequence, self._scales[depth]),
             target=self._shelf.target(depth),
             with_forest=len(partition) >= self._limits.forest_from,
         )
@@ -183,6 +187,11 @@ class MemoryIndex:
             self._building = Builder(job), depth, moment
         except OSError as error:
             self._failed(depth, partition, str(error))
+
+    def _rebuild(self, depth: int, problem: str) -> None:
+        self._shelf.tell(depth, problem)
+        with self._refreshing:  # what is taken in meanwhile would be lost with the old rows
+            self._read_memory(depth, self._sequence)
 
     def _finish(self, builder: Builder, depth: int, moment: Moment) -> bool:
         """Go over to the new files; False while they are being made."""
@@ -193,8 +202,7 @@ class MemoryIndex:
         partition, target = self._partitions[depth], builder.job.target
         sealed = None if finished.problem else self._shelf.read(depth, target)
         if finished.is_damage:
-            self._shelf.tell(depth, finished.problem)
-            self._read_memory(depth, self._sequence)
+            self._rebuild(depth, finished.problem)
         elif sealed is None:
             self._failed(depth, partition, finished.problem or "what was written is damaged")
         else:
@@ -205,7 +213,8 @@ class MemoryIndex:
         return True
 
     def _failed(self, depth: int, partition: Partition, problem: str) -> None:
-        partition.forget_moment()
+        with self._using:
+            partition.forget_moment()
         self._not_before = time.monotonic() + _RETRY_S
         _log.warning(
             "the index of the exit at depth %d could not be made anew (%s): tried again in %d minutes",
