@@ -101,7 +101,7 @@ class Engine:
             text = TowerRunner(folder, manifest.tower("text"), on_urgent)
             batch, side = config.remember.batch, background.picture_side
             policy = open_policy(background.spec, config.remember, folder, on_background)
-            banks = Banks(folder, manifest.bank, text)
+            banks = Banks(folder, manifest.bank, TowerRunner(folder, manifest.tower("text"), on_background))
             halfway = self._halfway(config, urgent.spec)
             corrector = Corrector(urgent, self.memory, banks, batch, halfway)
             filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)

@@ -48,11 +48,12 @@ def test_device_lets_items_out_where_the_nets_of_the_build_do(policy: str, small
         first = here.tensor if first is None else first
         items.append(tower.embed(here, place))
     assert first is not None
+    bank = np.stack([banks._at(place) for place in spec.exits])
     arrays = {
         "items": np.stack(items),
         "queries": np.zeros((len(spec.exits), 1, items[0].shape[1]), np.float32),
-        "owners": np.zeros(1, np.int64),
-        "bank": np.stack([banks._at(place) for place in spec.exits]),
+        "owners": np.zeros(1, np.float32),
+        "bank": bank,
         "pooled": pooled(first),
     }
     costs = [place.cost or 0.0 for place in spec.exits]
@@ -60,7 +61,7 @@ def test_device_lets_items_out_where_the_nets_of_the_build_do(policy: str, small
     assert predictor is not None
     nets = {f"gate-{number}": small.learnt.gates[place.depth] for number, place in enumerate(spec.exits)}
     decide = Judged(arrays, costs, spec.layers).decisions({**nets, "predictor": predictor.net})[policy]  # type: ignore[dict-item] # its norm is 0 and 1
-    x = Profile.of(items[0], arrays["bank"][0], SCALE).numbers
+    x = Profile.of(items[0], bank[0], SCALE).numbers
     gate = spec.exits[0].gate
     assert gate is not None
     if policy == "gate":
