@@ -92,8 +92,8 @@ class Daemon:
         self._notifier.starting()
         with ExitStack() as stack:  # undone from the bottom up: the desk goes last, for the last questions' replies
             stack.callback(desk.stop)
-            stack.enter_context(metering)
             engine = stack.enter_context(Engine(config, state, hooks))
+            stack.enter_context(metering)
             engine.intake.pause(paused=self._is_paused)
             engine.start()
             desk.start(device_info(config, engine), metering.questions(engine.questions.ask), self._commands.order)
