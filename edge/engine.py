@@ -155,7 +155,7 @@ class Engine:
 
 
 def open_bundle(config: Config) -> Bundle:
-    """The bundle that the config names, whole and fitting. Raises BundleError, RuntimeMissingError, UsageError."""
+    """The bundle that the config names, whole and fitting in. Raises BundleError, RuntimeMissingError, UsageError."""
     folder = Path(config.bundle) if config.bundle else DEMO_BUNDLE
     if not folder.is_dir():
         raise UsageError(f"bundle: {folder} is not a folder")
