@@ -18,6 +18,7 @@ Every `invoke` on that way happens in one thread: runtime/compute.py.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class Engine:
             batch, side = config.remember.batch, background.picture_side
             policy = open_policy(background.spec, config.remember, folder, self.compute.background)
             banks = Banks(folder, manifest.bank, text)
-            halfway = self._halfway(config.cache.max_mb, urgent.spec)
+            halfway = self._halfway(config, urgent.spec)
             corrector = Corrector(urgent, self.memory, banks, batch, halfway)
             filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
             self.follower = Follower(filtering, hooks.failed)
@@ -111,11 +112,16 @@ class Engine:
     ) -> None:
         self._stack.close()
 
-    def _halfway(self, max_mb: int, tower: Tower) -> Halfway | None:
+    def _halfway(self, config: Config, tower: Tower) -> Halfway | None:
         """Where activations are kept. Raises StoreError."""
-        self.activations = self.memory.open_activations(max_mb * 1_000_000) if max_mb else None
+        max_bytes, folder = config.cache.max_mb * 1_000_000, self.memory.folder
+        # Twice of what closes the inbox: what only spares time must not fill the disk up to there.
+        spare_bytes = 2 * config.remember.min_free_mb * 1_000_000
+        self.activations = self.memory.open_activations(max_bytes) if max_bytes else None
+        if self.activations is None:
+            return None
         hashes = self.bundle.manifest.segment_hashes(tower)
-        return Halfway(self.activations, hashes, tower.outliers) if self.activations else None
+        return Halfway(self.activations, hashes, tower.outliers, lambda: shutil.disk_usage(folder).free >= spare_bytes)
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import Config, RecallConfig, RememberConfig
+from edge.config import CacheConfig, Config, RecallConfig, RememberConfig
 from edge.engine import Engine, Hooks
 from edge.errors import BundleError, RefusedError, StoreError, UsageError
 from edge.items import Answer, Offer, Question
@@ -109,6 +109,19 @@ def test_inbox_refuses_what_the_image_tower_cannot_take(state: Path) -> None:
         engine.inbox.offer(Offer(content=b"Dear diary"), told.verdict)
         wait_until(lambda: told.verdicts)
     assert told.verdicts[0].state == "rejected"
+
+
+@pytest.mark.parametrize(("max_mb", "min_free_mb", "kept"), [(10, 0, 5), (0, 0, 0), (10, 1_000_000, 0)])
+def test_activations_are_kept_where_the_config_and_the_disk_have_room(
+    max_mb: int, min_free_mb: int, kept: int, state: Path, pictures: list[Path], fill: Callable[..., object]
+) -> None:
+    config = Config(remember=RememberConfig(min_free_mb=min_free_mb), cache=CacheConfig(max_mb=max_mb))
+    with Engine(config, state) as engine:
+        fill(engine, pictures[:5])
+        assert (engine.activations.count if engine.activations else 0) == kept
+        answer = engine.retriever.ask(Question(text="a house", limit=5))
+        assert answer.refined == 5
+        assert (engine.activations.hits if engine.activations else 0) == kept
 
 
 def a_folder_without_manifest(config: Config, folder: Path) -> Config:

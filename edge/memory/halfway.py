@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edge.items import Floats, Item
 from edge.memory.activations import Activations
 from edge.memory.worth import Worth
@@ -12,8 +14,18 @@ _NEW = 0.05  # of a time in the mean of its segment's: what one item happened to
 class Halfway:
     """A cache, for the activations of one tower. One thread keeps, any other may find meanwhile."""
 
-    def __init__(self, cache: Activations, hashes: tuple[bytes, ...], outliers: int) -> None:
-        """`hashes` are the tower's, see `Manifest.segment_hashes`; what others made is deleted."""
+    def __init__(
+        self,
+        cache: Activations,
+        hashes: tuple[bytes, ...],
+        outliers: int,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`hashes` are the tower's, see `Manifest.segment_hashes`; what others made is deleted.
+
+        has_room: whether the disk has room for more than items; asked before each is kept
+        """
+        self._has_room = has_room
         self._cache, self._hashes, self._outliers = cache, hashes, outliers
         self._usual_ms: dict[int, float] = {}
         cache.keep_only(hashes)
@@ -24,7 +36,7 @@ class Halfway:
         None is kept of an item that is at the end of the tower: there is nothing to go on with.
         """
         segment = following - 1
-        if following >= len(self._hashes):
+        if following >= len(self._hashes) or not self._has_room():
             return False
         usual = self._usual_ms.get(segment, ms)
         self._usual_ms[segment] = usual + _NEW * (ms - usual)

@@ -18,10 +18,10 @@ from edge.remember.flights import GROUP, Flights
 from edge.remember.lane import Lane
 from edge.threads import Worker
 
-GATHER_S = 1.0  # how long a commit waits for company while more is on its way: one an item would wear the card
+GATHER_S = 2.0  # how long a commit waits for company while more is on its way: one an item would wear the card
 FULL_S = 5.0  # how long it waits when the disk has no room
 _RATE_S = 60  # the window that the rate is counted over
-_QUEUED = 2 * GROUP
+_QUEUED = GROUP  # each with its activation
 _log = logging.getLogger(__name__)
 
 

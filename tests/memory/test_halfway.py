@@ -69,3 +69,13 @@ def test_worth_is_what_a_segment_usually_takes_and_not_what_one_item_did(
     for ms in (10.0, 10.0, 1_000.0):
         halfway.keep(memory.item(1), 1, tensor, ms)
     assert spared == pytest.approx([10.0, 10.0, 59.5])
+
+
+def test_nothing_is_kept_while_the_disk_has_no_room_to_spare(
+    memory: Memory, cache: Activations, tensor: Floats, named: Callable[[str], Arrival]
+) -> None:
+    memory.accept([named("cat"), named("dog")])
+    room = [True, False]
+    halfway = Halfway(cache, HASHES, 0, lambda: room.pop(0))
+    assert [halfway.keep(memory.item(number), 1, tensor, ms=5.0) for number in (1, 2)] == [True, False]
+    assert cache.count == 1
