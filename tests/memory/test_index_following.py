@@ -139,7 +139,9 @@ def test_files_of_another_bundle_are_replaced_without_a_word(filled: Memory, cap
     assert not caplog.records
 
 
-def test_files_newer_than_the_database_are_replaced(filled: Memory) -> None:
+def test_files_newer_than_the_database_are_replaced_without_a_word(
+    filled: Memory, caplog: pytest.LogCaptureFixture
+) -> None:
     """As after the database was put back from a backup."""
     backup = filled.folder.with_name("backup")
     shutil.copytree(filled.folder, backup)
@@ -150,6 +152,7 @@ def test_files_newer_than_the_database_are_replaced(filled: Memory) -> None:
     with Memory(backup, "a") as memory, index_over(memory) as index:
         assert len(index) == 1_000
         np.testing.assert_array_equal(index.search(3, QUERIES[0], 10).ids, by_hand(memory, 3, QUERIES[0], 10))
+    assert not caplog.records
 
 
 def test_files_that_do_not_add_up_with_the_database_are_made_anew(

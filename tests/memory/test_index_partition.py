@@ -166,3 +166,18 @@ def test_all_rows_gone_leave_an_empty_partition(tmp_path: Path) -> None:
     moment = partition.moment()
     partition.adopt(open_sealed(sealed_anew(partition, moment, tmp_path)), moment)
     assert (len(partition), len(partition.search(np.ones(DIMENSION, np.float32), 5).ids)) == (0, 0)
+
+
+def test_what_died_or_was_replaced_after_the_moment_stays_so(tmp_path: Path) -> None:
+    partition = filled(120, tmp_path)
+    moment = partition.moment()
+    target = sealed_anew(partition, moment, tmp_path)
+    anew = random_rows(np.random.default_rng(7), 1)
+    partition.remove(np.array([5]))
+    partition.add(np.array([6]), anew, np.zeros(1, np.float32))
+    partition.adopt(open_sealed(target), moment)
+    assert len(partition) == 119
+    found = partition.search(anew[0], 119)
+    assert found.ids.tolist().count(6) == 1
+    assert 5 not in found.ids
+    assert found.cosines[found.ids == 6] == pytest.approx(anew[0] @ anew[0], rel=1e-2)
