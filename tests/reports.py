@@ -22,12 +22,10 @@ from converter.report import (
     PolicyName,
     PolicyPoint,
     Pool,
-    PredictorFigures,
     Recall,
     ReliabilityBin,
     Report,
     RoleCount,
-    StageTime,
     Version,
     thinned,
 )
@@ -218,11 +216,6 @@ def full_report(seed: int = 0, **changes: Any) -> Report:
                 ((1, 3, 69.2), (4, 5, 51.0), (6, 7, 52.4), (8, 9, 47.1), (10, 12, 171.0))
             )
         ),
-        predictor=(
-            PredictorFigures(policy="predict", depth=3, r2=0.29, auc=0.72),
-            PredictorFigures(policy="gate", depth=5, r2=0.31, auc=0.78),
-            PredictorFigures(policy="gate", depth=9, r2=None, auc=None),
-        ),
         labels=LabelFigures(
             survive=20,
             counts=tuple(
@@ -230,8 +223,6 @@ def full_report(seed: int = 0, **changes: Any) -> Report:
                 for depth, items in zip((*DEPTHS, None), (405, 180, 122, 131, 138, 190, 130, 204), strict=True)
             ),
         ),
-        stages=(StageTime(stage="towers", seconds=41.3), StageTime(stage="heal", seconds=611.7)),
-        notes=("The gate sees the test gallery as its neighbours, which is optimistic.",),
     )
     return dataclasses.replace(report, **changes)
 

@@ -18,12 +18,10 @@ from converter.report.figures import (
     PolicyName,
     PolicyPoint,
     Pool,
-    PredictorFigures,
     Recall,
     ReliabilityBin,
     Report,
     RoleCount,
-    StageTime,
     Version,
 )
 from converter.report.files import REPORT_HTML, render_plot, write_report
@@ -53,7 +51,6 @@ __all__ = [
     "PolicyName",
     "PolicyPoint",
     "Pool",
-    "PredictorFigures",
     "Recall",
     "ReliabilityBin",
     "Report",
@@ -63,7 +60,6 @@ __all__ = [
     "SeedPool",
     "SeedTable",
     "Spread",
-    "StageTime",
     "Version",
     "combine",
     "read_report",

@@ -185,19 +185,6 @@ class HealingWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictorFigures:
-    """How well survival at the exit `depth` is foreseen, on items not learnt from. None: cannot be said.
-
-    r2:  share of the labels' variance explained; auc: of telling a survivor from another
-    """
-
-    policy: PolicyName
-    depth: int
-    r2: float | None
-    auc: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelCount:
     """Items whose first sufficient exit is at `depth`; None: no exit is."""
 
@@ -268,14 +255,6 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageTime:
-    """How long a stage took."""
-
-    stage: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One build. recipe: `recipe_digest` of what it was told; date: ISO 8601; exits: shallow to deep, the last is full.
 
@@ -299,10 +278,7 @@ class Report:
     parity: tuple[ParityLine, ...] = ()
     sizes: tuple[FileSize, ...] = ()
     healing: tuple[HealingWindow, ...] = ()
-    predictor: tuple[PredictorFigures, ...] = ()
     labels: LabelFigures | None = None
-    stages: tuple[StageTime, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         depths = [place.depth for place in self.exits]

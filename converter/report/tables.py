@@ -186,18 +186,6 @@ def labels(report: Report) -> Table:
     )
 
 
-def predictors(report: Report) -> Table:
-    """How well survival is foreseen."""
-    return Table(
-        caption="How well survival at an exit is foreseen on items not learnt from: variance explained, and AUC",
-        head=("policy", "exit", "R²", "AUC"),
-        rows=tuple(
-            (TITLES[one.policy], f"depth {one.depth}", number(one.r2, 2), number(one.auc, 2))
-            for one in report.predictor
-        ),
-    )
-
-
 def pools(report: Report) -> Table:
     """Each exit with each pool, every item left there."""
     sizes = sorted({pool.pool for place in report.exits for pool in place.kept})

@@ -20,7 +20,8 @@ MEANINGS = {
     "gate": "a small net decides at every exit, from the item's likeness to the bank of stock queries",
     "gate+neighbours": "the same, and it sees which stored items are near",
     "random": "exits drawn by chance: what any prediction must beat",
-    "oracle": "half of the item's own queries choose its exit, the other half judge it: what no device can know",
+    "oracle": "up to three of the item's own queries choose its exit, the others judge it; what that adds to the fixed"
+    " exit: more than a device can know",
 }
 WORDS = (
     ("recall@k", "share of the queries whose item is among the first k answers."),

@@ -128,9 +128,15 @@ class _Maker:
                     raw=_alone(self._judged.raw, number) if self._judged else None,
                     calibrated=_alone(self._scene, number) if self._scene else None,
                     kept=self._kept(number),
+                    occupancy=self._occupancy(number),
                 )
             )
         return tuple(figures)
+
+    def _occupancy(self, number: int) -> float | None:
+        """By the setting that the device takes, on validation items."""
+        policies = self._chosen.policies
+        return recommended(policies).exits[number] if policies else None
 
     def _kept(self, number: int) -> tuple[Pool, ...]:
         if self._judged is None:
