@@ -26,9 +26,10 @@ SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model
 AND item IN (SELECT item FROM embeddings WHERE model = :model AND sequence > :since) GROUP BY item
 """
 _ALL = "SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model GROUP BY item"
-# In pieces, each behind the last item of the one before: no reader holds back the log while an index is made.
+# In pieces, each behind the last item of the one before: no reader holds back the log while an index is made. The plus
+# keeps SQLite from the index by sequence, in which it would look at all rows for every piece.
 _OF_EXIT = """
-SELECT item, max(depth) AS deepest, vector, offset FROM embeddings WHERE model = ? AND item > ?
+SELECT item, max(depth) AS deepest, vector, offset FROM embeddings WHERE +model = ? AND item > ?
 GROUP BY item HAVING deepest = ? ORDER BY item LIMIT ?
 """
 _AT_A_TIME = 2_000
