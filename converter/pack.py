@@ -19,12 +19,13 @@ ROOM_BYTES = 100_000_000  # a demo bundle takes 40 MB, what it is made through a
 
 
 @contextlib.contextmanager
-def staged(out: Path) -> Iterator[Path]:
+def staged(out: Path, *, replacing: bool = False) -> Iterator[Path]:
     """A folder to build in, beside `out`; becomes `out` when the block ends well, and is removed when it does not.
 
+    replacing: an earlier bundle may be at `out`, and stays until then
     Raises UsageError when `out` is already something, or its parent cannot be written, DiskFullError without room.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not replacing and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder: remove it, or choose another")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -39,13 +40,34 @@ def staged(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)  # mkdtemp makes it private; a bundle holds nothing secret
         for path in (*folder.rglob("*"), folder):
             sync(path)
-        if out.exists():
-            out.rmdir()
-        folder.rename(out)
+        if replacing:
+            _swap(folder, out)
+        else:
+            _move(folder, out)
         sync(out.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _move(folder: Path, out: Path) -> None:
+    if out.exists():
+        out.rmdir()
+    folder.rename(out)
+
+
+def _swap(folder: Path, out: Path) -> None:
+    """`folder` takes the place of what is at `out`, which comes back if that fails."""
+    old = folder.with_name(f"{folder.name}-old")
+    if out.exists():
+        out.rename(old)
+    try:
+        folder.rename(out)
+    except BaseException:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def records(folder: Path) -> dict[str, FileRecord]:

@@ -7,6 +7,7 @@ from converter.steps.calibrate import calibrate
 from converter.steps.choose import choose
 from converter.steps.export import export
 from converter.steps.heal import heal
+from converter.steps.healing_parts import PARTS
 from converter.steps.label import label
 from converter.steps.pack import pack
 from converter.steps.predict import predict
@@ -32,6 +33,7 @@ STAGES: tuple[Stage, ...] = (
         takes=_WEIGHTS,
         after=("towers",),
         resumes=True,
+        parts=PARTS,
     ),
     Stage(
         name="label",

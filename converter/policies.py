@@ -203,7 +203,10 @@ def collapsed(exits: Rows, labels: Rows) -> bool:
 
 
 def check_not_collapsed(policy: str, outcomes: Sequence[Outcome], labels: Rows, depths: Sequence[int]) -> None:
-    """Judged at the setting of middling cost. Raises CollapseError."""
+    """Judged at one setting, that of middling cost: near an end of its knob every policy sends all to one exit.
+
+    A collapse at other settings is not seen. Raises CollapseError.
+    """
     costs = np.array([one.cost for one in outcomes])
     middle = outcomes[int(np.abs(costs - (costs.min() + costs.max()) / 2).argmin())]
     if collapsed(middle.exits, labels):

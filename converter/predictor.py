@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from converter.heads.runaway import Watch
 from converter.heads.steps import Progress, batches, drop
 from converter.recipe import PredictRecipe
 
@@ -68,8 +69,11 @@ class Gate(nn.Module):
         return y
 
 
-def fit_net(x: Tensor, survival: Tensor, recipe: PredictRecipe, seed: int, progress: Progress) -> Gate:
-    """Teach a net on features (N, F) and survival (N, E) in 0 to 1, by soft binary cross-entropy."""
+def fit_net(x: Tensor, survival: Tensor, recipe: PredictRecipe, seed: int, progress: Progress, *, told: str) -> Gate:
+    """Teach a net on features (N, F) and survival (N, E) in 0 to 1, by soft binary cross-entropy.
+
+    told: what it is called if it runs away (RunawayError)
+    """
     mean, spread = x.mean(0), x.std(0)
     scale = torch.where(spread > _FLAT * (1 + mean.abs()), spread, 1.0)
     net = SurvivalNet(x.shape[1], survival.shape[1], recipe, seed)
@@ -80,14 +84,17 @@ def fit_net(x: Tensor, survival: Tensor, recipe: PredictRecipe, seed: int, progr
         parameters = [*net.first[number].parameters(), *net.last[number].parameters()]
         optimiser = torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=recipe.decay)
         steps = recipe.epochs * (len(x) // size)
+        watch = Watch(what=told, steps=steps, rate="predict.rate")
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, _PEAK * recipe.rate, total_steps=steps)
-        for rows in batches(len(x), size, recipe.epochs, generator):
+        for step, rows in enumerate(batches(len(x), size, recipe.epochs, generator), 1):
             logits = net.taught(standardised[rows], number, recipe.dropout, generator)
             loss = nn.functional.binary_cross_entropy_with_logits(logits, survival[rows])
+            watch.loss(loss, step)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             cycle.step()
+        watch.weights(parameters)
         progress(1)
     return Gate(mean, scale, net.requires_grad_(requires_grad=False))
 

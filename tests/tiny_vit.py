@@ -79,10 +79,12 @@ def features(tower: ItemTower, items: Tensor, depth: int) -> Tensor:
 
 def fitted(tower: ItemTower, data: Toy, depths: tuple[int, ...], seed: int = 0) -> dict[int, Pair]:
     """Heads at `depths` for what the tower makes of the items now."""
-    return {
-        depth: fit_pair(features(tower, data.items, depth), data.captions, Pool(tower), HEADS, seed, lambda _done: None)
-        for depth in depths
-    }
+
+    def fit(depth: int) -> Pair:
+        x = features(tower, data.items, depth)
+        return fit_pair(x, data.captions, Pool(tower), HEADS, seed, lambda _done: None, told=f"depth {depth}")
+
+    return {depth: fit(depth) for depth in depths}
 
 
 @torch.no_grad()

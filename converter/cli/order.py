@@ -26,7 +26,6 @@ def make_order(options: argparse.Namespace, recipe: Recipe) -> Order:
         checkpoint=item,
         query_checkpoint=_checkpoint(query, recipe.query.kind, "--query-checkpoint"),
         data=_data(options.data, recipe.data.kind),
-        quick=options.quick,
         runtimes=runtimes(options.tflite_python),
     )
 
@@ -41,7 +40,6 @@ def given(order: Order, console: Console) -> Mapping[str, str]:
     here = {name: path for name, path in paths.items() if path}
     found = {name: text for name in ("checkpoint", "query_checkpoint") if (text := getattr(order, name))}
     total = sum(file.stat().st_size for path in here.values() for file in files_of(path))
-    found["quick"] = "yes" if order.quick else "no"
     with console.bar(total, "bytes of checkpoint and data looked at") as tick:
         return found | {name: fingerprint(path, tick) for name, path in here.items()}
 

@@ -18,6 +18,7 @@ from edge.errors import UnreadableItemError
 from edge.items import Floats
 from edge.runtime import decode_image
 
+PICTURES, SOUNDS, MOTION = "pictures", "sounds", "windows of motion"
 SIDE = 224  # what is larger is decoded at a fraction of its size, at twice this or more: as the towers do
 
 
@@ -29,6 +30,13 @@ class Content:
     decoded: bytes
 
 
+def modality(source: Path | Floats) -> str:
+    """What an item is, in the plural: told by its name, where it is a file."""
+    if not isinstance(source, Path):
+        return MOTION
+    return SOUNDS if source.suffix.lower() == ".wav" else PICTURES
+
+
 def examine(source: Path | Floats) -> Content:
     """Decode a picture, a .wav or a window. Raises UnreadableItemError with the reason."""
     if not isinstance(source, Path):
@@ -37,7 +45,7 @@ def examine(source: Path | Floats) -> Content:
         content = source.read_bytes()
     except OSError as error:
         raise UnreadableItemError(f"cannot be read: {error.strerror}") from None
-    decoded = _sound(content) if source.suffix.lower() == ".wav" else _picture(content)
+    decoded = _sound(content) if modality(source) == SOUNDS else _picture(content)
     return Content(hashlib.sha256(content).digest(), decoded)
 
 

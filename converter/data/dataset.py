@@ -10,7 +10,7 @@ from pathlib import Path
 
 from converter.data.clotho import list_clotho
 from converter.data.coco import list_coco
-from converter.data.contents import Content, examine
+from converter.data.contents import MOTION, SOUNDS, Content, examine
 from converter.data.flickr8k import list_flickr8k
 from converter.data.folder import list_folder
 from converter.data.listing import Listed, Listing, Skipped
@@ -32,6 +32,7 @@ READERS: dict[str, Callable[[Path], Listing]] = {
     "pairs": list_pairs,
     "uci-har": list_uci_har,
 }
+SENSED = {"clotho": SOUNDS, "uci-har": MOTION}  # of one modality by their layout, which is known before they are read
 Bar = Callable[[int, str], AbstractContextManager[Callable[[int], object]]]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from converter.console import Console
 from converter.heads.forms import ExitHead, FullHead, QueryHead, unit
+from converter.heads.runaway import Watch
 from converter.heads.steps import Descent, Progress, batches, contrast, drop, step_count
 from converter.recipe import DistilledHeads, ExitHeadRecipe, FullHeadRecipe, Training
 
@@ -87,7 +88,7 @@ def fit_full_head(
     classes, texts = features.classes.shape[:2]
     log_scale = nn.Parameter(torch.tensor(3.0))
     trained = [*(p for p in (*head.parameters(), *query.parameters()) if p.requires_grad), log_scale]
-    descent = _descent(trained, len(inputs), recipe.training)
+    descent = _descent(trained, len(inputs), recipe.training, ("the last exit's heads", "heads.full.training.rate"))
     for rows in batches(len(inputs), recipe.training.batch, recipe.training.epochs, generator, progress):
         pick = torch.randint(per_photo, (len(rows),), generator=generator)
         pictures = head.combine(drop(inputs[rows], recipe.training.dropout, generator), logits[rows])
@@ -120,7 +121,7 @@ def fit_exit_head(
     standardised = head.standardised(features)
     log_scale = nn.Parameter(torch.tensor(3.0))
     trained = [*head.parameters(), log_scale]
-    descent = _descent(trained, len(features), recipe.training)
+    descent = _descent(trained, len(features), recipe.training, ("an early exit's head", "heads.exit.training.rate"))
     for rows in batches(len(features), recipe.training.batch, recipe.training.epochs, generator, progress):
         dropped = drop(standardised[rows], recipe.training.dropout, generator)
         student, wanted = unit(head.linear(dropped)), teacher[rows]
@@ -141,6 +142,7 @@ def _other_views(photo: Tensor) -> Tensor:
     return (photo[:, None] == photo[None, :]) & ~torch.eye(len(photo), dtype=torch.bool)
 
 
-def _descent(parameters: list[nn.Parameter], rows: int, training: Training) -> Descent:
-    steps = step_count(rows, training.batch, training.epochs)
-    return Descent({training.rate: parameters}, training.decay, steps, plain=True)
+def _descent(parameters: list[nn.Parameter], rows: int, training: Training, told: tuple[str, str]) -> Descent:
+    what, rate = told
+    watch = Watch(what=what, steps=step_count(rows, training.batch, training.epochs), rate=rate)
+    return Descent({training.rate: parameters}, training.decay, watch, plain=True)

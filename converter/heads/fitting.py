@@ -104,7 +104,9 @@ def fit_pairs(tower: ItemTower, study: Study, recipe: PairedHeads, seed: int, co
         ThreadPoolExecutor(AT_ONCE, "heads") as threads,
     ):
         fits = {
-            depth: threads.submit(fit_pair, features, captions, pool, recipe, seed + depth, tick)
+            depth: threads.submit(
+                fit_pair, features, captions, pool, recipe, seed + depth, tick, told=f"the heads at depth {depth}"
+            )
             for depth, features in study.features.items()
         }
         try:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from converter.heads.forms import unit
+from converter.heads.runaway import Watch
 from converter.heads.steps import Descent, Progress, batches, contrast, drop, step_count
 from converter.recipe import PairedHeads
 
@@ -96,17 +97,26 @@ def new_pair(features: Tensor, captions: Tensor, pool: nn.Module, recipe: Paired
 
 
 def fit_pair(
-    features: Tensor, captions: Tensor, pool: nn.Module, recipe: PairedHeads, seed: int, progress: Progress
+    features: Tensor,
+    captions: Tensor,
+    pool: nn.Module,
+    recipe: PairedHeads,
+    seed: int,
+    progress: Progress,
+    *,
+    told: str,
 ) -> Pair:
     """Teach a pair by symmetric InfoNCE, one random caption of each item a step.
 
-    features: (N, F) at the exit; captions: (N, K, G) features of K captions each; progress: called once an epoch
+    features: (N, F) at the exit; captions: (N, K, G) features of K captions each; progress: called once an epoch;
+    told: what the heads are called if they run away (RunawayError)
     """
     pair, training = new_pair(features, captions, pool, recipe, seed), recipe.training
     generator = torch.Generator().manual_seed(seed)
     heads = [*pair.item.parameters(), *pair.query.parameters(), pair.scale]
     steps = step_count(len(features), training.batch, training.epochs)
-    descent = Descent({training.rate: heads}, training.decay, steps)
+    watch = Watch(what=told, steps=steps, rate="heads.training.rate")
+    descent = Descent({training.rate: heads}, training.decay, watch)
     for rows in batches(len(features), training.batch, training.epochs, generator, progress):
         pick = torch.randint(captions.shape[1], (len(rows),), generator=generator)
         items = pair.item.taught(features[rows], training.dropout, generator)

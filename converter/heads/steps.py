@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
+from converter.heads.runaway import Watch
+
 Progress = Callable[[int], object]
 
 
@@ -57,9 +59,11 @@ class Descent:
     """
 
     def __init__(
-        self, groups: Mapping[float, list[nn.Parameter]], decay: float, steps: int, *, plain: bool = False
+        self, groups: Mapping[float, list[nn.Parameter]], decay: float, watch: Watch, *, plain: bool = False
     ) -> None:
-        """groups: parameters by their highest rate."""
+        """groups: parameters by their highest rate; watch: knows how many steps there are."""
+        self._watch, self._done = watch, 0
+        steps = watch.steps
         self._parameters = [parameter for group in groups.values() for parameter in group]
         self._longest = math.inf if plain else 1.0
         self._optimiser = torch.optim.AdamW(
@@ -72,13 +76,17 @@ class Descent:
             self._schedule = LambdaLR(self._optimiser, lambda step: _share(step, steps))
 
     def step(self, loss: Tensor) -> None:
-        """One step down `loss`."""
+        """One step down `loss`. Raises RunawayError when it is no number, or a weight is none after the last step."""
+        self._done += 1
+        self._watch.loss(loss, self._done)
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._longest < math.inf:
             nn.utils.clip_grad_norm_(self._parameters, self._longest)
         self._optimiser.step()
         self._schedule.step()
+        if self._done == self._watch.steps:
+            self._watch.weights(self._parameters)
 
 
 def _share(step: int, steps: int) -> float:

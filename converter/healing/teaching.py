@@ -12,19 +12,16 @@ from torch import Tensor, nn
 
 from converter.heads.forms import unit
 from converter.heads.paired import Pair
+from converter.heads.runaway import Watch
 from converter.heads.steps import Descent, Progress, batches, step_count
 from converter.healing.activations import run_layers
 from converter.healing.lora import layers_of, put_on, take_off
 from converter.recipe import HealRecipe
 from converter.towers.tower import ItemTower
-from edge.errors import ReminisceError, UsageError
+from edge.errors import UsageError
 
 DECAY = 0.01  # of all weights in training
 MAP_RATE = 2e-3  # of the linear map towards the last exit: it starts from nothing
-
-
-class HealingError(ReminisceError, ArithmeticError):
-    """Training ran away; the stages before are kept, this one begins again with another rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ def teach_window(
     inputs: (N, *shape) activations before the window, in the precision of the products; pairs: heads of the exits
     inside it, where they start from; progress: called once a step.
     `pairs` themselves are not changed: heads are fitted anew on healed features, which serves them better.
-    Raises HealingError when a loss or a weight is no number, and UsageError when there is nothing to learn from; the
+    Raises RunawayError when a loss or a weight is no number, and UsageError when there is nothing to learn from; the
     tower is then as it was.
     """
     first, last = window
@@ -93,37 +90,36 @@ class _Course:
         self, adapted: PeftModel, window: tuple[int, int], lesson: _Lesson, recipe: HealRecipe, items: int
     ) -> None:
         self._layers, self._window, self._lesson, self._recipe = layers_of(adapted), window, lesson, recipe
-        self._lora = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-        self._epochs = recipe.epochs_to(window[1])
-        self._steps = step_count(items, recipe.batch, self._epochs)
-        late = recipe.is_late(window[1])
-        self._rate_name, rate = ("late_rate", recipe.late_rate) if late else ("rate", recipe.rate)
-        groups = _groups({rate: self._lora}, {recipe.head_rate: lesson.heads}, {MAP_RATE: lesson.maps})
-        self._descent = Descent(groups, DECAY, self._steps)
+        lora = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+        rate = recipe.rate_to(window[1])
+        groups = _groups({rate: lora}, {recipe.head_rate: lesson.heads}, {MAP_RATE: lesson.maps})
+        self._descent = Descent(groups, DECAY, _watch(window, recipe, items))
 
     def losses(self, inputs: Tensor, progress: Progress) -> Iterator[float]:
         """Train; the loss of each step."""
         recipe, lesson = self._recipe, self._lesson
-        for number, rows in enumerate(batches(len(inputs), recipe.batch, self._epochs, lesson.generator), 1):
+        epochs = recipe.epochs_to(self._window[1])
+        for rows in batches(len(inputs), recipe.batch, epochs, lesson.generator):
             loss = lesson.loss(self._found(lesson.view(inputs[rows])), rows)
-            self._check(loss, f"the loss is {loss.item()} at step {number} of {self._steps}")
             self._descent.step(loss)
             progress(1)
             yield loss.item()
-        for parameter in self._lora:
-            self._check(parameter, f"a weight is no number after the last of {self._steps} steps")
 
     def _found(self, x: Tensor) -> dict[int, Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=x.dtype is torch.bfloat16):
             return run_layers(self._layers, x, self._lesson.depths, self._window[0])
 
-    def _check(self, x: Tensor, told: str) -> None:
-        if not torch.isfinite(x).all():
-            first, last = self._window
-            raise HealingError(
-                f"healing layers {first} to {last}: {told}: lower heal.{self._rate_name} and run again,"
-                " the stages before are kept"
-            )
+
+def _watch(window: tuple[int, int], recipe: HealRecipe, items: int) -> Watch:
+    first, last = window
+    late = recipe.is_late(last)
+    early = f"the stages before and the windows that end by layer {recipe.late_from} are kept"
+    return Watch(
+        what=f"healing layers {first} to {last}",
+        steps=step_count(items, recipe.batch, recipe.epochs_to(last)),
+        rate="heal.late_rate" if late else "heal.rate",
+        kept=early if late and first > 1 else "the stages before are kept",
+    )
 
 
 def _groups(*groups: dict[float, list[nn.Parameter]]) -> dict[float, list[nn.Parameter]]:

@@ -8,9 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from converter.recipe import Recipe
+from edge.errors import UsageError
+
 GROWTH = 2  # a window is at most this many times as long as the one before it
 
 Window = tuple[int, int]
+
+
+def check_windows(recipe: Recipe, layers: int) -> None:
+    """Raises UsageError unless windows that the recipe names end where the tower of `layers` does, an exit in each."""
+    named = recipe.heal.windows if recipe.heal is not None else ()
+    if not named:
+        return
+    if recipe.item.choose:
+        raise UsageError(
+            f"heal.windows is {_written(named)} and item.choose {recipe.item.choose}: where exits will lie is not known"
+            " before, and each window must hold one: write heal.windows: [], which takes windows that fit the exits"
+        )
+    exits = sorted({*recipe.item.exits, layers})
+    ends = [last for _, last in named]
+    held = {next((end for end in ends if end >= depth), layers) for depth in exits}
+    if ends[-1] != layers or len(held) < len(ends):
+        fitting = sorted({next((depth for depth in exits if depth >= end), layers) for end in ends} | {layers})
+        windows = tuple(zip([1, *(end + 1 for end in fitting)], fitting, strict=False))
+        raise UsageError(
+            f"heal.windows is {_written(named)}: must end at layer {layers}, the tower's last, and hold one of the"
+            f" exits {', '.join(map(str, exits))} in each window: write {_written(windows)}, or [] to have them found"
+        )
+
+
+def _written(windows: Sequence[Sequence[int]]) -> str:
+    """As in a recipe."""
+    return str([list(window) for window in windows])
 
 
 def pivot_windows(histogram: Sequence[float], exits: Sequence[int], layers: int) -> tuple[Window, ...]:

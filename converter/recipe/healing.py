@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from converter.recipe.checks import require
@@ -65,3 +65,12 @@ class HealRecipe:
     def epochs_to(self, last: int) -> int:
         """Epochs of the window that ends with layer `last`."""
         return self.late_epochs if self.is_late(last) else self.epochs
+
+    def rate_to(self, last: int) -> float:
+        """LoRA's highest rate in the window that ends with layer `last`."""
+        return self.late_rate if self.is_late(last) else self.rate
+
+    def read_to(self, last: int) -> HealRecipe:
+        """What the window that ends with layer `last` reads: two recipes that differ in nothing else heal it alike."""
+        rate, epochs = self.rate_to(last), self.epochs_to(last)
+        return replace(self, windows=(), rate=rate, late_rate=rate, epochs=epochs, late_epochs=epochs, late_from=0)

@@ -21,6 +21,8 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 class Recipe:
     """The whole build; `seed` and equal packages give equal figures on one kind of machine.
 
+    Milliseconds are measured, so they and what is chosen by them (`item.choose`) may differ.
+
     heal: None leaves the weights as published
     """
 

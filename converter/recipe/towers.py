@@ -35,7 +35,9 @@ class ItemRecipe:
 
     checkpoint: folder or hub id; `--checkpoint` goes before it. "" for towers that come with a package
     exits:      depths that get a head, the end among them or not: it always gets one
-    choose:     how many exits to choose by what they cost held-out items, in place of `exits`; 0 takes `exits`
+    choose:     how many exits to choose by what they cost held-out items, in place of `exits`; 0 takes `exits`. Costs
+                are measured milliseconds: a second build may choose others whatever the seed; within a build the choice
+                is made once
     cuts:       further depths where a segment ends
     formats:    of the segments, the fastest first
     outliers:   channels of an activation that the device's INT4 cache keeps in float16; each costs 2 bytes a token

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from converter.durable import sync
@@ -62,12 +64,15 @@ class Shelf:
         file = self.finished(name) / DONE
         return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "none"
 
-    def begin(self, name: str, inputs: dict[str, str], *, resume: bool) -> Path:
-        """The folder to work in: empty, or with the parts that an equal attempt left if `resume`."""
+    def begin(self, name: str, inputs: dict[str, str], *, resume: bool, parts: Sequence[str] = ()) -> Path:
+        """The folder to work in: empty, or with all that an equal attempt left if `resume`.
+
+        parts: patterns of names that any attempt may have left
+        """
         folder = self._work(name)
         if not (resume and _left_by(folder) == inputs):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            _remove_all_but(folder, parts)
+            folder.mkdir(parents=True, exist_ok=True)
             save_record(folder / AT_WORK, AtWork(inputs=inputs))
         for half in folder.rglob(".*.part"):
             half.unlink()
@@ -105,6 +110,12 @@ class Shelf:
 
     def _old(self, name: str) -> Path:
         return self._folder / f".{name}.old"
+
+
+def _remove_all_but(folder: Path, parts: Sequence[str]) -> None:
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not any(fnmatch(path.name, part) for part in parts):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _left_by(folder: Path) -> dict[str, str] | None:

@@ -16,14 +16,12 @@ class Order:
 
     checkpoint, query_checkpoint: a folder or a hub id; "" for towers that come with a package
     data:     the folder or file that the recipe's reader opens
-    quick:    no healing
     runtimes: for each TFLite runtime a Python that has it
     """
 
     checkpoint: str = ""
     query_checkpoint: str = ""
     data: Path | None = None
-    quick: bool = False
     runtimes: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -34,6 +32,7 @@ class Context:
     out:       the folder of the build, resolved
     given:     inputs from outside the recipe, by name: fingerprints of checkpoint and data
     versions:  of the packages that matter, by name
+    inputs:    all that the stage at work depends on, by dotted name
     artefacts: folders of the stages that this one comes after, by name; of no others
     """
 
@@ -43,6 +42,7 @@ class Context:
     console: Console
     given: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
     artefacts: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -61,6 +61,8 @@ class Stage:
     after:   names of earlier stages whose artefacts it reads
     makes:   what it leaves in the build's folder itself; gone, the stage is not done
     resumes: it looks for its own finished parts in its folder; else the folder is always empty
+    parts:   names of such parts, as patterns, that say themselves what they were made from: these stay for it to
+             judge when its inputs are no longer those of the attempt that left them
     run:     does the work, into the folder that it is given
     """
 
@@ -72,3 +74,4 @@ class Stage:
     after: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
     resumes: bool = False
+    parts: tuple[str, ...] = ()

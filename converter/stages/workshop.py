@@ -75,9 +75,9 @@ class Workshop:
     def _do(self, stage: Stage) -> None:
         start = time.monotonic()
         inputs = self._inputs(stage)
-        folder = self._shelf.begin(stage.name, inputs, resume=stage.resumes)
+        folder = self._shelf.begin(stage.name, inputs, resume=stage.resumes, parts=stage.parts)
         artefacts = {name: self._shelf.finished(name) for name in stage.after}
-        stage.run(replace(self._context, artefacts=artefacts), folder)
+        stage.run(replace(self._context, inputs=inputs, artefacts=artefacts), folder)
         self._shelf.finish(stage.name, inputs, time.monotonic() - start)
 
     def _inputs(self, stage: Stage) -> Inputs:

@@ -176,7 +176,7 @@ def _reason(winner: str, compared: Sequence[Compared]) -> str:
 def _setting(one: Outcome, exits: int) -> PolicySetting:
     at_1, _, at_10 = one.recall
     return PolicySetting(
-        policy=SHIPPED.get(one.policy, "fixed"),
+        policy="fixed" if one.policy == "fixed" else SHIPPED[one.policy],
         centre=round(one.centre, 4),
         cost=round(min(one.cost, 1.0), 5),
         recall_at_1=round(at_1, 5),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from converter.heads.fitting import ExitHeads, Study, fit_heads, fit_pairs, published_heads
@@ -18,10 +19,12 @@ from converter.heads.steps import step_count
 from converter.healing.activations import Activations, fastest_precision
 from converter.healing.lora import merge
 from converter.healing.teaching import Lessons, teach_window
-from converter.probe import segment_costs, stream_features
+from converter.healing.windows import check_windows
+from converter.probe import Costs, segment_costs, stream_features
 from converter.recipe import DistilledHeads, HealRecipe, PairedHeads, PublishedHeads
-from converter.stages import Context, load_record, save_arrays, save_record
+from converter.stages import Context, save_arrays, save_record
 from converter.steps.catalogue import Captions, Catalogue, Rows, load_captions, load_catalogue, pixels
+from converter.steps.healing_parts import HealedWindow, WindowParts, kept_probe, remove_windows
 from converter.steps.probe import probe_ranks, probed_exits, probed_windows
 from converter.steps.study import study_of, taught_rows
 from converter.towers.opening import open_item_tower, open_query_tower
@@ -30,16 +33,6 @@ from edge.errors import UsageError
 from edge.items import Floats
 
 THREADS = 2  # sums in the same order on every machine of one kind; windows gain from the second, more is not tried
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealedWindow:
-    """Layers first to last. losses: one a step."""
-
-    first: int
-    last: int
-    seconds: float
-    losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +50,16 @@ class Healed:
 def heal(context: Context, folder: Path) -> None:
     """features.npz and heads.safetensors of every exit, trunk.safetensors, healed.json; with healing before.* too."""
     torch.set_num_threads(THREADS)
-    recipe = context.recipe
-    work = _Work(context, folder)
-    if recipe.heal is None:
-        features = work.stream()
-        heads = work.heads(features)
-        work.finish(features, heads, (), "float32")
-        return
-    if not isinstance(recipe.heads, PairedHeads):
-        raise UsageError(f"heal asks for heads of kind paired, and heads.kind is {recipe.heads.kind}")
-    work.heal(recipe.heal, recipe.heads)
+    match context.recipe.heal, context.recipe.heads:
+        case None, _:
+            remove_windows(folder, but=set())  # of an attempt that was to heal
+            work = _Work(context, folder)
+            features = work.stream()
+            work.finish(features, work.heads(features), (), "float32")
+        case HealRecipe() as recipe, PairedHeads() as heads:
+            _Work(context, folder).heal(recipe, heads)
+        case _, others:
+            raise UsageError(f"heal asks for heads of kind paired, and heads.kind is {others.kind}")
 
 
 class _Work:
@@ -82,9 +75,9 @@ class _Work:
         self._exits = tuple(sorted({*self._recipe.item.exits, len(self._tower.layers)}))
         for layer in self._tower.layers:
             layer.requires_grad_(requires_grad=False)
-        if self._recipe.item.choose:
-            self._choose_exits(self._recipe.item.choose)
-        self._costs = segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
+        check_windows(self._recipe, len(self._tower.layers))
+        probe = kept_probe(folder, context.inputs, self._console.say, self._measure)
+        self._exits, self._costs = probe.exits, probe.costs
 
     def stream(self) -> dict[int, Tensor]:
         """Features at every exit of the trunk as it is, in float32; views of the taught items behind the plain ones."""
@@ -142,18 +135,21 @@ class _Work:
         features: dict[int, Tensor] = {}
         refit: dict[int, ExitHeads] = {}
         logs = []
+        parts = WindowParts(self._folder, self._context.inputs, recipe, str(precision), self._console.say)
         for first, end in windows:
-            logs.append(self._window((first, end), climb, rows, lessons, pairs, recipe))
+            train = partial(self._train, (first, end), climb, rows, lessons, pairs, recipe)
+            logs.append(parts.bring(self._tower, (first, end), self._exits, train))
             with self._console.bar(len(every), f"items through layers {first} to {end}") as tick:
                 found = climb.climb(end, self._exits, tick)
             features |= found
             if found:
                 refit |= self.heads(found)
+        parts.tidy()
         self.finish(features, refit, tuple(logs), str(precision).removeprefix("torch."))
 
-    def _window(
+    def _train(
         self,
-        window: tuple[int, ...],
+        window: tuple[int, int],
         climb: Activations,
         rows: Tensor,
         lessons: Lessons,
@@ -161,12 +157,6 @@ class _Work:
         recipe: HealRecipe,
     ) -> HealedWindow:
         first, last = window
-        weights, log = (self._folder / f"window-{first:02}-{last:02}.{kind}" for kind in ("safetensors", "json"))
-        layers = nn.ModuleList(self._tower.layers[first - 1 : last])
-        if log.is_file():  # written after the weights: it was finished by an attempt that was ended later
-            layers.load_state_dict(load_file(weights))
-            self._console.say(f"  layers {first} to {last}: healed before, kept")
-            return load_record(HealedWindow, log)
         inside = {depth: pair for depth, pair in pairs.items() if first <= depth <= last}
         steps = step_count(len(rows), recipe.batch, recipe.epochs_to(last))
         began = time.monotonic()
@@ -176,10 +166,7 @@ class _Work:
                 self._context.seed + first, tick,
             )  # fmt: skip
         merge(adapted, self._tower, first)
-        healed = HealedWindow(first=first, last=last, seconds=time.monotonic() - began, losses=told.losses)
-        save_file(nn.ModuleList(self._tower.layers[first - 1 : last]).state_dict(), weights)
-        save_record(log, healed)
-        return healed
+        return HealedWindow(first=first, last=last, seconds=time.monotonic() - began, losses=told.losses)
 
     def _pivots(self, features: Mapping[int, Tensor], pairs: Mapping[int, Pair]) -> tuple[tuple[int, int], ...]:
         held, layers = self._catalogue.rows("held"), len(self._tower.layers)
@@ -187,6 +174,12 @@ class _Work:
         windows = probed_windows(ranks, owners, len(held), self._exits, layers, self._recipe.label.survive)
         self._console.say(f"  windows by the pivots of the exit histogram: {windows}")
         return windows
+
+    def _measure(self) -> tuple[tuple[int, ...], Costs]:
+        """The exits, chosen if the recipe asks for that, and their milliseconds."""
+        if self._recipe.item.choose:
+            self._choose_exits(self._recipe.item.choose)
+        return self._exits, segment_costs(self._tower, self._recipe.item.formats[0], self._exits, self._console)
 
     def _choose_exits(self, count: int) -> None:
         """Take the exits of least expected cost among all depths. Raises UsageError for heads that are not paired."""

@@ -32,8 +32,7 @@ def pack(context: Context, folder: Path) -> None:
     for one in verified.parities:  # a head behind two variants of its segment was checked twice: the worse counts
         name = f"{one.path} on {one.runtime} at batch {one.batch}: cosine"
         worst[name] = min(round(one.cosine, 5), worst.get(name, 1.0))
-    shutil.rmtree(out, ignore_errors=True)
-    with staged(out) as staging:
+    with staged(out, replacing=True) as staging:
         shutil.copytree(context.artefacts["export"] / "files", staging, dirs_exist_ok=True)
         manifest = Manifest(
             schema=SCHEMA,

@@ -109,15 +109,16 @@ def _fit(
 ) -> dict[str, Gate]:
     labels = torch.from_numpy(np.concatenate([fold.survival for fold in folds]))
 
-    def net(parts: list[Floats], first: int, offset: int) -> Gate:
+    def net(told: str, parts: list[Floats], first: int = 0) -> Gate:
         x = torch.from_numpy(np.concatenate(parts).astype(np.float32))
-        return fit_net(x, labels[:, first:], recipe, seed + offset, tick)
+        return fit_net(x, labels[:, first:], recipe, seed + first, tick, told=told)
 
-    nets = {"predictor": net([fold.predictor for fold in folds], 0, 0)}
+    nets = {"predictor": net("the predictor", [fold.predictor for fold in folds])}
     for exit_ in range(labels.shape[1]):
-        nets[f"gate-{exit_}"] = net([fold.gates[exit_] for fold in folds], exit_, exit_)
+        nets[f"gate-{exit_}"] = net(f"the gate of exit {exit_}", [fold.gates[exit_] for fold in folds], exit_)
         if neighbours:
-            nets[f"neighbours-{exit_}"] = net([fold.neighbours[exit_] for fold in folds], exit_, exit_)
+            told = f"the gate of exit {exit_} with neighbours"
+            nets[f"neighbours-{exit_}"] = net(told, [fold.neighbours[exit_] for fold in folds], exit_)
     return nets
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from converter import layout
-from converter.data import Dataset, open_data
+from converter.data import PICTURES, SENSED, Dataset, modality, open_data
 from converter.data.class_texts import load_class_texts
 from converter.features import text_features
-from converter.recipe import DistilledHeads, PairedHeads
+from converter.healing.windows import check_windows
+from converter.recipe import DistilledHeads, PairedHeads, Recipe
 from converter.stages import Context, save_arrays, save_record
 from converter.steps.catalogue import Catalogue, Entry, spread
 from converter.towers.opening import open_item_tower, open_query_tower
@@ -26,11 +27,15 @@ FOLDS = 2**16  # places on the line from 0 to 1 that an item's fold is told by
 def towers(context: Context, folder: Path) -> None:
     """items.json, captions.npz, and query/: the query tower's files as they will be in the bundle."""
     recipe, order, console = context.recipe, context.order, context.console
+    _check_modality(recipe, SENSED.get(recipe.data.kind))
     data = open_data(recipe.data, order.data, bar=console.bar)
+    for item in data.items:
+        _check_modality(recipe, modality(item.source))
     _say_what_was_skipped(context, data)
     if isinstance(recipe.heads, PairedHeads) and not any(item.texts for item in data.items):
         raise UsageError("heads.kind is paired, which learns from captions: the data has none")
-    open_item_tower(recipe.item, order.checkpoint)  # what is wrong with it is told before the sentences
+    item_tower = open_item_tower(recipe.item, order.checkpoint)  # what is wrong with it is told before the sentences
+    check_windows(recipe, len(item_tower.layers))
     tower = open_query_tower(recipe.query, order.query_checkpoint)
     spec = layout.query_spec(recipe, tower)
     write_query_tower(folder / "query", tower, spec)
@@ -45,7 +50,7 @@ def towers(context: Context, folder: Path) -> None:
     classes = features[len(sentences) - len(told) :].reshape(-1, 5, width)
     save_arrays(folder / "captions.npz", features=_float32(own), known=known, classes=_float32(classes))
     entries = tuple(
-        Entry(name=item.name, path=_path(item.source), role=item.role, fold=item.fold(FOLDS) / FOLDS)
+        Entry(name=item.name, path=str(item.source), role=item.role, fold=item.fold(FOLDS) / FOLDS)
         for item in data.items
     )
     skipped = tuple((one.name, one.reason) for one in data.skipped)
@@ -63,10 +68,13 @@ def _float32(x: Floats) -> Floats:
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
-def _path(source: object) -> str:
-    if not isinstance(source, Path):
-        raise UsageError("the data has windows of motion or sound, and the recipe's item tower takes pictures")
-    return str(source)
+def _check_modality(recipe: Recipe, found: str | None) -> None:
+    """Every kind of item tower takes pictures."""
+    if found is not None and found != PICTURES:
+        raise UsageError(
+            f"the data (data.kind {recipe.data.kind}) has {found}, and a tower of item.kind {recipe.item.kind} takes"
+            f" {PICTURES}: no tower that the converter opens takes {found} yet"
+        )
 
 
 def _say_what_was_skipped(context: Context, data: Dataset) -> None:

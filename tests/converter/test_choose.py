@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 
-from converter.steps.choose import Compared, _reason, _winner, recommended
+from converter.policies import Outcome
+from converter.steps.choose import Compared, _reason, _setting, _winner, recommended
 from converter.steps.judged import Judged
 from converter.steps.probe import probed_exits, probed_windows
 from edge.bundle import Policies, PolicySetting
@@ -48,6 +51,15 @@ def test_of_two_that_win_the_better_one_is_the_default() -> None:
 def test_gate_with_neighbours_is_reported_but_never_shipped() -> None:
     assert _winner([compared("gate+neighbours", 0.09, wins=True), compared("gate", 0.02, wins=True)]) == "gate"
     assert _winner([compared("gate+neighbours", 0.09, wins=True), compared("gate", 0.02, wins=False)]) == "fixed"
+
+
+def test_setting_of_a_policy_that_does_not_ship_is_a_mistake_of_the_program() -> None:
+    hits = np.ones((4, 3), dtype=bool)
+    found = Outcome("gate+neighbours", 6.0, 0.5, np.zeros(4, dtype=np.int64), hits)
+    with pytest.raises(KeyError, match=r"gate\+neighbours"):
+        _setting(found, 2)
+    assert _setting(replace(found, policy="fixed"), 2).policy == "fixed"
+    assert _setting(replace(found, policy="gate"), 2).policy == "gate"
 
 
 def policies(default: str, *settings: PolicySetting) -> Policies:

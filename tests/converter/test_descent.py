@@ -9,6 +9,7 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 import torch
 from torch import Tensor, nn
 
+from converter.heads.runaway import RunawayError, Watch
 from converter.heads.steps import Descent, batches, drop, step_count
 
 pytestmark = pytest.mark.convert
@@ -44,10 +45,14 @@ def test_dropout_keeps_the_mean_and_without_a_share_takes_no_random_number() -> 
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
 
 
+def watch(steps: int) -> Watch:
+    return Watch(what="the map", steps=steps, rate="some.rate")
+
+
 def walked(steps: int, *, plain: bool = False, size: float = 1.0) -> list[float]:
     """How far each step goes on a slope of constant steepness: AdamW goes as far as its rate."""
     place = nn.Parameter(torch.zeros(1))
-    descent, far = Descent({0.1: [place]}, 0.0, steps, plain=plain), []
+    descent, far = Descent({0.1: [place]}, 0.0, watch(steps), plain=plain), []
     for _ in range(steps):
         before = place.item()
         descent.step(-size * place.sum())
@@ -72,14 +77,14 @@ def test_a_plain_descent_starts_at_its_highest_rate() -> None:
 
 def test_each_group_goes_at_its_own_rate() -> None:
     slow, fast = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
-    descent = Descent({0.001: [slow], 0.1: [fast], 0.5: []}, 0.0, 1)
+    descent = Descent({0.001: [slow], 0.1: [fast], 0.5: []}, 0.0, watch(1))
     descent.step(-(slow + fast).sum())
     assert fast.item() == pytest.approx(100 * slow.item(), rel=0.01)
 
 
 def gradient(*, plain: bool) -> Tensor:
     place = nn.Parameter(torch.zeros(4))
-    Descent({0.1: [place]}, 0.0, 10, plain=plain).step(30 * place.sum())
+    Descent({0.1: [place]}, 0.0, watch(10), plain=plain).step(30 * place.sum())
     assert place.grad is not None
     return place.grad
 
@@ -87,3 +92,28 @@ def gradient(*, plain: bool) -> Tensor:
 def test_gradients_are_cut_at_norm_1_but_for_a_plain_descent() -> None:
     assert float(gradient(plain=False).norm()) == pytest.approx(1.0, rel=1e-4)
     assert float(gradient(plain=True).norm()) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_loss_that_is_no_number_ends_the_descent_before_its_step_and_names_step_and_rate(number: float) -> None:
+    place = nn.Parameter(torch.zeros(1))
+    descent = Descent({0.1: [place]}, 0.0, watch(5))
+    descent.step(place.sum())
+    before = place.item()
+    with pytest.raises(RunawayError) as caught:
+        descent.step(place.sum() + number)
+    assert str(caught.value) == (
+        f"the map: the loss is {number} at step 2 of 5: lower some.rate and run again, the stages before are kept"
+    )
+    assert caught.value.exit_code == 1
+    assert place.item() == before
+
+
+def test_weight_that_is_no_number_after_the_last_step_is_seen_and_before_it_the_next_loss_would_tell() -> None:
+    place = nn.Parameter(torch.ones(1))
+    Descent({float("inf"): [place]}, 0.0, watch(2)).step(place.sum())
+    assert not torch.isfinite(place).all()
+    with pytest.raises(
+        RunawayError, match=r"^the map: a weight is no number after the last of 1 steps: lower some\.rate"
+    ):
+        Descent({float("inf"): [place := nn.Parameter(torch.ones(1))]}, 0.0, watch(1)).step(place.sum())

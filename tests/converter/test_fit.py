@@ -18,6 +18,7 @@ from converter.console import Console
 from converter.heads import distilled
 from converter.heads.distilled import Features, Heads, class_centre, fit_exit_head, fit_full_head, fit_heads
 from converter.heads.forms import DIMENSION, ExitHead, FullHead, QueryHead, unit
+from converter.heads.runaway import RunawayError
 from converter.heads.steps import contrast
 from converter.recipe import DistilledHeads, ExitHeadRecipe, Training, load_recipe
 
@@ -258,3 +259,18 @@ def test_every_batch_of_the_early_exits_is_told_which_rows_show_one_photo(
     assert max(int(photo.max()) for photo in batches) == PHOTOS - 1
     epoch = torch.cat(batches[: PHOTOS * VIEWS // 32])
     assert torch.equal(epoch.bincount(), torch.full((PHOTOS,), VIEWS))
+
+
+@pytest.mark.parametrize(
+    ("part", "named"), [("full", "the last exit's heads"), ("exit", "an early exit's head")], ids=["full", "exit"]
+)
+def test_heads_that_run_away_are_named_with_step_and_what_to_lower(
+    features: Features, classifier: nn.Linear, recipe: DistilledHeads, console: Console, part: str, named: str
+) -> None:
+    section = getattr(recipe, part)
+    endless = replace(recipe, **{part: replace(section, training=replace(section.training, rate=1e30))})
+    with pytest.raises(RunawayError) as caught:
+        fit_heads(features, classifier, endless, 0, console)
+    told = str(caught.value)
+    assert told.startswith(f"{named}: the loss is ")
+    assert told.endswith(f": lower heads.{part}.training.rate and run again, the stages before are kept")

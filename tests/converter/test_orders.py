@@ -59,17 +59,16 @@ def test_folder_is_resolved_and_a_hub_id_kept_as_it_is(
     assert order(CLIP, "--checkpoint", "google/weights").checkpoint == "google/weights"
 
 
-def test_given_are_fingerprints_of_folders_names_of_hub_ids_and_whether_it_is_quick(
+def test_given_are_fingerprints_of_folders_and_names_of_hub_ids(
     order: Callable[..., Order], tmp_path: Path, console: Console
 ) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "config.json").write_text("{}", encoding="utf-8")
-    made = given(order(CLIP, "--query-checkpoint", tmp_path / "weights", "--quick"), console)
+    made = given(order(CLIP, "--query-checkpoint", tmp_path / "weights"), console)
     assert made == {
         "checkpoint": "org/clip",
         "query_checkpoint": fingerprint(tmp_path / "weights"),
         "data": fingerprint(tmp_path / "pairs.csv"),
-        "quick": "yes",
     }
 
 

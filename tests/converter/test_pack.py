@@ -112,6 +112,50 @@ def test_target_that_holds_something_is_refused_before_the_build_and_kept(tmp_pa
     assert kept.read_bytes() == b"kept"
 
 
+def replaced(out: Path, *, fails: bool = False) -> None:
+    with staged(out, replacing=True) as folder:
+        assert (out / "old").is_file()
+        (folder / "new").touch()
+        if fails:
+            raise ValueError("no bundle")
+
+
+def test_earlier_bundle_stays_until_the_new_one_is_whole_and_is_then_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    out.mkdir()
+    (out / "old").touch()
+    with pytest.raises(ValueError, match="no bundle"):
+        replaced(out, fails=True)
+    assert [path.name for path in out.iterdir()] == ["old"]
+    replaced(out)
+    assert [path.name for path in out.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_earlier_bundle_comes_back_when_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rename = tmp_path / "bundle", Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if (self / "new").is_file():
+            raise OSError("the disk went away")
+        return rename(self, target)
+
+    out.mkdir()
+    (out / "old").touch()
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="went away"):
+        replaced(out)
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["bundle", "bundle/old"]
+
+
+def test_first_bundle_needs_none_to_replace(tmp_path: Path) -> None:
+    with staged(tmp_path / "bundle", replacing=True) as folder:
+        (folder / "new").touch()
+    assert (tmp_path / "bundle" / "new").is_file()
+
+
 def test_target_below_a_file_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"/file/deep/bundle cannot be written: Not a directory$"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,14 @@ pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 import torch
 from torch import Tensor
 
+from converter.console import Console
+from converter.heads.fitting import Study, fit_pairs
 from converter.heads.forms import unit
 from converter.heads.paired import Pair, fit_pair, new_pair
+from converter.heads.runaway import RunawayError
 from converter.recipe import PairedHeads, Training
 from converter.towers.transformer import ClassAndMean
+from tiny_vit import open_vit, write_vit
 
 pytestmark = pytest.mark.convert
 
@@ -56,7 +61,7 @@ def matching(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def fit(recipe: PairedHeads = RECIPE, seed: int = 0) -> Pair:
     features, captions = matching()
-    return fit_pair(features, captions, ClassAndMean(), recipe, seed, silent)
+    return fit_pair(features, captions, ClassAndMean(), recipe, seed, silent, told="the heads")
 
 
 def weights(pair: Pair) -> list[bytes]:
@@ -102,7 +107,7 @@ def test_heads_standardise_what_they_read() -> None:
 def test_a_feature_that_never_changes_does_not_blow_up() -> None:
     features, captions = matching()
     features[:, 0] = 3.0
-    pair = fit_pair(features, captions, ClassAndMean(), RECIPE, 0, silent)
+    pair = fit_pair(features, captions, ClassAndMean(), RECIPE, 0, silent, told="the heads")
     assert torch.isfinite(pair.item.embed(features)).all()
 
 
@@ -125,7 +130,7 @@ def test_dropout_acts_in_training_alone(recipe: PairedHeads) -> None:
 def test_an_activation_is_pooled_then_embedded(recipe: PairedHeads) -> None:
     x, captions = noise(ITEMS, 5, FEATURES // 2, seed=3), matching()[1]
     pool = ClassAndMean()
-    pair = fit_pair(pool(x), captions, pool, recipe, 0, silent)
+    pair = fit_pair(pool(x), captions, pool, recipe, 0, silent, told="the heads")
     assert torch.equal(pair.item(x), pair.item.embed(pool(x)))
 
 
@@ -153,5 +158,25 @@ def test_a_fitted_pair_is_done_learning() -> None:
 def test_progress_ticks_once_an_epoch_also_with_fewer_items_than_a_batch() -> None:
     ticks: list[int] = []
     few = replace(RECIPE, training=replace(RECIPE.training, epochs=3, batch=10_000))
-    fit_pair(*matching(), ClassAndMean(), few, 0, ticks.append)
+    fit_pair(*matching(), ClassAndMean(), few, 0, ticks.append, told="the heads")
     assert ticks == [1, 1, 1]
+
+
+def fast(rate: float, epochs: int = 30, batch: int = 32) -> PairedHeads:
+    return replace(RECIPE, training=replace(RECIPE.training, rate=rate, epochs=epochs, batch=batch))
+
+
+def test_heads_that_run_away_are_named_with_depth_step_and_what_to_lower(console: Console, tmp_path: Path) -> None:
+    features, captions = matching()
+    write_vit(tmp_path)
+    study = Study({3: features, 4: features}, ITEMS, captions)
+    with pytest.raises(RunawayError) as caught:
+        fit_pairs(open_vit(tmp_path), study, fast(1e30), 0, console)
+    told = str(caught.value)
+    assert told.startswith("the heads at depth 3: the loss is nan at step ")
+    assert told.endswith(" of 120: lower heads.training.rate and run again, the stages before are kept")
+
+
+def test_heads_that_run_away_in_their_last_step_do_not_pass() -> None:
+    with pytest.raises(RunawayError, match=r"^the heads: a weight is no number after the last of 1 steps"):
+        fit(fast(float("inf"), epochs=1, batch=ITEMS))

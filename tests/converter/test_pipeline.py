@@ -193,6 +193,12 @@ def test_killed_healing_keeps_its_finished_windows_and_ends_as_the_uninterrupted
     assert features(copy) == features(built)
 
 
+def test_build_that_is_killed_while_it_packs_leaves_the_earlier_bundle(copy: TinyBuild) -> None:
+    copy.change("model: tiny", "model: other")
+    copy.killed_when(lambda: any(copy.out.glob(".bundle-*")))
+    assert Bundle.open(copy.out / "bundle").manifest.model == "tiny"
+
+
 @pytest.mark.slow
 def test_another_seed_gives_other_features_and_heads(built: TinyBuild, copy: TinyBuild) -> None:
     for name in ("towers", "heal"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from converter.heads.runaway import RunawayError
 from converter.predictor import Gate, SurvivalNet, fit_net
 from converter.recipe import PredictRecipe
 
@@ -22,7 +25,7 @@ def toy(seed: int, items: int = 400) -> tuple[Tensor, Tensor]:
 
 
 def fitted(seed: int = 0, recipe: PredictRecipe = RECIPE) -> Gate:
-    return fit_net(*toy(0), recipe, seed, lambda _: None)
+    return fit_net(*toy(0), recipe, seed, lambda _: None, told="a net")
 
 
 def test_net_learns_what_one_feature_tells_and_what_is_always_so() -> None:
@@ -36,7 +39,7 @@ def test_net_that_is_told_noise_says_the_mean() -> None:
     x, _ = toy(0, items=1000)
     survival = torch.rand(1000, 1, generator=torch.Generator().manual_seed(7)).round()
     recipe = PredictRecipe(hidden=16, nets=1)
-    chances = torch.sigmoid(fit_net(x, survival, recipe, 0, lambda _: None)(toy(2)[0]))
+    chances = torch.sigmoid(fit_net(x, survival, recipe, 0, lambda _: None, told="a net")(toy(2)[0]))
     assert (chances - survival.mean()).abs().mean() < 0.1
 
 
@@ -84,7 +87,7 @@ def test_feature_that_never_changed_in_teaching_decides_nothing_later() -> None:
     x, survival = toy(0)
     x[:, 5] = 0.1
     x[:, 2] = 1000 + 1e-4 * x[:, 2]  # no more than float32 can tell
-    gate = fit_net(x, survival, RECIPE, 0, lambda _: None)
+    gate = fit_net(x, survival, RECIPE, 0, lambda _: None, told="a net")
     moved = x.clone()
     moved[:, 5] += 0.01
     moved[:, 2] += 0.01
@@ -97,14 +100,14 @@ def test_net_is_for_reading_once_taught() -> None:
 
 def test_progress_is_told_after_each_net() -> None:
     told: list[int] = []
-    fit_net(*toy(0, items=40), PredictRecipe(hidden=4, epochs=1, nets=3), 0, told.append)
+    fit_net(*toy(0, items=40), PredictRecipe(hidden=4, epochs=1, nets=3), 0, told.append, told="a net")
     assert told == [1, 1, 1]
 
 
 def test_fewer_items_than_a_batch_are_one_batch() -> None:
     x, survival = toy(0, items=30)
     before = SurvivalNet(6, 2, RECIPE, 0)
-    gate = fit_net(x, survival, PredictRecipe(hidden=16, epochs=2, batch=256, nets=2), 0, lambda _: None)
+    gate = fit_net(x, survival, PredictRecipe(hidden=16, epochs=2, batch=256, nets=2), 0, lambda _: None, told="a net")
     taught = dict(gate.net.named_parameters())
     assert all(not torch.equal(taught[name], old) for name, old in before.named_parameters())
 
@@ -115,3 +118,18 @@ def test_inputs_are_dropped_in_teaching_alone() -> None:
     drawn = torch.cat([net.taught(x, 0, 0.4, generator) for _ in range(50)])
     assert drawn.std() > 0
     assert torch.equal(net(x), net(x))
+
+
+@pytest.mark.parametrize("rate", [1e30, float("inf")])
+def test_net_that_runs_away_is_named_with_the_step_and_what_to_lower(rate: float) -> None:
+    with pytest.raises(RunawayError) as caught:
+        fitted(recipe=replace(RECIPE, rate=rate))
+    told = str(caught.value)
+    assert told.startswith("a net: the loss is ")
+    assert told.endswith(" of 180: lower predict.rate and run again, the stages before are kept")
+
+
+def test_net_that_runs_away_in_its_last_step_does_not_pass() -> None:
+    once = PredictRecipe(hidden=16, epochs=1, batch=400, nets=1, rate=float("inf"))
+    with pytest.raises(RunawayError, match=r"^a net: a weight is no number after the last of 1 steps: lower predict"):
+        fitted(recipe=once)

@@ -157,6 +157,28 @@ def test_stage_that_does_not_resume_finds_an_empty_folder(tmp_path: Path, contex
     assert not (tmp_path / "stages" / "one").exists()
 
 
+def test_parts_that_say_what_they_were_made_from_stay_for_the_stage_to_judge_when_inputs_change(
+    run: Callable[..., list[str]], context: Context
+) -> None:
+    seen, told = [], []
+
+    def fail(context: Context, folder: Path) -> None:
+        seen.append(names_in(folder))
+        told.append(context.inputs["recipe.heal.rank"])
+        for name in ("window-1", "window-2", "half", "probe"):
+            (folder / name).write_bytes(b"part")
+        (folder / "more").mkdir(exist_ok=True)
+        raise RuntimeError("stopped")
+
+    stage = Stage(name="one", label="one", run=fail, reads=("heal",), resumes=True, parts=("probe", "window-*"))
+    every = ["half", "inputs.json", "more", "probe", "window-1", "window-2"]
+    for rank in (16, 16, 8):
+        with pytest.raises(RuntimeError, match="stopped"):
+            run((stage,), recipe=healed(context, rank=rank))
+    assert seen == [["inputs.json"], every, ["inputs.json", "probe", "window-1", "window-2"]]
+    assert told == ["16", "16", "8"]
+
+
 def test_stage_may_read_only_what_it_says_it_comes_after(context: Context) -> None:
     def peek(context: Context, _folder: Path) -> None:
         assert context.artefacts["towers"].is_dir()

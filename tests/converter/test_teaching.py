@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from converter.heads.paired import Pair
+from converter.heads.runaway import RunawayError
 from converter.heads.steps import contrast
 from converter.healing.lora import layers_of, merge
-from converter.healing.teaching import HealingError, Lessons, WindowLog, teach_window
+from converter.healing.teaching import Lessons, WindowLog, teach_window
 from converter.recipe import HealRecipe
 from converter.towers.tower import ItemTower
 from edge.errors import UsageError
@@ -183,16 +184,22 @@ def test_a_seed_repeats_its_result_bit_for_bit_and_another_seed_does_not(
     assert not same(made[0][1], made[2][1])
 
 
-@pytest.mark.parametrize(("late_from", "named"), [(4, "heal.rate"), (3, "heal.late_rate")])
+@pytest.mark.parametrize(
+    ("late_from", "told"),
+    [
+        (4, "lower heal.rate and run again, the stages before are kept"),
+        (3, "lower heal.late_rate and run again, the stages before and the windows that end by layer 3 are kept"),
+    ],
+)
 def test_a_loss_that_is_no_number_names_step_and_layers_and_leaves_every_weight_as_it_was(
-    tower: ItemTower, data: Toy, lessons: Lessons, pairs: dict[int, Pair], late_from: int, named: str
+    tower: ItemTower, data: Toy, lessons: Lessons, pairs: dict[int, Pair], late_from: int, told: str
 ) -> None:
     healed(tower, data, lessons, {2: pairs[2]}, RECIPE)
     before = weights(tower)
     with torch.no_grad():
         inputs = tower.layers[1](tower.layers[0](stem(tower, data)))
     runaway = replace(RECIPE, rate=1e30, late_rate=1e30, late_from=late_from, late_epochs=RECIPE.epochs)
-    with pytest.raises(HealingError, match=rf"layers 3 to 4: the loss is nan at step \d of 6.*lower {named} and"):
+    with pytest.raises(RunawayError, match=rf"layers 3 to 4: the loss is nan at step \d of 6: {told}$"):
         teach_window(tower, (3, 4), inputs, lessons, {4: pairs[4]}, runaway, 0, silent)
     assert kept(before, tower) == [True] * LAYERS
 
@@ -211,7 +218,7 @@ def test_a_weight_that_runs_away_in_the_last_step_is_seen_before_it_is_merged(
 ) -> None:
     before = weights(tower)
     endless = replace(RECIPE, batch=COUNT, epochs=1, rate=float("inf"))
-    with pytest.raises(HealingError, match="layers 1 to 2: a weight is no number after the last of 1 steps"):
+    with pytest.raises(RunawayError, match="layers 1 to 2: a weight is no number after the last of 1 steps"):
         teach_window(tower, WINDOW, stem(tower, data), lessons, inside, endless, 0, silent)
     assert kept(before, tower) == [True] * LAYERS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converter.healing import windows
-from converter.healing.windows import GROWTH, pivot_windows
-from converter.recipe import HealRecipe
+from converter.healing.windows import GROWTH, check_windows, pivot_windows
+from converter.recipe import RECIPES, HealRecipe, Recipe, load_recipe
+from edge.errors import UsageError
 
 pytestmark = pytest.mark.convert
 
@@ -84,3 +86,53 @@ def test_a_stretch_without_an_exit_near_enough_is_one_window() -> None:
 def test_a_histogram_of_another_tower_is_refused() -> None:
     with pytest.raises(ValueError, match="histogram has 3 layers, the tower 4"):
         pivot_windows([1, 2, 3], [2], 4)
+
+
+def named(*windows: tuple[int, int], exits: tuple[int, ...] = (1, 2), choose: int = 0) -> Recipe:
+    recipe = load_recipe(RECIPES / "vit-tiny-flickr8k.yaml")
+    item = replace(recipe.item, exits=exits, choose=choose)
+    return replace(recipe, item=item, heal=HealRecipe(windows=windows))
+
+
+@pytest.mark.parametrize(
+    ("windows", "fitting"),
+    [
+        (((1, 2),), "[[1, 2], [3, 4]]"),
+        (((1, 2), (3, 6)), "[[1, 2], [3, 4]]"),
+        (((1, 2), (3, 5), (6, 12)), "[[1, 2], [3, 4]]"),
+        (((1, 2), (3, 3), (4, 4)), "[[1, 2], [3, 4]]"),
+        (((1, 7),), "[[1, 4]]"),
+    ],
+)
+def test_windows_that_do_not_fit_tower_and_exits_are_refused_with_some_that_do(
+    windows: tuple[tuple[int, int], ...], fitting: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_windows(named(*windows), 4)
+    assert str(caught.value) == (
+        f"heal.windows is {[list(window) for window in windows]}: must end at layer 4, the tower's last, and hold one"
+        f" of the exits 1, 2, 4 in each window: write {fitting}, or [] to have them found"
+    )
+
+
+def test_windows_that_fit_pass_and_so_do_those_that_are_found_later() -> None:
+    for fitting in (((1, 4),), ((1, 2), (3, 4)), ((1, 1), (2, 2), (3, 4)), ()):
+        check_windows(named(*fitting), 4)
+    check_windows(named(choose=2, exits=()), 4)
+    check_windows(replace(named((1, 2)), heal=None), 4)
+
+
+def test_windows_are_not_named_together_with_exits_that_are_still_to_be_chosen() -> None:
+    with pytest.raises(
+        UsageError, match=r"^heal\.windows is \[\[1, 4\]\] and item\.choose 2: .* write heal\.windows: \[\]"
+    ):
+        check_windows(named((1, 4), exits=(), choose=2), 4)
+
+
+@given(st.data())
+def test_windows_that_are_found_always_pass(data: st.DataObject) -> None:
+    layers = data.draw(st.integers(1, 24))
+    exits = data.draw(st.sets(st.integers(1, layers)).map(sorted))
+    histogram = data.draw(st.lists(st.integers(0, 9), min_size=layers, max_size=layers))
+    found = pivot_windows(histogram, sorted({*exits, layers}), layers)
+    check_windows(named(*found, exits=tuple(exits)), layers)
