@@ -41,7 +41,9 @@ def test_watchdog_without_a_process_is_ours(microseconds: str, seconds: float) -
     assert Systemd.from_environ({"WATCHDOG_USEC": microseconds}).watchdog_s == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("pid", ["1", "", "0", "-1", "nonsense", f"{os.getpid()} ", "²"])
+@pytest.mark.parametrize(
+    "pid", ["1", "", "0", "-1", "nonsense", pytest.param(f"{os.getpid()} ", id="ours and a space"), "²"]
+)
 def test_watchdog_of_another_process_is_not_ours(pid: str) -> None:
     assert Systemd.from_environ({"WATCHDOG_USEC": "400000", "WATCHDOG_PID": pid}).watchdog_s is None
 
