@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 
 from conftest import DATA
+from converter.recipe import RECIPES, load_recipe
 from converter.report import ExitFigures, Report, read_report
+from converter.towers.random_checkpoint import write_random
 from edge.bundle import Bundle
 from measured import Measured, measured
 from tiny_build import convert
@@ -62,16 +65,26 @@ def test_demo_without_photos_gives_a_small_bundle_for_any_use(tmp_path: Path, tf
     assert size_mb(bundle) <= 40
 
 
-def test_random_clip_of_true_size_is_converted_in_minutes_and_4_gb_and_is_not_calibrated(
+def test_a_published_clip_folder_of_true_size_is_converted_in_minutes_and_4_gb_and_is_not_calibrated(
     tmp_path: Path, tflite_python: Path
 ) -> None:
-    done = build(tmp_path, tflite_python, "run", "clip-vit-b32-random")
+    folder = tmp_path / "clip-vit-base-patch32"
+    folder.mkdir()
+    write_random(folder, "clip-vit-b32")
+    done = build(tmp_path, tflite_python, "run", "clip-vit-b32", "--checkpoint", folder, "--query-checkpoint", folder)
     assert done.peak_mb <= 4000
     assert done.seconds <= 600 or not done.is_quiet
     bundle = Bundle.open(tmp_path / "build" / "bundle")
     assert not bundle.manifest.calibrated
     assert bundle.manifest.dimension == 512
     assert convert("verify", bundle.folder, "--tflite-python", tflite_python).code == 0
+
+
+def test_the_recipe_of_a_random_clip_makes_the_same_files_without_a_folder() -> None:
+    named, random = (load_recipe(RECIPES / f"clip-vit-b32{name}.yaml") for name in ("", "-random"))
+    assert random.item.checkpoint == random.query.checkpoint == "random"
+    bare = replace(random, model=named.model, item=replace(random.item, checkpoint=""))
+    assert replace(bare, query=replace(bare.query, checkpoint="")) == named
 
 
 @pytest.mark.data
