@@ -23,7 +23,6 @@ from converter.report.figures import (
     ReliabilityBin,
     Report,
     RoleCount,
-    StageTime,
     Version,
 )
 from converter.report.files import REPORT_HTML, render_plot, write_report
@@ -63,7 +62,6 @@ __all__ = [
     "SeedPool",
     "SeedTable",
     "Spread",
-    "StageTime",
     "Version",
     "combine",
     "read_report",

@@ -268,14 +268,6 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageTime:
-    """How long a stage took."""
-
-    stage: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One build. recipe: `recipe_digest` of what it was told; date: ISO 8601; exits: shallow to deep, the last is full.
 
@@ -301,8 +293,6 @@ class Report:
     healing: tuple[HealingWindow, ...] = ()
     predictor: tuple[PredictorFigures, ...] = ()
     labels: LabelFigures | None = None
-    stages: tuple[StageTime, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         depths = [place.depth for place in self.exits]

@@ -28,7 +28,7 @@ def markdown_table(table: Table) -> str:
 
 def _one(report: Report) -> str:
     short = [tables.recalls(report), tables.costs(report), tables.at_equal_cost(report), tables.pools(report)]
-    said = [*answer(report), _calibration(report), origin_tables.skipped(report), *report.notes]
+    said = [*answer(report), _calibration(report), origin_tables.skipped(report)]
     if not report.healed and NOT_HEALED not in said:
         said.append(NOT_HEALED)
     lines = "\n".join(f"- {line}" for line in said if line)

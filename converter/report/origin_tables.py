@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from converter.report.figures import Report
 from converter.report.tables import Table
-from converter.report.words import duration
 
 
 def build(report: Report) -> Table:
@@ -50,16 +49,6 @@ def versions(report: Report) -> Table:
         caption="Packages",
         head=("package", "version"),
         rows=tuple((one.package, one.version) for one in report.versions),
-    )
-
-
-def stages(report: Report) -> Table:
-    """How long each stage took."""
-    total = sum(one.seconds for one in report.stages)
-    return Table(
-        caption=f"Stages, {duration(total)} in all",
-        head=("stage", "time"),
-        rows=tuple((one.stage, duration(one.seconds)) for one in report.stages),
     )
 
 

@@ -229,9 +229,9 @@ def _origin(report: Report) -> Section:
     return Section(
         slug="origin",
         title="How this was made",
-        lead=(*_measured(report), *chosen, origin_tables.skipped(report), *report.notes),
+        lead=(*_measured(report), *chosen, origin_tables.skipped(report)),
         texts=(origin_tables.build(report), origin_tables.licences(report)),
-        tables=(origin_tables.data(report), origin_tables.stages(report)),
+        tables=(origin_tables.data(report),),
         folded=(origin_tables.versions(report),),
     )
 

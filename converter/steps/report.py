@@ -114,7 +114,8 @@ class _Maker:
         )
 
     def _exits(self) -> tuple[ExitFigures, ...]:
-        before = self._before()
+        before, policies = self._before(), self._chosen.policies
+        leaving = recommended(policies).exits if policies is not None else None
         figures = []
         for number, depth in enumerate(self._healed.exits):
             figures.append(
@@ -128,6 +129,7 @@ class _Maker:
                     raw=_alone(self._judged.raw, number) if self._judged else None,
                     calibrated=_alone(self._scene, number) if self._scene else None,
                     kept=self._kept(number),
+                    occupancy=leaving[number] if leaving is not None else None,
                 )
             )
         return tuple(figures)
@@ -309,7 +311,7 @@ def _machine() -> Machine:
         cores=psutil.cpu_count(logical=True) or 1,
         threads=1,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        timing="quickest of 40 rounds, one item, one thread, segments in turn, without heads and decoding",
+        timing="quickest of 40 rounds, one item, one thread, segments in turn, without heads, gates, predictor, bank and decoding",
     )
 
 

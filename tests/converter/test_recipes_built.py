@@ -91,6 +91,13 @@ def test_vit_tinys_probabilities_are_right_and_cost_no_recall(report: tuple[Meas
 
 
 @pytest.mark.data
+def test_every_exit_of_vit_tiny_is_as_torch_has_it(report: tuple[Measured, Report]) -> None:
+    heads = [line.cosine for line in report[1].parity if line.file.startswith("image/head")]
+    assert heads
+    assert min(heads) >= 0.997
+
+
+@pytest.mark.data
 def test_depth_5_and_a_pool_of_50_keep_recall_of_the_full_tower(report: tuple[Measured, Report]) -> None:
     early, full = exit_at(report[1], 5), exit_at(report[1], 12)
     (pool,) = (one for one in early.kept if one.pool == 50)

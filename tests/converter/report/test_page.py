@@ -74,7 +74,7 @@ def bare() -> Page:
 def all_tables(report: Report) -> list[Table]:
     found = [tables.recalls, tables.costs, tables.at_equal_cost, tables.differences, tables.settings, tables.histograms]
     found += [tables.labels, tables.predictors, tables.pools, tables.reliability, tables.windows, tables.parity]
-    found += [tables.sizes, origin.build, origin.data, origin.licences, origin.versions, origin.stages]
+    found += [tables.sizes, origin.build, origin.data, origin.licences, origin.versions]
     return [make(report) for make in found]
 
 
