@@ -20,8 +20,8 @@ MEANINGS = {
     "gate": "a small net decides at every exit, from the item's likeness to the bank of stock queries",
     "random": "exits drawn by chance: what any prediction must beat",
     "oracle": (
-        "up to 3 of the item's own queries choose its exit, the rest judge it: what no device can know; shown as its gain"
-        " over the fixed exit on those judging queries, on top of the fixed exit here"
+        "up to 3 of the item's own queries choose its exit, the rest judge it: what no device can know; shown"
+        " as its gain over the fixed exit on those judging queries, on top of the fixed exit here"
     ),
 }
 WORDS = (

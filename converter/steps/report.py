@@ -311,7 +311,10 @@ def _machine() -> Machine:
         cores=psutil.cpu_count(logical=True) or 1,
         threads=1,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        timing="quickest of 40 rounds, one item, one thread, segments in turn, without heads, gates, predictor, bank and decoding",
+        timing=(
+            "quickest of 40 rounds, one item, one thread, segments in turn,"
+            " without heads, gates, predictor, bank and decoding"
+        ),
     )
 
 
