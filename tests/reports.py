@@ -47,7 +47,6 @@ AHEAD: dict[PolicyName, float] = {
     "fixed": 0.0,
     "predict": 0.002,
     "gate": 0.014,
-    "gate+neighbours": 0.018,
     "random": -0.012,
     "oracle": 0.06,
 }

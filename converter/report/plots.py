@@ -21,7 +21,6 @@ _LOOKS = {
     "fixed": ("blue", "o", "-"),
     "predict": ("violet", "s", "-"),
     "gate": ("orange", "^", "-"),
-    "gate+neighbours": ("green", "v", "-"),
     "random": ("mute", ".", ":"),
     "oracle": ("red", "d", "-."),
 }

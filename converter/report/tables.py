@@ -55,7 +55,9 @@ def _gain(place: ExitFigures) -> str:
 def costs(report: Report) -> Table:
     """Milliseconds of each exit."""
     return Table(
-        caption=f"What one item costs up to an exit ({report.machine.timing}), and how many leave there by default",
+        caption=(
+            f"What one item's trunk costs up to an exit ({report.machine.timing}), and how many leave there by default"
+        ),
         head=("exit", "layers", "ms", "of full ms", "ms in float32", "items that leave"),
         rows=tuple(
             (

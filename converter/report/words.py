@@ -18,10 +18,11 @@ MEANINGS = {
     "fixed": "every item leaves at one exit",
     "predict": "a small net decides once, after the first exit",
     "gate": "a small net decides at every exit, from the item's likeness to the bank of stock queries",
-    "gate+neighbours": "the same, and it sees which stored items are near",
     "random": "exits drawn by chance: what any prediction must beat",
-    "oracle": "up to three of the item's own queries choose its exit, the others judge it; what that adds to the fixed"
-    " exit: more than a device can know",
+    "oracle": (
+        "up to 3 of the item's own queries choose its exit, the rest judge it: what no device can know; shown"
+        " as its gain over the fixed exit on those judging queries, on top of the fixed exit here"
+    ),
 }
 WORDS = (
     ("recall@k", "share of the queries whose item is among the first k answers."),
@@ -30,7 +31,10 @@ WORDS = (
         "kept",
         "that search's recall as a share of full depth's, ranked alike; above 100 % where bad items stay coarse.",
     ),
-    ("cost", "mean milliseconds of an item as a share of full depth's."),
+    (
+        "cost",
+        "mean milliseconds of an item's trunk as a share of full depth's, without heads, gate, predictor and bank.",
+    ),
 )
 NOT_HEALED = "This build was not healed: the trunk's weights are the published ones, and only the heads were learnt."
 NOT_CALIBRATED = (

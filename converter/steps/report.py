@@ -114,7 +114,8 @@ class _Maker:
         )
 
     def _exits(self) -> tuple[ExitFigures, ...]:
-        before = self._before()
+        before, policies = self._before(), self._chosen.policies
+        leaving = recommended(policies).exits if policies is not None else None
         figures = []
         for number, depth in enumerate(self._healed.exits):
             figures.append(
@@ -128,15 +129,10 @@ class _Maker:
                     raw=_alone(self._judged.raw, number) if self._judged else None,
                     calibrated=_alone(self._scene, number) if self._scene else None,
                     kept=self._kept(number),
-                    occupancy=self._occupancy(number),
+                    occupancy=leaving[number] if leaving is not None else None,
                 )
             )
         return tuple(figures)
-
-    def _occupancy(self, number: int) -> float | None:
-        """By the setting that the device takes, on validation items."""
-        policies = self._chosen.policies
-        return recommended(policies).exits[number] if policies else None
 
     def _kept(self, number: int) -> tuple[Pool, ...]:
         if self._judged is None:
@@ -315,7 +311,10 @@ def _machine() -> Machine:
         cores=psutil.cpu_count(logical=True) or 1,
         threads=1,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        timing="quickest of 40 rounds, one item, one thread, segments in turn, without heads and decoding",
+        timing=(
+            "quickest of 40 rounds, one item, one thread, segments in turn,"
+            " without heads, gates, predictor, bank and decoding"
+        ),
     )
 
 

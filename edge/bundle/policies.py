@@ -86,7 +86,7 @@ class PolicySetting:
     exits:  share of the items that leave at each exit
     """
 
-    policy: Literal["fixed", "predict", "gate", "random", "oracle"]
+    policy: Literal["fixed", "predict", "gate"]
     centre: float
     cost: float
     recall_at_1: float

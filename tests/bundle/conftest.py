@@ -90,7 +90,6 @@ def image_tower() -> dict[str, Any]:
                 setting("predict", centre=3.0, cost=0.75, exits=[0.5, 0.5]),
                 setting("gate", centre=2.5, cost=0.6, exits=[0.8, 0.2]),
                 setting("gate", centre=3.5, cost=0.8, exits=[0.4, 0.6]),
-                setting("random", centre=3.0, cost=0.75, exits=[0.5, 0.5]),
             ],
         },
     }

@@ -65,7 +65,6 @@ def test_policies_are_read(policies: Policies) -> None:
         ("predict", 3.0),
         ("gate", 2.5),
         ("gate", 3.5),
-        ("random", 3.0),
     ]
 
 
@@ -87,7 +86,7 @@ def test_policy_without_a_setting_is_answered_with_those_there_are(manifest: Dat
     image["policies"]["settings"] = [one for one in image["policies"]["settings"] if one["policy"] != "predict"]
     read = decode(Manifest, manifest).tower("image").policies
     assert read is not None
-    with pytest.raises(ValueError, match=r"^policy predict has no setting: there are fixed, gate, random$"):
+    with pytest.raises(ValueError, match=r"^policy predict has no setting: there are fixed, gate$"):
         read.nearest("predict", 0.5)
 
 
@@ -231,8 +230,8 @@ def test_survival_of_other_exits_than_the_tower_has_is_refused(manifest: Data, i
 
 @pytest.mark.parametrize("centre", [NAN, INFINITE])
 def test_centre_must_be_finite(manifest: Data, image: Data, centre: float) -> None:
-    image["policies"]["settings"][5]["centre"] = centre
-    expected = f"towers[0].policies.settings[5]: centre is {centre}: must be a finite number"
+    image["policies"]["settings"][4]["centre"] = centre
+    expected = f"towers[0].policies.settings[4]: centre is {centre}: must be a finite number"
     assert problems_of(manifest) == (expected,)
 
 
@@ -250,7 +249,7 @@ def test_policy_that_no_device_can_follow_is_no_default(manifest: Data, image: D
 
 def test_policy_of_a_setting_must_be_known(manifest: Data, image: Data) -> None:
     image["policies"]["settings"][0]["policy"] = "whim"
-    expected = "towers[0].policies.settings[0].policy is 'whim': must be one of fixed, predict, gate, random, oracle"
+    expected = "towers[0].policies.settings[0].policy is 'whim': must be one of fixed, predict, gate"
     assert problems_of(manifest) == (expected,)
 
 

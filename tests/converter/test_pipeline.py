@@ -110,6 +110,8 @@ def test_bundle_has_everything_that_was_learnt(built: TinyBuild) -> None:
     assert manifest.bank
     assert (manifest.bank.rows, manifest.bank.width) == (50, 384)
     assert image.predictor
+    files = [*(variant.path for variant in image.predictor.model.variants), image.predictor.norm]
+    assert sum(manifest.files[str(path)].bytes for path in files) <= 1_000_000
     assert image.policies
     assert {setting.policy for setting in image.policies.settings} == {"fixed", "predict", "gate"}
 
@@ -141,6 +143,7 @@ def test_report_reads_back_and_has_the_figures_of_every_part(built: TinyBuild) -
     assert all(one.before and one.raw and one.calibrated for one in report.exits)
     assert [(window.first, window.last) for window in report.healing] == [(1, 2), (3, 4)]
     assert {curve.name for curve in report.policies} == {"fixed", "predict", "gate", "random", "oracle"}
+    assert sum(one.occupancy or 0 for one in report.exits) == pytest.approx(1, abs=1e-3)
     assert report.calibration
     assert report.data
     assert {count.role: count.queries for count in report.data.counts}["test"] == 2 * SPLITS["test"]

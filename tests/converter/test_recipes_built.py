@@ -104,6 +104,13 @@ def test_vit_tinys_probabilities_are_right_and_cost_no_recall(report: tuple[Meas
 
 
 @pytest.mark.data
+def test_activations_of_vit_tiny_are_as_torch_has_them_at_every_depth(report: tuple[Measured, Report]) -> None:
+    segments = [line.cosine for line in report[1].parity if line.file.startswith("image/seg")]
+    assert segments
+    assert min(segments) >= 0.997
+
+
+@pytest.mark.data
 def test_depth_5_and_a_pool_of_50_keep_recall_of_the_full_tower(report: tuple[Measured, Report]) -> None:
     early, full = exit_at(report[1], 5), exit_at(report[1], 12)
     (pool,) = (one for one in early.kept if one.pool == 50)

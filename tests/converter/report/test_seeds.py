@@ -75,7 +75,7 @@ def test_policies_are_compared_at_equal_cost_between_their_settings(table: SeedT
 
 def test_seeds_are_put_in_order_and_every_part_is_there(table: SeedTable) -> None:
     assert table.seeds == (0, 1, 2)
-    assert (len(table.exits), len(table.pools), len(table.policies)) == (7, 28, 30)
+    assert (len(table.exits), len(table.pools), len(table.policies)) == (7, 28, 25)
     assert [name for name, _ in table.calibration] == ["ECE", "Brier skill", "gain in full recall@1"]
     assert table == combine([full_report(0), full_report(1), full_report(2)])
 
