@@ -181,3 +181,16 @@ def test_what_died_or_was_replaced_after_the_moment_stays_so(tmp_path: Path) -> 
     assert found.ids.tolist().count(6) == 1
     assert 5 not in found.ids
     assert found.cosines[found.ids == 6] == pytest.approx(anew[0] @ anew[0], rel=1e-2)
+
+
+def test_a_row_that_was_replaced_twice_while_files_were_made_counts_once(tmp_path: Path) -> None:
+    partition, random = Partition(SCALE, DIMENSION), np.random.default_rng(2)
+    ids, nothing = np.arange(3), np.zeros(3, np.float32)
+    partition.add(ids, random_rows(random, 3), nothing)
+    moment = partition.moment()
+    target = sealed_anew(partition, moment, tmp_path)
+    for _ in range(2):
+        partition.add(ids, rows := random_rows(random, 3), nothing)
+    partition.adopt(open_sealed(target), moment)
+    assert len(partition) == 3
+    assert partition.search(rows[1], 1).ids.tolist() == [1]

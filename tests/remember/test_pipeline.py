@@ -155,7 +155,7 @@ def test_stop_at_any_moment_loses_nothing_and_does_nothing_twice(
     while memory.tally.waiting:
         elevator = Elevator(image, Fixed(0), banks)
         with Intake(image, elevator, memory, BATCH, on_outcome=told.outcome, failed=told.failures.append):
-            time.sleep(0.3 * chance.random() * (1 + lives / 10))  # ever longer: a busy machine gets on, too
+            time.sleep(0.1 * chance.random() * (1 + lives / 10))  # ever longer: a busy machine gets on, too
         assert {thread.name for thread in threading.enumerate()} & {"decode", "remember", "write"} == set()
         assert len(told.outcomes) == 60 - memory.tally.waiting
         lives += 1

@@ -114,7 +114,7 @@ class Partition:
 
     def adopt(self, sealed: Sealed, moment: Moment) -> None:
         """Go over to files that hold what it held at `moment`."""
-        died = np.array(self._since, dtype=np.int64)
+        died = np.unique(np.array(self._since, dtype=np.int64))  # one that was replaced twice died twice
         later = self._tail.since(moment.tail_rows)
         self.passed -= moment.passed
         self.forget_moment()
