@@ -149,8 +149,7 @@ def test_json_is_an_object_an_answer_and_nothing_else(tour: Callable[..., Any], 
         assert answer.keys() == {"question", "took_ms", "results"}
         assert {Path(result["file"]).name for result in answer["results"]} == {"one.jpg", "two.JPEG", "three.jpg"}
         assert all(result.keys() == {"file", "score", "exit_depth"} for result in answer["results"])
-        scores = [result["score"] for result in answer["results"]]
-        assert scores == sorted(scores, reverse=True)
+        assert all(-1 <= result["score"] <= 1 for result in answer["results"])  # their order is that of relevance
 
 
 def test_settings_of_the_config_are_used(
