@@ -65,7 +65,7 @@ lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and function
 figures: photos $(DEVICE)/.ready  ## recall and milliseconds of every exit on the Flickr8k dev photos; needs DATA
 	@$(DEVICE)/bin/python -m edge.bench.exits --photos "$(DATA)/flickr8k"
 
-vit-figures: photos convert-env  ## heal ViT-Tiny on Flickr8k with three seeds, and report them (an hour); needs DATA
+vit-figures: photos convert-env  ## heal ViT-Tiny on Flickr8k with three seeds, and report them (some 40 minutes); needs DATA
 	@for seed in 0 1 2; do
 	    $(CONVERT)/bin/reminisce-convert run vit-tiny-flickr8k --checkpoint "$(DATA)/vit-tiny-patch16-224" \
 	        --data "$(DATA)/flickr8k" --out build/vit-seed-$$seed --seed $$seed
