@@ -33,13 +33,13 @@ def die(kind=RuntimeError):
         raise kind("injected")
 """
 HANGING_INFERENCE = """
-from edge.runtime.compute import Interpreters
+from edge.runtime.weights import Interpreters
 
 def hang():
     while struck():
         time.sleep(0.01)
 
-before(Interpreters, "invoke", hang)
+before(Interpreters, "run", hang)
 """
 # A method that a thread calls outside of everything that answers for its failure.
 DYING_THREADS = {
