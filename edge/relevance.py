@@ -44,8 +44,8 @@ def read_bank(folder: Path, bank: Bank) -> Floats:
 
 def bank_similarities(embeddings: Floats, bank: Floats) -> Floats:
     """(N, D) items at one exit and (R, D), the bank through that exit's query head -> (N, R) cosines."""
-    # Not by BLAS: its first product of matrices sets 32 MB aside, which count against a limit of the process. This takes
-    # .02 ms an item more.
+    # Not by BLAS: its first product of matrices sets 32 MB aside, which count against a limit of the process.
+    # This takes .02 ms an item more.
     made: Floats = np.einsum("nd,rd->nr", embeddings, bank)
     return made
 
