@@ -60,7 +60,8 @@ def _config_text(config: Config, mqtt_fields: dict[str, object], folder: Path) -
 @contextmanager
 def _temporary_folder() -> Iterator[str]:
     try:
-        folder = tempfile.TemporaryDirectory(prefix="reminisce-")
+        with signals_held():  # it tries the place out with a file first, which a signal in between would leave there
+            folder = tempfile.TemporaryDirectory(prefix="reminisce-")
     except OSError as error:
         raise ReminisceError(
             f"no temporary folder can be made ({error.strerror}): set TMPDIR to one with room"
