@@ -57,6 +57,10 @@ def test_exits_are_dealt_by_the_histogram_and_the_same_in_every_run() -> None:
     )
 
 
+def test_exits_that_are_dealt_on_the_way_are_this_one_or_deeper() -> None:
+    assert set(Dealt((1.0, 1.0, 1.0)).decide(stop(1, *[0.0] * 100)).tolist()) == {1, 2}
+
+
 def took(wall_s: float) -> Took:
     return Took(wall_s=wall_s, processor_s=wall_s / 2, busy_s=wall_s, invoke_s=0.9 * wall_s - 0.1, waiting_s=0.1)
 

@@ -51,8 +51,10 @@ class Dealt:
         return made
 
     def decide(self, stop: Stop) -> Exits:
-        """Never asked: all is known."""
-        raise NotImplementedError
+        """See `Policy.decide`: dealt anew; who is dealt a shallower exit leaves here."""
+        dealt = self._chance.choice(len(self._shares), size=len(stop.activation), p=self._shares)
+        made: Exits = np.maximum(dealt, stop.number)
+        return made
 
 
 def fit_thresholds(entropies: Floats, costs: Floats, wanted: float) -> tuple[float, ...]:
