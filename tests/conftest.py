@@ -23,6 +23,7 @@ from edge.items import Arrival, Item, Verdict
 from edge.memory import Memory
 from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
+from edge.signals import STOPPING
 from granular import granular
 
 __all__ = ["daemon", "disk", "granular", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
@@ -32,6 +33,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # What `DATA` falls back to: a folder beside the checkout, which a clone alone does not have.
 DATA = Path(os.environ.get("DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def handlers_kept() -> Iterator[None]:
+    """A command that a test runs in this process leaves its handlers, which in the end ignore every signal."""
+    before = [(number, signal.getsignal(number)) for number in STOPPING]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
