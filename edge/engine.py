@@ -104,9 +104,9 @@ class Engine:
             banks = Banks(folder, manifest.bank, TowerRunner(folder, manifest.tower("text"), on_background))
             halfway = self._halfway(config, urgent.spec)
             corrector = Corrector(urgent, self.memory, banks, batch, halfway)
-            filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
-            self.follower = Follower(filtering, hooks.failed)
-            self.retriever = Retriever(text, urgent.spec, filtering, corrector, self.memory, config.recall.pool)
+            self._filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
+            self.follower = Follower(self._filtering, hooks.failed)
+            self.retriever = Retriever(text, urgent.spec, self._filtering, corrector, self.memory, config.recall.pool)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
             elevator = Elevator(background, policy, banks)
             self.intake = Intake(
@@ -147,6 +147,11 @@ class Engine:
             return None
         hashes = self.bundle.manifest.segment_hashes(tower)
         return Halfway(self.activations, hashes, tower.outliers, lambda: shutil.disk_usage(folder).free >= spare_bytes)
+
+    @property
+    def damaged(self) -> int:
+        """Files of index and cache that were found damaged since the start, and made good from the rest."""
+        return self._filtering.damaged + (self.activations.damaged if self.activations else 0)
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""

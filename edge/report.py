@@ -51,6 +51,7 @@ def device_state(engine: Engine, sample: Sample, energy: Energy) -> bytes:
             "paused": engine.intake.paused,
             "answered": engine.questions.answered,
             **dataclasses.asdict(sample),
+            "damaged_files": engine.damaged,
             "content_mb": round(tally.content_bytes / 1e6, 1),
             **dataclasses.asdict(energy),
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import math
 import os
 import threading
@@ -22,12 +23,14 @@ from edge.memory.worth import Worth
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
 _AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the least worth goes through all there is
+_log = logging.getLogger(__name__)
 
 
 class Activations:
     """A folder of cached activations under `max_bytes`. One thread puts and removes, another may get meanwhile.
 
     hits, misses: what `get` found and did not find, since it was opened
+    damaged:      of the misses, those whose file was there and was not what had been written
     """
 
     def __init__(self, folder: Path, max_bytes: int, now: Callable[[], float] = time.time) -> None:
@@ -35,7 +38,7 @@ class Activations:
 
         `now` gives seconds of Unix time. Raises OSError when the folder cannot be made.
         """
-        self.hits = self.misses = 0
+        self.hits = self.misses = self.damaged = 0
         self._folder, self._max_bytes, self._now = folder, max_bytes, now
         self._lock = threading.Lock()  # over the catalogue and the names that it stands for
         self._catalogue = Catalogue()
@@ -118,9 +121,23 @@ class Activations:
             content = self._path(kept).read_bytes()
             return kept.segment, decode(content, kept.item, kept.segment, made_by)
         except (IndexError, ValueError, OSError) as error:  # IndexError: of a bundle with more segments
-            if not (isinstance(error, OSError) and error.errno in _PASSING):
-                self._discard(kept)
+            if isinstance(error, OSError) and error.errno in _PASSING:
+                return None
+            self._discard(kept)
+            if not isinstance(error, IndexError | FileNotFoundError):  # what is gone may have been evicted just now
+                self._tell_damage(kept.item, error)
             return None
+
+    def _tell_damage(self, item: int, error: Exception) -> None:
+        """Aloud only once: what damaged one file has often damaged many."""
+        self.damaged += 1
+        _log.log(
+            logging.WARNING if self.damaged == 1 else logging.DEBUG,
+            "the cached activation of item %d is damaged (%s): it is computed anew from the raw item; `state` counts"
+            " the others",
+            item,
+            error.strerror if isinstance(error, OSError) else error,
+        )
 
     def _rename(self, path: Path, kept: Kept) -> None:
         """Give a file its name, in place of the item's earlier one. Raises OSError and changes nothing then."""

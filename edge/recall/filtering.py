@@ -60,6 +60,11 @@ class Filter:
         self._index.follow()
 
     @property
+    def damaged(self) -> int:
+        """How often the index's files were found damaged; they were made anew."""
+        return self._index.damaged
+
+    @property
     def depths(self) -> tuple[int, ...]:
         """The exits at which items were stored when it was last refreshed."""
         return self._index.depths

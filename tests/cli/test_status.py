@@ -75,7 +75,7 @@ def status(mosquitto: Mosquitto, tmp_path: Path, *arguments: str) -> Finished:
 
 
 def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
-    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7)
+    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3)
     done = status(mosquitto, tmp_path)
     assert (done.code, done.err) == (0, "")
     assert re.sub(r"3\d s", "30 s", done.out) == (
@@ -85,7 +85,7 @@ def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path
         "backlog   2 (paused) (full: nothing new is accepted), 0.1 items/s\n"
         "takes     3 % of a core, 62 °C\n"
         "memory    280 MB, 120 MB of it its own\n"
-        "disk      1.5 GB free\n"
+        "disk      1.5 GB free, 3 damaged files of index and cache made anew: see the log\n"
         "energy    not measured\n"
         "as of     30 s ago\n"
     )

@@ -78,6 +78,11 @@ class MemoryIndex:
             return tuple(depth for depth, partition in sorted(self._partitions.items()) if len(partition))
 
     @property
+    def damaged(self) -> int:
+        """How often files were found damaged, gone or wrong since it was opened; they were made anew."""
+        return self._shelf.damaged
+
+    @property
     def builder_pid(self) -> int | None:
         """Of the process that makes new files, while it runs."""
         building = self._building
