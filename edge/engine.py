@@ -30,7 +30,7 @@ from edge.bundle import Bundle, Model, Tower
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Floats, Outcome
-from edge.memory import Activations, Halfway, Memory
+from edge.memory import RESERVE_BYTES, Activations, Halfway, Limits, Memory, Retention
 from edge.power import RECALL, REMEMBER
 from edge.recall import Corrector, Filter, Follower, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
@@ -80,7 +80,7 @@ class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
     The attributes are the parts, `activations` is None where the config wants no cache. `start` runs the threads of
-    index, inbox, intake and questions, without it they can be driven by hand.
+    index, inbox, intake, questions and retention, without it they can be driven by hand.
     """
 
     activations: Activations | None
@@ -91,7 +91,7 @@ class Engine:
         manifest, folder = self.bundle.manifest, self.bundle.folder
         pace = Pace(item_bytes(manifest))
         with ExitStack() as stack:
-            self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint))
+            self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint, RESERVE_BYTES))
             weights = stack.enter_context(open_weights(self.bundle, self.runtime, config, hooks.failed))
             self.compute = stack.enter_context(Compute(weights, pace, hooks.progress, hooks.tick_s, hooks.failed))
             on_background = hooks.metered(REMEMBER, self.compute.background)
@@ -108,6 +108,7 @@ class Engine:
             self.follower = Follower(self._filtering, hooks.failed)
             self.retriever = Retriever(text, urgent.spec, self._filtering, corrector, self.memory, config.recall.pool)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
+            self.retention = Retention(self.memory, content_limits(config), hooks.failed)
             elevator = Elevator(background, policy, banks)
             self.intake = Intake(
                 background,
@@ -155,8 +156,16 @@ class Engine:
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""
-        for part in (self.follower, self.intake, self.inbox, self.questions):
+        for part in (self.follower, self.intake, self.inbox, self.questions, self.retention):
             self._stack.enter_context(part)
+
+
+def content_limits(config: Config) -> Limits:
+    """How much raw content is kept."""
+    most, days = config.content.max_mb, config.content.max_days
+    return Limits(
+        max_bytes=None if most is None else most * 1_000_000, max_age_s=None if days is None else days * 86_400.0
+    )
 
 
 def open_bundle(config: Config) -> Bundle:

@@ -69,6 +69,7 @@ class Item:
     """A durable item; all times are in seconds of Unix time.
 
     sightings: how often its bytes came; seen_at: when they last came again, None: they came once
+    evicted:   whether its raw content is not kept any more
     """
 
     id: int
@@ -80,6 +81,7 @@ class Item:
     taken_at: float | None
     sightings: int = 1
     seen_at: float | None = None
+    evicted: bool = False
 
 
 def happened_at(item: Item) -> float:
@@ -121,7 +123,7 @@ class Tally:
     items:         accepted and not rejected
     waiting:       of these, without an embedding so far; `waiting_bytes` of raw content
     exits:         items by the depth where they left
-    content_bytes: raw content of all items
+    content_bytes: raw content of all items that is kept
     """
 
     items: int

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from edge.items import Embedded, Tally
 
-_CONTENT = "SELECT count(*), coalesce(sum(bytes), 0) FROM items WHERE rejected IS NULL"
+_CONTENT = "SELECT count(*), coalesce(sum(bytes * NOT evicted), 0) FROM items WHERE rejected IS NULL"
 _WAITING = "SELECT item, bytes FROM waiting JOIN items ON items.id = item"
 _EXITS = (
     "SELECT depth, count(*) FROM (SELECT max(depth) AS depth FROM embeddings WHERE model = ? GROUP BY item) GROUP BY 1"
@@ -48,6 +48,10 @@ class Counts:
         self._items -= 1
         self._content_bytes -= size
         self._rejected += 1
+
+    def evicted(self, size: int) -> None:
+        """Content of `size` bytes is not kept any more."""
+        self._content_bytes -= size
 
     def tally(self) -> Tally:
         """A snapshot that other threads may read."""

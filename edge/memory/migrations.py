@@ -32,7 +32,18 @@ CREATE TABLE removals (
 ) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 3
 """
-MIGRATIONS = {2: _FROM_2}  # by the schema that they start from
+_FROM_3 = """
+ALTER TABLE items ADD COLUMN evicted INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE clock (
+    boot    TEXT NOT NULL,
+    lead    REAL NOT NULL,
+    base    REAL NOT NULL,
+    since_s REAL NOT NULL,
+    first   INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = 4
+"""
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3}  # by the schema that they start from
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

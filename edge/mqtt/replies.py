@@ -105,6 +105,7 @@ def _result(hit: Hit) -> dict[str, Any]:
         "ts": round(happened_at(hit.item), 3),
         "source": hit.item.source,
         "modality": hit.item.modality,
+        **({"content": False} if hit.item.evicted else {}),
     }
 
 

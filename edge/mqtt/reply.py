@@ -12,7 +12,7 @@ from edge.decode import decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One answer; `item` is its SHA-256 in hex, `ts` seconds of Unix time."""
+    """One answer; `item` is its SHA-256 in hex, `ts` seconds of Unix time; `content`: whether its bytes are kept."""
 
     item: str
     score: float
@@ -20,6 +20,7 @@ class Result:
     ts: float
     source: str
     modality: str
+    content: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

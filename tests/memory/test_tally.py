@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge.items import Arrival, Embedded, Tally
-from edge.memory import Memory
+from edge.memory import Limits, Memory
 
 TEXTS = st.sampled_from([f"{number} " * number for number in range(1, 9)])
 DEPTHS = st.sampled_from([3, 11, 16])
@@ -39,6 +39,7 @@ class Kept:
     is_lost: bool = False
     is_welcome: bool = True  # once its file is gone
     sightings: int = 1
+    is_evicted: bool = False
 
 
 @dataclass
@@ -90,10 +91,10 @@ class Life(RuleBasedStateMachine):
             return "rejected", kept.rejected
         else:
             kept.sightings += 1
-            if not kept.is_lost:
+            if (self.reader in kept.exits) if kept.is_evicted else not kept.is_lost:
                 return "duplicate", ""
             kept.exits.pop(self.reader, None)
-            kept.is_lost, kept.rejected = False, None
+            kept.is_lost, kept.rejected, kept.is_evicted = False, None, False
         return "accepted", ""
 
     @precondition(lambda self: self.waiting())
@@ -123,6 +124,17 @@ class Life(RuleBasedStateMachine):
         kept.rejected, kept.is_lost, kept.is_welcome = f"{text} is damaged", True, is_lost
         kept.exits.clear()
 
+    @rule(max_bytes=st.integers(0, 80))
+    def evict(self, max_bytes: int) -> None:
+        oldest = [text for text in self.items() if text not in self.waiting() and not self.model[text].is_evicted]
+        excess = sum(map(len, oldest)) - max_bytes
+        expected = 0
+        while excess > 0:
+            self.model[oldest[expected]].is_evicted = True
+            excess -= len(oldest[expected])
+            expected += 1
+        assert self.memory.evict(Limits(max_bytes=max_bytes)) == expected
+
     @precondition(lambda self: self.model)
     @rule(data=st.data())
     def lose_the_content_of_one(self, data: st.DataObject) -> None:
@@ -141,20 +153,24 @@ class Life(RuleBasedStateMachine):
     def found(self) -> list[str]:
         return [text for text, kept in self.model.items() if kept.rejected is None and self.reader in kept.exits]
 
+    def items(self) -> list[str]:
+        return [text for text, kept in self.model.items() if kept.rejected is None]
+
     def waiting(self) -> list[str]:
-        return [text for text, kept in self.model.items() if kept.rejected is None and self.reader not in kept.exits]
+        kept = self.model
+        return [text for text in self.items() if self.reader not in kept[text].exits and not kept[text].is_evicted]
 
     @invariant()
     def tally_says_what_there_is(self) -> None:
         waiting, found = self.waiting(), self.found()
         depths = [self.model[text].exits[self.reader] for text in found]
         assert self.memory.tally == Tally(
-            items=len(waiting + found),
+            items=len(self.items()),
             waiting=len(waiting),
             waiting_bytes=sum(map(len, waiting)),
-            rejected=len(self.model) - len(waiting + found),
+            rejected=len(self.model) - len(self.items()),
             exits={depth: depths.count(depth) for depth in sorted(set(depths))},
-            content_bytes=sum(map(len, waiting + found)),
+            content_bytes=sum(len(text) for text in self.items() if not self.model[text].is_evicted),
         )
 
     @invariant()

@@ -130,7 +130,12 @@ def test_deadline_counts_from_the_time_of_asking_where_that_is_said() -> None:
 
 def test_deadline_that_has_passed_already_stays_passed() -> None:
     assert seconds_left(deadline_ms=1_000, ts=time.time() - 20) == pytest.approx(-19, abs=5)
-    assert seconds_left(deadline_ms=1_000, ts=0) < -1e9
+    assert seconds_left(deadline_ms=1_000, ts=time.time() - 3_500) == pytest.approx(-3_499, abs=5)
+
+
+@pytest.mark.parametrize("ts", [0, 86_400])
+def test_question_of_an_asker_whose_clock_was_never_set_has_its_whole_deadline(ts: float) -> None:
+    assert seconds_left(deadline_ms=60_000, ts=ts) == pytest.approx(60, abs=5)
 
 
 def test_clock_that_is_ahead_does_not_lengthen_the_deadline() -> None:
