@@ -10,8 +10,10 @@ The way of a photo from bytes to answer:
                            activations of what left early, in INT4              memory/halfway.py, activations.py
     recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
     recall/granularity.py  its embedding for each exit
-    recall/filtering.py    the coarse search over everything                    memory/index/
-    recall/correcting.py   the best 50 go on to the last exit, and are ranked   memory/halfway.py
+    recall/filtering.py    round 1, the coarse search over each exit            memory/index/
+    recall/verifying.py    round 2, one pool of what the exits found
+    recall/correcting.py   round 3, it goes on to the last exit and is ranked   memory/halfway.py
+    recall/refining.py     what was finished is written down behind the answer  memory/refining.py
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
 """
@@ -32,7 +34,7 @@ from edge.errors import UsageError
 from edge.items import Floats, Outcome
 from edge.memory import RESERVE_BYTES, Activations, Halfway, Limits, Memory, Retention
 from edge.power import RECALL, REMEMBER
-from edge.recall import Corrector, Filter, Follower, Questions, Retriever
+from edge.recall import Corrector, Filter, Follower, Haste, Questions, Refining, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
 from edge.runtime import (
     Compute,
@@ -80,7 +82,7 @@ class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
     The attributes are the parts, `activations` is None where the config wants no cache. `start` runs the threads of
-    index, inbox, intake, questions and retention, without it they can be driven by hand.
+    index, refining, inbox, intake, questions and retention, without it they can be driven by hand.
     """
 
     activations: Activations | None
@@ -103,7 +105,9 @@ class Engine:
             policy = open_policy(background.spec, config.remember, folder, on_background)
             banks = Banks(folder, manifest.bank, TowerRunner(folder, manifest.tower("text"), on_background))
             halfway = self._halfway(config, urgent.spec)
-            corrector = Corrector(urgent, self.memory, banks, batch, halfway)
+            self.refining = Refining(self.memory, halfway, hooks.failed)
+            haste = Haste(urgent.spec, pace)
+            corrector = Corrector(urgent, self.memory, banks, batch, halfway, haste, self.refining.put)
             self._filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
             self.follower = Follower(self._filtering, hooks.failed)
             self.retriever = Retriever(text, urgent.spec, self._filtering, corrector, self.memory, config.recall.pool)
@@ -156,7 +160,7 @@ class Engine:
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""
-        for part in (self.follower, self.intake, self.inbox, self.questions, self.retention):
+        for part in (self.follower, self.refining, self.intake, self.inbox, self.questions, self.retention):
             self._stack.enter_context(part)
 
 

@@ -54,6 +54,8 @@ _ASK = """\
 examples:
   reminisce ask "mountains in the morning"
   reminisce ask --limit 20 --sort time "our dog"
+  reminisce ask --stream "the first snow"
+      a first answer at once, then better ones
   reminisce ask --json "a red car" | jq -r '.results[0].source'
 """
 _STATUS = """\
@@ -126,6 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
+    asking.add_argument("--stream", action="store_true", help="print answers as they get better, the last one last")
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
     benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Activations:
-    """A folder of cached activations under `max_bytes`. One thread puts and removes, another may get meanwhile.
+    """A folder of cached activations under `max_bytes`. One thread puts, any other may get and remove meanwhile.
 
     hits, misses: what `get` found and did not find, since it was opened
     damaged:      of the misses, those whose file was there and was not what had been written
@@ -95,6 +95,11 @@ class Activations:
         else:
             self.misses += 1
         return found
+
+    def segment(self, item: int) -> int | None:
+        """The number of the segment whose end is cached, as the file's name says; it is not read."""
+        kept = self._catalogue.find(item)
+        return kept.segment if kept else None
 
     def revalue(self, item: int, worth: Worth) -> None:
         """The item was seen again, or its source is asked for more: only the file's name changes."""

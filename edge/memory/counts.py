@@ -42,6 +42,12 @@ class Counts:
             self._exits[one.depth] += 1
         return True
 
+    def refined(self, moves: Iterable[tuple[int, int]]) -> None:
+        """Items went from one depth to another."""
+        for old, new in moves:
+            self._exits[old] -= 1
+            self._exits[new] += 1
+
     def rejected(self, item: int, size: int) -> None:
         """An accepted item of `size` bytes turned out to be unreadable."""
         self._waiting_bytes -= self._waiting.pop(item, 0)
@@ -60,6 +66,6 @@ class Counts:
             waiting=len(self._waiting),
             waiting_bytes=self._waiting_bytes,
             rejected=self._rejected,
-            exits=dict(sorted(self._exits.items())),
+            exits=dict(sorted((+self._exits).items())),  # those that hold any
             content_bytes=self._content_bytes,
         )

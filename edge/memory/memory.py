@@ -25,6 +25,7 @@ from edge.memory.database import connect, connect_reader, translated
 from edge.memory.eviction import Limits, evict
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex
+from edge.memory.refining import refine
 from edge.memory.reserve import Reserve
 from edge.memory.transaction import atomic, snapshot
 
@@ -127,6 +128,13 @@ class Memory:
     def index(self, batch: Sequence[Embedded]) -> None:
         """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError."""
         self._write(lambda: self._index(batch))
+
+    def refine(self, batch: Sequence[Embedded]) -> None:
+        """Finer embeddings take the place of what their items have, all or nothing, in one commit.
+
+        What is not embedded any more, or as fine already, stays as it is. Raises DiskFullError or StoreError.
+        """
+        self._write(lambda: self._refine(batch))
 
     def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> None:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
@@ -306,6 +314,13 @@ class Memory:
             self._rows.executemany("DELETE FROM waiting WHERE item = ?", [(one.item,) for one in batch])
         if not self._counts.indexed(batch):
             self._counts = Counts(self._rows, self._model)
+        self.tally = self._counts.tally()
+        self.version = last_sequence(self._rows)
+
+    def _refine(self, batch: Sequence[Embedded]) -> None:
+        with atomic(self._rows):
+            moves = refine(self._rows, self._model, batch, self.version + 1)
+        self._counts.refined(moves)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
 

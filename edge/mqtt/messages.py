@@ -32,7 +32,7 @@ _LONGEST_WAY_S = 3_600  # of a message: one that seems older was sent by a clock
 # Fields and values that PROTOCOL.md names and that no version answers so far.
 NOT_YET = {
     "ingest": ("text", "tags"),
-    "query": ("image", "like", "modality", "after", "before", "source", "min_relevance", "stream", "budget_j"),
+    "query": ("image", "like", "modality", "after", "before", "source", "min_relevance", "budget_j"),
     "control": ("args",),
 }
 OPS_NOT_YET = ("reindex", "delete", "purge", "checkpoint", "set")
@@ -88,6 +88,8 @@ class QueryMessage:
     ts: float | None = None
     sort: Literal["relevance", "time"] = "relevance"
     refine: bool = True
+    stream: bool = False
+    explain: bool = False
     reply_to: str | None = None
 
     def __post_init__(self) -> None:
@@ -157,8 +159,8 @@ def parse_control(payload: bytes) -> Parsed[ControlMessage]:
     return parsed
 
 
-def question(message: QueryMessage, limit: int) -> Question:
-    """What the message asks; `limit` is for one that does not say how many."""
+def question(message: QueryMessage, limit: int, client: str = "") -> Question:
+    """What the message of a client asks; `limit` is for one that does not say how many."""
     deadline = None
     if message.deadline_ms is not None:
         # A clock that is ahead of ours must not lengthen it.
@@ -167,7 +169,14 @@ def question(message: QueryMessage, limit: int) -> Question:
             age_s = 0.0
         deadline = time.monotonic() + message.deadline_ms / 1e3 - age_s
     return Question(
-        text=message.text, limit=message.limit or limit, refine=message.refine, sort=message.sort, deadline=deadline
+        text=message.text,
+        limit=message.limit or limit,
+        refine=message.refine,
+        sort=message.sort,
+        deadline=deadline,
+        stream=message.stream,
+        explain=message.explain,
+        client=client,
     )
 
 

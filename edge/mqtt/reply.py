@@ -35,6 +35,7 @@ class Reply:
     query_ms: float
     filter_ms: float
     correct_ms: float
+    final: bool = True
 
 
 def read_reply(fields: Mapping[str, Any]) -> Reply:

@@ -12,10 +12,12 @@ from edge.bundle import Exit
 from edge.errors import StoreError
 from edge.items import Hit, Item
 from edge.memory import Memory
+from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranking
-from edge.recall.filtering import Candidate, Filter
+from edge.recall.filtering import Filter
 from edge.recall.granularity import Granularities
 from edge.runtime import TowerRunner
+from rankings import hits_of
 
 NEVER = 1_000_000
 QUESTION = "a person outdoors"
@@ -52,6 +54,7 @@ def assert_by_relevance(hits: list[Hit]) -> None:
 
 def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
     image: TowerRunner,
+    memory: Memory,
     corrector: Corrector,
     pool: list[Candidate],
     query: Callable[[str], Granularities],
@@ -59,7 +62,7 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
 ) -> None:
     last = image.spec.exits[-1]
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, len(hits), ranking.cut) == (10, 10, False)
     assert {hit.item.id for hit in hits} == {candidate.item for candidate in pool}
     for hit in hits:
@@ -72,12 +75,13 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
 def test_ranking_does_not_depend_on_the_batch(
     banks: Banks, image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
-    expected = Corrector(image, memory, banks, batch=256).rank(query(QUESTION), pool).hits
+    expected = hits_of(Corrector(image, memory, banks, batch=256).rank(query(QUESTION), pool), memory)
     for batch in (1, 3, 10):
         ranking = Corrector(image, memory, banks, batch).rank(query(QUESTION), pool)
         assert ranking.refined == 10
-        assert names(ranking.hits) == names(expected)
-        assert [hit.score for hit in ranking.hits] == pytest.approx([hit.score for hit in expected], abs=1e-4)
+        found = hits_of(ranking, memory)
+        assert names(found) == names(expected)
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-4)
 
 
 def delete(file: Path) -> None:
@@ -97,7 +101,7 @@ def empty(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [delete, truncate, overwrite, empty])
-def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
+def test_item_whose_content_is_lost_keeps_its_coarse_score_and_is_ranked_by_it(
     damage: Callable[[Path], None],
     memory: Memory,
     corrector: Corrector,
@@ -112,15 +116,17 @@ def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
     for candidate in lost:
         damage(content_file(state, memory.item(candidate.item)))
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (8, False)
-    assert [hit.item.id for hit in hits[8:]] == [candidate.item for candidate in lost]
-    assert [(hit.score, hit.depth) for hit in hits[8:]] == [(one.score, one.depth) for one in lost]
-    rest = [hit.item.id for hit in whole.hits if hit.item.id not in {candidate.item for candidate in lost}]
-    assert [hit.item.id for hit in hits[:8]] == rest
+    assert_by_relevance(hits)
+    scores = {hit.item.id: (hit.score, hit.depth) for hit in hits}
+    assert [scores[one.item] for one in lost] == [(one.score, one.depth) for one in lost]
+    gone = {one.item for one in lost}
+    rest = [hit.item.id for hit in hits if hit.item.id not in gone]
+    assert rest == [hit.item.id for hit in hits_of(whole, memory) if hit.item.id not in gone]
 
 
-def test_item_whose_content_cannot_be_read_keeps_its_coarse_score_behind_the_finished(
+def test_item_whose_content_cannot_be_read_keeps_its_coarse_score(
     memory: Memory,
     corrector: Corrector,
     pool: list[Candidate],
@@ -136,9 +142,9 @@ def test_item_whose_content_cannot_be_read_keeps_its_coarse_score_behind_the_fin
 
     monkeypatch.setattr(memory, "content", read)
     ranking = corrector.rank(query(QUESTION), pool)
-    assert (ranking.refined, ranking.cut, len(ranking.hits)) == (9, False, 10)
-    last = ranking.hits[-1]
-    assert (last.item.id, last.score, last.depth) == (bad.item, bad.score, bad.depth)
+    assert (ranking.refined, ranking.cut, len(hits_of(ranking, memory))) == (9, False, 10)
+    (kept,) = [hit for hit in hits_of(ranking, memory) if hit.depth == bad.depth]
+    assert (kept.item.id, kept.score) == (bad.item, bad.score)
 
 
 def test_pool_without_any_content_is_answered_in_coarse_order(
@@ -152,7 +158,7 @@ def test_pool_without_any_content_is_answered_in_coarse_order(
     for candidate in pool:
         content_file(state, memory.item(candidate.item)).unlink()
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (0, False)
     assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, one.depth, one.score) for one in pool]
 
@@ -173,7 +179,7 @@ def test_items_that_left_at_the_last_exit_are_not_encoded_again(
     for candidate in pool:
         content_file(state, memory.item(candidate.item)).unlink()  # there is nothing left that could be encoded
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (5, False)
     assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, last.depth, one.score) for one in pool]
 
@@ -191,7 +197,7 @@ def test_items_of_the_first_and_the_last_exit_are_ranked_together(
     remember(pictures[:10:2], first)
     remember(pictures[1:10:2], last)
     ranking = corrector.rank(query(QUESTION), Filter(memory, image.spec, NEVER).best(query(QUESTION), 10))
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (10, False)
     expected = [score(QUESTION, Path(hit.item.source), last) for hit in hits]
     assert [hit.score for hit in hits] == pytest.approx(expected, abs=TOLERANCE)

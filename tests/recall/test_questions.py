@@ -39,12 +39,12 @@ class Held(Retriever):
         self.go_on.set()
         self.faults: list[Exception] = []
 
-    def ask(self, question: Question) -> Answer:
+    def ask(self, question: Question, better: Callable[[Answer], None] = lambda _: None) -> Answer:
         self.began += 1
         assert self.go_on.wait(10)
         if self.faults:
             raise self.faults.pop()
-        return super().ask(question)
+        return super().ask(question, better)
 
 
 @dataclass

@@ -89,9 +89,10 @@ class MemoryIndex:
         return building[0].pid if building else None
 
     def search(self, depth: int, query: Floats, count: int) -> Found:
-        """(D,) -> the `count` best items at one of `depths`, best first, equal ones by id."""
+        """(D,) -> the `count` best items at one exit, best first, equal ones by id."""
         with self._using:
-            return self._partitions[depth].search(query, count)
+            partition = self._partitions.get(depth)
+            return partition.search(query, count) if partition else Found.none()
 
     def refresh(self) -> None:
         """Take in what changed. Raises what the feed raises."""
