@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from edge.errors import DiskFullError, StoreError
+from edge.errors import DiskFullError
 from edge.items import Arrival, Embedded, Item, Tally, Verdict
 from edge.memory.activations import Activations
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
@@ -23,6 +22,7 @@ from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
 from edge.memory.database import connect, connect_reader, translated
 from edge.memory.eviction import Limits, evict
+from edge.memory.folder import check_database_is_there, lock_for_us
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex
 from edge.memory.refining import refine
@@ -83,10 +83,10 @@ class Memory:
         with ExitStack() as undo, translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = undo.enter_context((folder / "lock").open("w"))
-            _lock(folder, lock.fileno())
+            lock_for_us(folder, lock.fileno())
             self._reserve = Reserve(folder, reserve_bytes)
             self._content = ContentStore(folder / "content")
-            _check_database_is_there(folder, self._content)
+            check_database_is_there(folder, self._content)
             self._rows = connect(folder / "memory.db")
             undo.callback(self._rows.close)
             self._attempts = Attempts(folder)
@@ -378,22 +378,6 @@ class Memory:
 def _item(row: tuple[Any, ...]) -> Item:
     *values, evicted = row
     return Item(**dict(zip(_COLUMNS[:-1], values, strict=True)), evicted=bool(evicted))
-
-
-def _lock(folder: Path, handle: int) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreError(f"{folder} is in use by another process: stop it, or choose another state folder") from None
-
-
-def _check_database_is_there(folder: Path, content: ContentStore) -> None:
-    # The sweep deletes content that no row speaks of: with the rows lost, that would be all of it.
-    database = folder / "memory.db"
-    if content.holds_any() and not (database.exists() and database.stat().st_size):
-        raise StoreError(
-            f"{folder} has content but no {database.name}: restore it from a backup, or move the folder away"
-        )
 
 
 def _model_id(rows: sqlite3.Connection, fingerprint: str) -> int:

@@ -78,8 +78,17 @@ def answered(question: str, files: dict[str, Path], items: list[str]) -> Answere
         Result(item=item, score=0.9 - 0.123 * rank, exit_depth=16 - rank, ts=0.0, source="", modality="image")
         for rank, item in enumerate(items)
     )
-    spent = {"took_ms": 123.4, "query_ms": 3.4, "filter_ms": 1.0, "correct_ms": 119.0}
-    return Answered(question, Reply(results=results, searched=5, refined=4, cut=False, **spent), files)
+    reply = Reply(
+        results=results,
+        searched=5,
+        refined=4,
+        cut=False,
+        took_ms=123.4,
+        query_ms=3.4,
+        filter_ms=1.0,
+        correct_ms=119.0,
+    )
+    return Answered(question, reply, files)
 
 
 def files_of(answers: list[Answered]) -> list[Path]:
