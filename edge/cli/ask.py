@@ -32,7 +32,7 @@ def ask(options: argparse.Namespace) -> int:
 
 def _text(reply: Reply) -> str:
     lines = [
-        f"{rank}. {hit.source or hit.item[:12]}  score {hit.score:.2f}, {_day(hit.ts)}"
+        f"{rank}. {hit.source or hit.item[:12]}  {hit.figures}, {_day(hit.ts)}"
         for rank, hit in enumerate(reply.results, 1)
     ]
     spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"
