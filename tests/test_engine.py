@@ -49,7 +49,7 @@ def test_offers_become_answers(state: Path, pictures: list[Path]) -> None:
     assert isinstance(answer, Answer)
     assert (answer.searched, answer.refined, answer.hits[0].item.source) == (9, 9, str(dog))
     assert {verdict.state for verdict in told.verdicts} == {"accepted"}
-    assert {outcome.depth for outcome in told.outcomes} == {11}
+    assert {8, 16} <= {outcome.depth for outcome in told.outcomes} <= {8, 11, 15, 16}  # the gates let each out
     assert told.threads == {"inbox", "write"}
     assert told.failures == []
 
@@ -117,7 +117,8 @@ def test_inbox_refuses_what_the_image_tower_cannot_take(state: Path) -> None:
 def test_activations_are_kept_where_the_config_and_the_disk_have_room(
     max_mb: int, min_free_mb: int, kept: int, state: Path, pictures: list[Path], fill: Callable[..., object]
 ) -> None:
-    config = Config(remember=RememberConfig(min_free_mb=min_free_mb), cache=CacheConfig(max_mb=max_mb))
+    remember = RememberConfig(min_free_mb=min_free_mb, exit_depth=11)  # none leaves at the end, with nothing to keep
+    config = Config(remember=remember, cache=CacheConfig(max_mb=max_mb))
     with Engine(config, state) as engine:
         fill(engine, pictures[:5])
         assert (engine.activations.count if engine.activations else 0) == kept

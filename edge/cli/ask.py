@@ -43,7 +43,7 @@ def _read(reply: Mapping[str, Any]) -> Reply:
 
 def _text(reply: Reply) -> str:
     lines = [
-        f"{rank}. {hit.source or hit.item[:12]}  score {hit.score:.2f}, {_day(hit.ts)}"
+        f"{rank}. {hit.source or hit.item[:12]}  {hit.figures}, {_day(hit.ts)}"
         f"{'' if hit.content else ', file not kept'}"
         for rank, hit in enumerate(reply.results, 1)
     ]

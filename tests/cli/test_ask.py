@@ -23,17 +23,19 @@ def ask(device: Daemon, *arguments: str) -> Finished:
     return run("ask", "--config", device.config_file, *arguments)
 
 
-def test_answers_are_ranked_with_source_score_and_day(device: Daemon, held: list[Path]) -> None:
+def test_answers_are_ranked_by_relevance_with_source_score_and_day(device: Daemon, held: list[Path]) -> None:
     done = ask(device, "an animal")
     assert (done.code, done.err) == (0, "")
     *lines, spent = done.out.splitlines()
     assert SPENT.match(spent)
-    hits = [re.fullmatch(r"(\d)\. (\S+)  score (-?\d\.\d\d), \d{4}-\d\d-\d\d", line) for line in lines]
+    hits = [
+        re.fullmatch(r"(\d)\. (\S+)  relevance +(\d+\.\d) %, score -?\d\.\d\d, \d{4}-\d\d-\d\d", line) for line in lines
+    ]
     found = [hit.groups() for hit in hits if hit]
     assert [rank for rank, _, _ in found] == ["1", "2", "3", "4", "5"]
     assert {name for _, name, _ in found} <= {str(path) for path in held}
-    scores = [float(score) for _, _, score in found]
-    assert scores == sorted(scores, reverse=True)
+    likely = [float(percent) for _, _, percent in found]
+    assert likely == sorted(likely, reverse=True)
 
 
 def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:

@@ -193,6 +193,22 @@ def test_asker_reads_the_answer_as_it_was_given() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("score", "relevance", "said"),
+    [
+        (0.664, None, "score 0.66"),
+        (0.664, 0.6318, "relevance 63.2 %, score 0.66"),
+        (-0.27, 0.0052, "relevance  0.5 %, score -0.27"),
+        (1.0, 0.0, "relevance  0.0 %, score 1.00"),
+    ],
+)
+def test_asker_reads_relevance_where_there_is_one_beside_the_score(
+    score: float, relevance: float | None, said: str
+) -> None:
+    (result,) = read_reply(json.loads(answer(found(Hit(item(), 11, score, relevance)), "7", ""))).results
+    assert (result.score, result.relevance, result.figures) == (score, relevance, said)
+
+
 def test_asker_ignores_what_a_later_version_adds() -> None:
     fields = json.loads(answer(found(Hit(item(), 11, 0.5)), "7", ""))
     later = {**fields, "stage": "fine", "results": [{**fields["results"][0], "caption": "a beach"}]}
