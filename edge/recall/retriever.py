@@ -82,7 +82,10 @@ class Retriever:
         hits: list[Hit] = []
         for one in ranked[: question.limit]:
             best = one.best
-            item = self._memory.item(best.item)
+            try:
+                item = self._memory.item(best.item)
+            except KeyError:  # it was forgotten since it was found
+                continue
             why = _explanation(one, ranks[best.item]) if question.explain else None
             hits.append(Hit(item, best.depth, best.score, best.relevance, why))
         if question.sort == "time":

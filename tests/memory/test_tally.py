@@ -114,6 +114,17 @@ class Life(RuleBasedStateMachine):
             exits = self.model[text].exits
             exits[self.reader] = max(depth, exits.get(self.reader, 0))
 
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), depth=DEPTHS)
+    def refine_some(self, data: st.DataObject, depth: int) -> None:
+        texts = data.draw(st.lists(st.sampled_from(list(self.model)), unique=True))
+        ids = list(self.model)
+        self.memory.refine([Embedded(item=ids.index(text) + 1, depth=depth, embedding=EMBEDDING) for text in texts])
+        for text in texts:
+            exits = self.model[text].exits
+            if self.reader in exits:
+                exits[self.reader] = max(depth, exits[self.reader])
+
     @precondition(lambda self: self.waiting())
     @rule(data=st.data(), is_lost=st.booleans())
     def reject_one_that_waits(self, data: st.DataObject, is_lost: bool) -> None:  # noqa: FBT001 - drawn

@@ -51,18 +51,28 @@ def seconds_left(**fields: object) -> float:
 
 def test_everything_that_can_be_asked_is_read() -> None:
     fields = {"limit": 3, "deadline_ms": 250, "ts": 1.5, "sort": "time", "refine": False, "reply_to": "a/b"}
+    fields |= {"stream": True, "explain": True}
     content = json.dumps({"v": 1, "id": "7", "text": "Zoë 写 🏖", **fields}).encode()
     message = QueryMessage(
-        text="Zoë 写 🏖", limit=3, deadline_ms=250, ts=1.5, sort="time", refine=False, reply_to="a/b"
-    )  # fmt: skip
+        text="Zoë 写 🏖",
+        limit=3,
+        deadline_ms=250,
+        ts=1.5,
+        sort="time",
+        refine=False,
+        stream=True,
+        explain=True,
+        reply_to="a/b",
+    )
     assert parse_query(content) == Parsed(message, "7", "")
 
 
 def test_question_has_the_configs_limit_unless_it_says_one() -> None:
     assert question(query(), 5) == Question(text="a beach", limit=5)
-    assert question(query(limit=9, sort="time", refine=False), 5) == Question(
-        text="a beach", limit=9, sort="time", refine=False
+    assert question(query(limit=9, sort="time", refine=False, stream=True, explain=True), 5) == Question(
+        text="a beach", limit=9, sort="time", refine=False, stream=True, explain=True
     )
+    assert question(query(), 5, "me").client == "me"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +103,8 @@ def test_value_at_the_end_of_its_range_is_taken(fields: dict[str, Any]) -> None:
         ({"sort": None}, "sort is None: must be one of relevance, time"),
         ({"refine": "no"}, "refine is 'no': must be true or false"),
         ({"refine": 0}, "refine is 0: must be true or false"),
+        ({"stream": "yes"}, "stream is 'yes': must be true or false"),
+        ({"explain": 1}, "explain is 1: must be true or false"),
         ({"reply_to": 5}, "reply_to is 5: must be a text"),
         ({"text": None}, "text is None: must be a text"),
         ({"text": ["a beach"]}, "text is ['a beach']: must be a text"),

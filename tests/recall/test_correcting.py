@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.bank import Banks
-from edge.bundle import Exit
+from edge.bundle import Bundle, Exit
 from edge.errors import StoreError
 from edge.items import Hit, Item
 from edge.memory import Memory
@@ -16,7 +17,7 @@ from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranking
 from edge.recall.filtering import Filter
 from edge.recall.granularity import Granularities
-from edge.runtime import TowerRunner
+from edge.runtime import Invoke, TowerRunner
 from rankings import hits_of
 
 NEVER = 1_000_000
@@ -161,6 +162,28 @@ def test_pool_without_any_content_is_answered_in_coarse_order(
     hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (0, False)
     assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, one.depth, one.score) for one in pool]
+
+
+def test_without_calibration_what_is_finished_stands_first_by_its_cosine(
+    banks: Banks,
+    bundle: Bundle,
+    image: TowerRunner,
+    invoke: Invoke,
+    memory: Memory,
+    pool: list[Candidate],
+    query: Callable[[str], Granularities],
+    content_file: Callable[[Path, Item], Path],
+    state: Path,
+) -> None:
+    exits = tuple(replace(place, calibration=None) for place in image.spec.exits)
+    tower = TowerRunner(bundle.folder, replace(image.spec, exits=exits), invoke)
+    coarse = sorted((replace(one, logit=None) for one in pool), key=lambda one: one.order)
+    content_file(state, memory.item(coarse[0].item)).unlink()
+    ranked = Corrector(tower, memory, banks, batch=4).rank(query(QUESTION), coarse).ranked
+    assert [one.fine is None for one in ranked] == [False] * 9 + [True]
+    assert ranked[-1].best == coarse[0]
+    assert [one.best.score for one in ranked[:9]] == sorted((one.best.score for one in ranked[:9]), reverse=True)
+    assert all(one.best.logit is None for one in ranked)
 
 
 def test_items_that_left_at_the_last_exit_are_not_encoded_again(

@@ -31,15 +31,8 @@ def pace(image: TowerRunner) -> Pace:
 def test_as_many_are_begun_as_can_be_finished(image: TowerRunner, pace: Pace) -> None:
     haste = Haste(image.spec, pace)
     whole_ms = CALL_MS * (len(image.spec.segments) + 1)
-    for left_ms, count in (
-        (1e6, 4),
-        (4 * whole_ms, 4),
-        (3.9 * whole_ms, 3),
-        (whole_ms, 1),
-        (0.9 * whole_ms, 0),
-        (0, 0),
-    ):
-        assert haste.affordable([0, 0, 0, 0], left_ms) == count
+    for rides, count in ((100, 4), (4, 4), (3.9, 3), (1, 1), (0.9, 0), (0, 0)):
+        assert haste.affordable([0, 0, 0, 0], rides * whole_ms) == count
 
 
 def test_what_goes_on_from_the_middle_costs_what_is_left_of_it(image: TowerRunner, pace: Pace) -> None:

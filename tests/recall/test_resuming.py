@@ -151,12 +151,8 @@ def test_item_whose_raw_content_is_gone_is_finished_from_its_activation(
     (coarse,) = [one for one in ranking.ranked if one.fine is None]
     assert coarse.best.item == 2  # neither content nor activation: still found, with its coarse score
     assert coarse.best.depth == image.spec.exits[1].depth
-    assert {one.best.item: one.start for one in ranking.ranked} == {
-        1: "activation",
-        2: None,
-        3: "activation",
-        4: "activation",
-    }
+    starts = {one.best.item: one.start for one in ranking.ranked}
+    assert starts == {1: "activation", 2: None, 3: "activation", 4: "activation"}
 
 
 def test_damaged_activation_is_encoded_again(
