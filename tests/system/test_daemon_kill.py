@@ -34,10 +34,7 @@ class Moment:
 
 # Most delays are much shorter than the longest, and the longest reach the next phase.
 MOMENTS = (
-    [Moment("launched", 0.5)] * 2
-    + [Moment("sent", 0.2)] * 4
-    + [Moment("accepted", 0.3)] * 3
-    + [Moment("indexed", 0.3)]
+    [Moment("launched", 0.5)] * 2 + [Moment("sent", 0.2)] * 4 + [Moment("accepted", 0.3)] * 3 + [Moment("indexed", 0.3)]
 )
 
 
