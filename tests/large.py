@@ -50,7 +50,7 @@ def _link_content(folder: Path, pictures: list[Path], ids: Iterable[int]) -> Non
     originals = [Path(shutil.copy(picture, folder.parent)) for picture in pictures]
     for number in range(256):
         (folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-    for item, original in zip(ids, itertools.cycle(originals)):  # noqa: B905 - around and around
+    for item, original in zip(ids, itertools.cycle(originals)):
         name = hashlib.sha256(str(item).encode()).hexdigest()
         os.link(original, folder / name[:2] / name)
     for original in originals:

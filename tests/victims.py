@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import json
 import mmap
 import os
@@ -34,11 +35,11 @@ from edge.config import Config, IndexConfig, RememberConfig
 from edge.demo import DEMO_PICTURES
 from edge.engine import Engine, Hooks
 from edge.items import Offer, Outcome, Verdict
-from edge.memory import Activations, Memory, MemoryIndex, annoy_is_installed, memory
+from edge.memory import Activations, Memory, MemoryIndex, annoy_is_installed, memory, transaction
 from edge.memory.content import ContentStore
 from edge.memory.index import Limits
 from edge.recall import follower
-from edge.remember import Inbox, Intake
+from edge.remember import Inbox, Intake, writing
 from edge.remember.writing import Writing
 from edge.runtime import Interpreters
 from programs import program
@@ -190,13 +191,13 @@ def show(box: Box) -> None:
     """The real engine; only what it is at can be seen from outside."""
 
     @contextmanager
-    def atomic(rows: Any, whole: Any = memory.atomic) -> Iterator[None]:
+    def aloud(rows: Any, whole: Any = transaction.atomic) -> Iterator[None]:
         with whole(rows):
             yield
             box.turn("commit", on=True)
         box.turn("commit", on=False)
 
-    setattr(memory, "atomic", atomic)  # noqa: B010 - not a name that it exports
+    setattr(memory, "atomic", aloud)  # noqa: B010 - not a name that it exports
     box.around(Inbox, "_arrive", "arriving")
     box.around(Memory, "_accept", "accepting")
     box.around(ContentStore, "put", "content")
@@ -212,6 +213,10 @@ def watch(box: Box, index: Callable[[], int | None]) -> None:
     while True:
         box.turn("sealing", on=index() is not None)
         time.sleep(0.001)
+
+
+def _contents() -> Iterator[bytes]:
+    return distinct(sorted(DEMO_PICTURES.glob("*.jpg")))
 
 
 def live(job: dict[str, Any]) -> None:
@@ -242,23 +247,22 @@ def live(job: dict[str, Any]) -> None:
         box.turn("opening", on=False)
         builds = engine.follower._filtering._index
         threading.Thread(target=watch, args=(box, lambda: builds.builder_pid), daemon=True).start()
-        for number, content in enumerate(distinct(sorted(DEMO_PICTURES.glob("*.jpg")))):
-            if job["last"] is not None and number > job["last"]:
-                break
-            if number >= job["first"]:
-                say("offered", number)
-                unsettled.add(number)
-                offer = Offer(content=content, source=str(number))
-                while not engine.inbox.offer(offer, functools.partial(settled, number)):
-                    time.sleep(EVERY_S)
-                if job["last"] is None:
-                    time.sleep(random.expovariate(1 / EVERY_S))
+        last = sys.maxsize - 1 if job["last"] is None else job["last"]
+        for number, content in itertools.islice(enumerate(_contents()), job["first"], last + 1):
+            say("offered", number)
+            unsettled.add(number)
+            offer = Offer(content=content, source=str(number))
+            while not engine.inbox.offer(offer, functools.partial(settled, number)):
+                time.sleep(EVERY_S)
+            if job["last"] is None:
+                time.sleep(random.expovariate(1 / EVERY_S))
         while unsettled or engine.memory.tally.waiting:
             time.sleep(EVERY_S)
 
 
 def main() -> None:
-    memory.Limits, follower._EVERY_S = _SMALL, 0.02  # type: ignore[misc, assignment]
+    setattr(memory, "Limits", _SMALL)  # noqa: B010 - not a name that it exports
+    follower._EVERY_S, writing.GATHER_S = 0.02, 0.1
     assert annoy_is_installed() in {True, False}  # looked up before the fork
     for line in sys.stdin:
         pid = os.fork()
@@ -266,7 +270,7 @@ def main() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             try:
                 live(json.loads(line))
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - all of it is told, by a process that must not go on
                 sys.excepthook(*sys.exc_info())
                 os._exit(1)
             os._exit(0)

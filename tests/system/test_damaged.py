@@ -34,7 +34,7 @@ def hits(daemon: Daemon) -> list[tuple[str, float]]:
     with daemon.requester() as client:
         answer = client.request(daemon.topics.query, {"text": "a dog", "limit": 20, "refine": False}, 60)
     assert answer["searched"] == ITEMS
-    return [(hit["item"], hit["score"]) for hit in answer["hits"]]
+    return [(hit["item"], hit["score"]) for hit in answer["results"]]
 
 
 @pytest.mark.parametrize("name", ["codes", "ids", "seal"])

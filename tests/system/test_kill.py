@@ -32,8 +32,8 @@ class Moment:
     longest_s: float
 
 
-# Most delays are much shorter than the longest. What takes a millisecond must be aimed at: a place is entered often, and
-# which time that is, and what the other threads are at, is chance.
+# Most delays are much shorter than the longest. What takes a millisecond must be aimed at: it is chance which of many
+# times that is, and what the other threads are at.
 MOMENTS = (
     [Moment("", 1.0)] * 16
     + [Moment("opening", 0.1)] * 2

@@ -1,4 +1,4 @@
-"""How soon a daemon over 100,000 items is ready again: after a clean stop, and after `kill -9` in the middle of work."""
+"""How soon a daemon over 100,000 items is ready again: after a clean stop, and after `kill -9` at work."""
 
 from __future__ import annotations
 
@@ -96,10 +96,12 @@ def test_daemon_over_100000_items_is_ready_soon_after_it_was_killed_at_work(
 ) -> None:
     starts, burst = [], distinct(pictures)
     with Publisher(idle.mqtt, idle.topics) as publisher:
-        idle.start()
+        assert idle.manager is not None
+        idle.launch()
+        idle.manager.await_word("READY=1")
         for _ in range(TRIES):
             sent = [publisher.send(next(burst)) for _ in range(BURST)]
-            publisher.await_first(sent, "indexed")
+            publisher.await_first(sent, "accepted")
             idle.kill()
             assert count(idle.state)[1] > 0
             starts.append(timed_start(idle))
