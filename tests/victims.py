@@ -261,7 +261,7 @@ def live(job: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    setattr(memory, "Limits", _SMALL)  # noqa: B010 - not a name that it exports
+    setattr(memory, "IndexLimits", _SMALL)  # noqa: B010 - not a name that it exports
     follower._EVERY_S, writing.GATHER_S = 0.02, 0.1
     assert annoy_is_installed() in {True, False}  # looked up before the fork
     for line in sys.stdin:
