@@ -133,16 +133,38 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """Which items a question may find; None admits all.
+
+    since, until: seconds of Unix time, see `happened_at`; from the first on, and before the second
+    source:       what it starts with, or a pattern with `*`, `?` and `[...]` for all of it
+    """
+
+    since: float | None = None
+    until: float | None = None
+    source: str | None = None
+    modality: str | None = None
+
+
+EVERYTHING = Narrowing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked, and how much of an answer is wanted.
 
     refine:   finish the pool to the last exit; False answers from the coarse search alone
     sort:     order of the hits that are returned; which ones are is always decided by relevance
     deadline: monotonic seconds at which refining stops, or None
+    offset:   hits to leave out, the best ones: those of the pages before
+    least:    relevance that a hit must have, 0 to 1, or None
     """
 
     text: str
     limit: int
+    offset: int = 0
+    narrowing: Narrowing = EVERYTHING
+    least: float | None = None
     refine: bool = True
     sort: Literal["relevance", "time"] = "relevance"
     deadline: float | None = None
@@ -166,7 +188,7 @@ class Answer:
     """The ranked answers to one question, and where its milliseconds went.
 
     hits:      best first; refined ones before those that could only be scored coarsely
-    searched:  items that the question was compared with
+    searched:  items that the question was compared with, after its narrowing
     refined:   items finished to the last exit for it
     cut:       whether the deadline ended the refining
     query_ms:  the text tower, one head for each exit; filter_ms: search over coarse embeddings

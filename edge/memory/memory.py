@@ -13,15 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import numpy as np
+
 from edge.errors import StoreError
-from edge.items import Arrival, Embedded, Item, Tally, Verdict
+from edge.items import Arrival, Embedded, Item, Narrowing, Tally, Verdict
 from edge.memory.activations import Activations
+from edge.memory.admitting import ADMITTED, admitted_values
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
 from edge.memory.database import connect, connect_reader, translated
-from edge.memory.index import Limits, MemoryIndex
+from edge.memory.index import Limits, MemoryIndex, Rows
 from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
@@ -158,6 +161,12 @@ class Memory:
         if not found:
             raise KeyError(number)
         return _item(found[0])
+
+    def admitted(self, narrowing: Narrowing) -> Rows:
+        """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
+        with translated(self.folder):
+            found = self._reader().execute(ADMITTED, admitted_values(narrowing)).fetchall()
+        return np.array(found, dtype=np.int64).reshape(-1)
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.bundle import Tower
 from edge.items import Floats, Hit
-from edge.memory import Memory
+from edge.memory import Memory, Rows
 from edge.recall.granularity import Granularities
 from edge.relevance import sigmoid
 
@@ -35,10 +35,14 @@ class Candidate:
         """Sorts the best first."""
         return -(self.score if self.logit is None else self.logit), self.item
 
+    @property
+    def relevance(self) -> float | None:
+        """The probability that it is what was asked for."""
+        return None if self.logit is None else float(sigmoid(np.array(self.logit, dtype=np.float32)))
+
     def hit(self, memory: Memory) -> Hit:
         """As an answer. Raises StoreError, KeyError."""
-        relevance = None if self.logit is None else float(sigmoid(np.array(self.logit, dtype=np.float32)))
-        return Hit(memory.item(self.item), self.depth, self.score, relevance)
+        return Hit(memory.item(self.item), self.depth, self.score, self.relevance)
 
 
 class Filter:
@@ -64,14 +68,23 @@ class Filter:
         """The exits at which items were stored when it was last refreshed."""
         return self._index.depths
 
-    def best(self, query: Granularities, count: int) -> list[Candidate]:
-        """At most `count` candidates for a question, best first."""
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether what it finds has a relevance, at whatever exit."""
+        return all(self._calibrated.values())
+
+    def held(self, admitted: Rows) -> int:
+        """How many of these ids can be found."""
+        return self._index.held(admitted)
+
+    def best(self, query: Granularities, count: int, admitted: Rows | None = None) -> list[Candidate]:
+        """At most `count` candidates for a question, best first; only of the `admitted` ids, if there are any given."""
         self.refresh()
-        found = [one for depth in self.depths for one in self._best_at(depth, query.at(depth), count)]
+        found = [one for depth in self.depths for one in self._best_at(depth, query.at(depth), count, admitted)]
         return sorted(found, key=lambda candidate: candidate.order)[:count]
 
-    def _best_at(self, depth: int, query: Floats, count: int) -> list[Candidate]:
-        found = self._index.search(depth, query, count)
+    def _best_at(self, depth: int, query: Floats, count: int, admitted: Rows | None) -> list[Candidate]:
+        found = self._index.search(depth, query, count, admitted)
         logits = found.scores.tolist() if self._calibrated[depth] else [None] * len(found.ids)
         rows = zip(found.ids.tolist(), found.cosines.tolist(), logits, strict=True)
         return [Candidate(item, depth, cosine, logit) for item, cosine, logit in rows]

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edge.bundle import Tower
-from edge.items import Answer, Question, happened_at
-from edge.memory import Memory
+from edge.errors import RefusedError
+from edge.items import EVERYTHING, Answer, Narrowing, Question, happened_at
+from edge.memory import Memory, Rows
 from edge.recall.correcting import Corrector
 from edge.recall.filtering import Filter
 from edge.recall.granularity import Granularities
+from edge.recall.paging import page, wanted
 from edge.runtime import TowerRunner
 
 T = TypeVar("T")
@@ -35,14 +37,18 @@ class Retriever:
         self._pool = pool
 
     def ask(self, question: Question) -> Answer:
-        """The best items for a sentence. Raises StoreError."""
+        """The best items for a sentence. Raises StoreError, RefusedError."""
+        if question.least is not None and not self._filtering.is_calibrated:
+            raise RefusedError("not_calibrated", "min_relevance needs a bundle that is calibrated: leave it out")
         pool = self._pool if question.refine else 0
         searched, refresh_ms = _timed(self._filtering.refresh)
+        admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
+        if admitted is not None:
+            searched = self._filtering.held(admitted)
         query, query_ms = _timed(lambda: self._embed(question.text))
-        found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, question.limit)))
+        found, filter_ms = _timed(lambda: self._filtering.best(query, wanted(question, pool), admitted))
         ranking, correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool], question.deadline))
-        rest = [one.hit(self._memory) for one in found[pool : question.limit]]
-        hits = [*ranking.hits, *rest][: question.limit]
+        hits = page(question, ranking.hits, found[pool:], self._memory)
         if question.sort == "time":
             hits.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))
         return Answer(
@@ -52,9 +58,12 @@ class Retriever:
             refined=ranking.refined,
             cut=ranking.cut,
             query_ms=query_ms,
-            filter_ms=refresh_ms + filter_ms,
+            filter_ms=refresh_ms + admit_ms + filter_ms,
             correct_ms=correct_ms,
         )
+
+    def _admitted(self, narrowing: Narrowing) -> Rows | None:
+        return None if narrowing == EVERYTHING else self._memory.admitted(narrowing)
 
     def _embed(self, question: str) -> Granularities:
         """With the heads of all occupied exits run, so that their time counts as the text tower's."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.items import Floats
+from edge.memory.index.blocks import Rows
 from edge.memory.index.builder import Builder, Job
 from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
@@ -83,10 +84,18 @@ class MemoryIndex:
         building = self._building
         return building[0].pid if building else None
 
-    def search(self, depth: int, query: Floats, count: int) -> Found:
-        """(D,) -> the `count` best items at one of `depths`, best first, equal ones by id."""
+    def search(self, depth: int, query: Floats, count: int, admitted: Rows | None = None) -> Found:
+        """(D,) -> the `count` best items at one of `depths`, best first, equal ones by id.
+
+        admitted: (A,) rising ids among which they are looked for; None: all
+        """
         with self._using:
-            return self._partitions[depth].search(query, count)
+            return self._partitions[depth].search(query, count, admitted)
+
+    def held(self, admitted: Rows) -> int:
+        """How many of these ids can be found."""
+        with self._using:
+            return sum(partition.held(admitted) for partition in self._partitions.values())
 
     def refresh(self) -> None:
         """Take in what changed. Raises what the feed raises."""
