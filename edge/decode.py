@@ -93,11 +93,13 @@ def _tagged(data: Any, kind: Any) -> Any:
 
 
 def _is_plain_union(kind: Any) -> bool:
-    """A union of a scalar and a list of them."""
+    """A union of a scalar and a list of them, or of a number and text."""
     return len(_options(kind)) > 1 and not any(map(dataclasses.is_dataclass, _options(kind)))
 
 
 def _one_or_many(data: object, kind: Any) -> Any:
+    if (data is None and types.NoneType in typing.get_args(kind)) or (type(data) is str and str in _options(kind)):
+        return data
     one, many = sorted(_options(kind), key=lambda option: typing.get_origin(option) is not None)
     return _CONVERTER.structure(data, many if isinstance(data, (list, tuple)) else one)
 

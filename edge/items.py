@@ -135,6 +135,23 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """Which items a question may find; None admits all.
+
+    since, until: seconds of Unix time, see `happened_at`; from the first on, and before the second
+    source:       what it starts with, or a pattern with `*`, `?` and `[...]` for all of it
+    """
+
+    since: float | None = None
+    until: float | None = None
+    source: str | None = None
+    modality: str | None = None
+
+
+EVERYTHING = Narrowing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked, and how much of an answer is wanted.
 
@@ -144,10 +161,15 @@ class Question:
     stream:   answer at once, then ever better
     explain:  say how each hit came to its place
     client:   who asks: turns are shared out between clients
+    offset:   hits to leave out, the best ones: those of the pages before
+    least:    relevance that a hit must have, 0 to 1, or None
     """
 
     text: str
     limit: int
+    offset: int = 0
+    narrowing: Narrowing = EVERYTHING
+    least: float | None = None
     refine: bool = True
     sort: Literal["relevance", "time"] = "relevance"
     deadline: float | None = None
@@ -201,7 +223,7 @@ class Answer:
     """The ranked answers to one question, and where its milliseconds went.
 
     hits:      best first, as far as each is known
-    searched:  items that the question was compared with
+    searched:  items that the question was compared with, after its narrowing
     refined:   items of the pool that are known at the last exit: finished for it, or before
     cut:       whether the deadline ended the refining
     sequence:  its number, counted from 0, among the answers to a question that streams; else None

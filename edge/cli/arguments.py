@@ -16,6 +16,7 @@ from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
 from edge.config import MAX_LIMIT
+from edge.mqtt import MODALITIES, MOST_OFFSET
 from edge.signals import signals_held
 
 Command = Callable[[argparse.Namespace], int]
@@ -56,6 +57,12 @@ examples:
   reminisce ask --limit 20 --sort time "our dog"
   reminisce ask --stream "the first snow"
       a first answer at once, then better ones
+  reminisce ask --since 2026-07-01 --until 2026-07-31 --source "*/DCIM/*" "a beach"
+      July, in this device's time zone, of files below any folder DCIM
+  reminisce ask --limit 20 --offset 20 "our dog"
+      the second page
+  reminisce ask --min-relevance 0.5 "a unicorn"
+      may well find nothing
   reminisce ask --json "a red car" | jq -r '.results[0].source'
 """
 _STATUS = """\
@@ -129,6 +136,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
     asking.add_argument("--stream", action="store_true", help="print answers as they get better, the last one last")
+    _add_narrowing(asking)
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
     benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
@@ -136,6 +144,22 @@ def make_parser() -> argparse.ArgumentParser:
     for one in (adding, asking, showing, checking, measuring):
         one.add_argument("--json", action="store_true", help="print JSON, for other programs")
     return parser
+
+
+def _add_narrowing(asking: argparse.ArgumentParser) -> None:
+    asking.add_argument(
+        "--offset", type=_offset, default=0, metavar="N", help="best answers to leave out: the next page"
+    )
+    when = "a day like 2026-07-01, or a time like 2026-07-01T18:30 or 2026-07-01T18:30:00+02:00"
+    asking.add_argument("--since", metavar="WHEN", help=f"only what happened from then on: {when}")
+    asking.add_argument("--until", metavar="WHEN", help="only what happened before; a day is included")
+    asking.add_argument(
+        "--source", metavar="TEXT", help="only sources that start with it, or match it if it has *, ? or ["
+    )
+    asking.add_argument("--modality", choices=MODALITIES, help="only items of it")
+    asking.add_argument(
+        "--min-relevance", type=_share, metavar="P", help="only answers that are at least so probable, 0 to 1"
+    )
 
 
 def _add_bench_remember(command: Maker, benches: Commands) -> argparse.ArgumentParser:
@@ -186,3 +210,19 @@ def _limit(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
         raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to {MAX_LIMIT}")
     return int(text)
+
+
+def _offset(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST_OFFSET:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be 0 to {MOST_OFFSET}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:  # true for NaN, too
+        raise argparse.ArgumentTypeError(f"{text!r}: must be 0 to 1")
+    return value

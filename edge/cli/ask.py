@@ -20,17 +20,15 @@ ANSWER_S = 60  # a slow board, behind other questions
 def ask(options: argparse.Namespace) -> int:
     """Print the answers; those of a question that streams as they come, the last one last."""
     config = settings(options.config)
-    fields = {
-        "text": " ".join(options.text),
-        "sort": options.sort,
-        "limit": options.limit,
-        "stream": options.stream or None,
-    }
+    names = ("sort", "limit", "offset", "since", "until", "source", "modality", "min_relevance")
+    asked = {name: getattr(options, name) for name in names}
+    fields = {"text": " ".join(options.text), **asked, "stream": options.stream or None}
+    nothing = "nothing found" if any(asked[name] for name in names[2:]) else "nothing is remembered so far"
     with requester(config) as client:
         client.wait_until_online(ONLINE_S)
         for reply in client.stream(client.topics.query, fields, ANSWER_S):
             found = _read(reply)
-            print(json.dumps(reply) if options.json else _text(found), flush=True)
+            print(json.dumps(reply) if options.json else _text(found, options.offset + 1, nothing), flush=True)
     return 0
 
 
@@ -41,16 +39,16 @@ def _read(reply: Mapping[str, Any]) -> Reply:
         raise BrokerError(f"the reply cannot be read ({error}): is the daemon of another version?") from None
 
 
-def _text(reply: Reply) -> str:
+def _text(reply: Reply, first: int, nothing: str) -> str:
     lines = [
         f"{rank}. {hit.source or hit.item[:12]}  {hit.figures}, {_day(hit.ts)}"
         f"{'' if hit.content else ', file not kept'}"
-        for rank, hit in enumerate(reply.results, 1)
+        for rank, hit in enumerate(reply.results, first)
     ]
     spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"
     if not reply.final:
         spent += " so far\n"
-    return "\n".join([*(lines or ["nothing is remembered so far"]), spent])
+    return "\n".join([*(lines or [nothing]), spent])
 
 
 def _day(seconds: float) -> str:

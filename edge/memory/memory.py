@@ -12,9 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import numpy as np
+
 from edge.errors import DiskFullError
-from edge.items import Arrival, Embedded, Item, Tally, Verdict
+from edge.items import Arrival, Embedded, Item, Narrowing, Tally, Verdict
 from edge.memory.activations import Activations
+from edge.memory.admitting import ADMITTED, admitted_values
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.clock import Clock
@@ -24,7 +27,7 @@ from edge.memory.database import connect, connect_reader, translated
 from edge.memory.eviction import Limits, evict
 from edge.memory.folder import check_database_is_there, lock_for_us
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.index import MemoryIndex
+from edge.memory.index import MemoryIndex, Rows
 from edge.memory.refining import refine
 from edge.memory.reserve import Reserve
 from edge.memory.transaction import atomic, snapshot
@@ -194,6 +197,12 @@ class Memory:
         if not found:
             raise KeyError(number)
         return _item(found[0])
+
+    def admitted(self, narrowing: Narrowing) -> Rows:
+        """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
+        with translated(self.folder):
+            found = self._reader().execute(ADMITTED, admitted_values(narrowing)).fetchall()
+        return np.array(found, dtype=np.int64).reshape(-1)
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""

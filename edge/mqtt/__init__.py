@@ -3,7 +3,7 @@
 from edge.mqtt.desk import Desk
 from edge.mqtt.ingest import Ingest
 from edge.mqtt.link import Outgoing, read_password
-from edge.mqtt.messages import MODALITIES, OPS
+from edge.mqtt.messages import MODALITIES, MOST_OFFSET, OPS
 from edge.mqtt.replies import ONLINE, encode, gate_event, outcome_event
 from edge.mqtt.reply import Reply, Result, read_reply
 from edge.mqtt.requester import Requester
@@ -11,6 +11,7 @@ from edge.mqtt.topics import Topics
 
 __all__ = [
     "MODALITIES",
+    "MOST_OFFSET",
     "ONLINE",
     "OPS",
     "Desk",

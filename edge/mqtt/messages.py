@@ -16,12 +16,14 @@ from typing import Any, Generic, Literal, TypeVar
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
-from edge.items import Offer, Question
+from edge.items import Narrowing, Offer, Question
+from edge.mqtt.moments import moment
 
 VERSION = 1
 MODALITIES = ("image",)
 OPS = ("ping", "pause", "resume")
 SHORT_BYTES = 64 << 10  # of a question or an order: a parser that reads megabytes holds up everything else
+MOST_OFFSET = 10_000
 LONGEST_TEXT = 10_000  # characters of a question; the text tower reads some hundred of them
 _LONGEST_ID, _LONGEST_SOURCE = 128, 1_000
 _MOST_VALUES = 10_000  # of a payload; the parser makes 8 MB of empty lists in half a second, and nobody else has a turn
@@ -32,7 +34,7 @@ _LONGEST_WAY_S = 3_600  # of a message: one that seems older was sent by a clock
 # Fields and values that PROTOCOL.md names and that no version answers so far.
 NOT_YET = {
     "ingest": ("text", "tags"),
-    "query": ("image", "like", "modality", "after", "before", "source", "min_relevance", "budget_j"),
+    "query": ("image", "like", "budget_j"),
     "control": ("args",),
 }
 OPS_NOT_YET = ("reindex", "delete", "purge", "checkpoint", "set")
@@ -91,17 +93,42 @@ class QueryMessage:
     stream: bool = False
     explain: bool = False
     reply_to: str | None = None
+    offset: int = 0
+    since: float | str | None = None
+    until: float | str | None = None
+    source: str | None = None
+    modality: str | None = None
+    min_relevance: float | None = None
 
     def __post_init__(self) -> None:
-        problems = _time_problems(self.ts)
+        problems = _time_problems(self.ts) + self._narrowing_problems()
         if not self.text.strip() or len(self.text) > LONGEST_TEXT:
             problems.append(f"text has {len(self.text)} characters: must be 1 to {LONGEST_TEXT}, not all blank")
         if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
             problems.append(f"limit is {self.limit}: must be 1 to {MAX_LIMIT}")
         if self.deadline_ms is not None and not 1 <= self.deadline_ms <= _LONGEST_DEADLINE_MS:
             problems.append(f"deadline_ms is {self.deadline_ms}: must be 1 to {_LONGEST_DEADLINE_MS}")
+        if not 0 <= self.offset <= MOST_OFFSET:
+            problems.append(f"offset is {self.offset}: must be 0 to {MOST_OFFSET}")
+        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
+            problems.append(f"min_relevance is {self.min_relevance}: must be 0 to 1")
         if problems:
             raise DecodeError(tuple(problems))
+
+    def narrowing(self) -> Narrowing:
+        """The items that are asked about. Raises ValueError where a time cannot be read."""
+        return Narrowing(
+            since=None if self.since is None else moment(self.since, is_end=False),
+            until=None if self.until is None else moment(self.until, is_end=True),
+            source=self.source,
+            modality=self.modality,
+        )
+
+    def _narrowing_problems(self) -> list[str]:
+        problems = _moment_problems("since", self.since) + _moment_problems("until", self.until)
+        if self.source is not None and not _is_source(self.source):
+            problems.append(f"source must be Unicode text of 1 to {_LONGEST_SOURCE} characters")
+        return problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +172,10 @@ def parse_raw(modality: str, payload: bytes, properties: tuple[tuple[str, str], 
 
 def parse_query(payload: bytes) -> Parsed[QueryMessage]:
     """A question. Raises UnanswerableError."""
-    return _parse("query", QueryMessage, payload, SHORT_BYTES)
+    parsed = _parse("query", QueryMessage, payload, SHORT_BYTES)
+    if parsed.body.modality is not None:
+        _check_modality(parsed.body.modality, parsed.id)
+    return parsed
 
 
 def parse_control(payload: bytes) -> Parsed[ControlMessage]:
@@ -171,6 +201,9 @@ def question(message: QueryMessage, limit: int, client: str = "") -> Question:
     return Question(
         text=message.text,
         limit=message.limit or limit,
+        offset=message.offset,
+        narrowing=message.narrowing(),
+        least=message.min_relevance,
         refine=message.refine,
         sort=message.sort,
         deadline=deadline,
@@ -282,5 +315,19 @@ def _time_problems(value: float | None) -> list[str]:
     return [f"ts is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
 
 
+def _moment_problems(name: str, value: float | str | None) -> list[str]:
+    try:
+        if value is not None:
+            moment(value, is_end=name == "until")
+    except ValueError as error:
+        return [f"{name} {error}"]
+    return []
+
+
 def _is_sha256(text: str) -> bool:
     return len(text) == 64 and set(text) <= set(string.hexdigits)
+
+
+def _is_source(text: str) -> bool:
+    """Half a surrogate pair cannot be compared with what is stored."""
+    return 0 < len(text) <= _LONGEST_SOURCE and not any("\ud800" <= char <= "\udfff" for char in text)

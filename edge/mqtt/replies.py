@@ -18,6 +18,7 @@ ERROR_CODES = (
     "busy",
     "expired",
     "internal",
+    "not_calibrated",
     "not_supported",
     "stopping",
     "too_large",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edge.bundle import Tower
 from edge.items import Floats
-from edge.memory import Memory
+from edge.memory import Memory, Rows
 from edge.recall.candidate import Candidate
 from edge.recall.granularity import Granularities
 from edge.recall.verifying import verify
@@ -44,14 +44,23 @@ class Filter:
         """Where it searches, shallow to deep: the exits that held items when it was last refreshed, and the last."""
         return tuple(dict.fromkeys((*self._index.depths, self._last)))
 
-    def best(self, query: Granularities, count: int) -> list[Candidate]:
-        """At most `count` candidates for a question, best first; an item once."""
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether what it finds has a relevance, at whatever exit."""
+        return all(self._calibrated.values())
+
+    def held(self, admitted: Rows) -> int:
+        """How many of these ids can be found."""
+        return self._index.held(admitted)
+
+    def best(self, query: Granularities, count: int, admitted: Rows | None = None) -> list[Candidate]:
+        """At most `count` candidates for a question, best first, an item once; only of the `admitted` ids, if given."""
         self.refresh()
         # Items that are refined meanwhile go from shallow to the last: in this order none is missed.
-        return verify([self._best_at(depth, query.at(depth), count) for depth in self.depths], count)
+        return verify([self._best_at(depth, query.at(depth), count, admitted) for depth in self.depths], count)
 
-    def _best_at(self, depth: int, query: Floats, count: int) -> list[Candidate]:
-        found = self._index.search(depth, query, count)
+    def _best_at(self, depth: int, query: Floats, count: int, admitted: Rows | None) -> list[Candidate]:
+        found = self._index.search(depth, query, count, admitted)
         logits = found.scores.tolist() if self._calibrated[depth] else [None] * len(found.ids)
         rows = zip(found.ids.tolist(), found.cosines.tolist(), logits, strict=True)
         return [Candidate(item, depth, cosine, logit) for item, cosine, logit in rows]

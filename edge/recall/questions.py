@@ -99,6 +99,8 @@ class Questions:
             return RefusedError("expired", "the deadline passed before the question's turn came")
         try:
             return self._retriever.ask(question, better)
+        except RefusedError as error:
+            return error
         except ReminisceError as error:
             _log.error("a question could not be answered: %s", error)
             # Without its text: paths of the device are nobody's business.

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from edge.bundle import Tower
-from edge.items import Answer, Explanation, Hit, Question, happened_at
-from edge.memory import Memory
+from edge.errors import RefusedError
+from edge.items import EVERYTHING, Answer, Explanation, Hit, Narrowing, Question, happened_at
+from edge.memory import Memory, Rows
 from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranked, Ranking
 from edge.recall.filtering import Filter
 from edge.recall.granularity import Granularities
+from edge.recall.paging import page, wanted
 from edge.recall.streaming import Stream
 from edge.runtime import TowerRunner
 
@@ -38,27 +40,32 @@ class Retriever:
         self._pool = pool
 
     def ask(self, question: Question, better: Callable[[Answer], None] = lambda _: None) -> Answer:
-        """The best items for a sentence. Raises StoreError.
+        """The best items for a sentence. Raises StoreError, RefusedError.
 
         better: called with what is known so far, where the question streams
         """
+        if question.least is not None and not self._filtering.is_calibrated:
+            raise RefusedError("not_calibrated", "min_relevance needs a bundle that is calibrated: leave it out")
         size = self._pool if question.refine else 0
         searched, refresh_ms = _timed(self._filtering.refresh)
+        admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
+        if admitted is not None:
+            searched = self._filtering.held(admitted)
         query, query_ms = _timed(lambda: self._embed(question.text))
-        found, filter_ms = _timed(lambda: self._filtering.best(query, max(size, question.limit)))
-        pool, rest = found[:size], found[size : question.limit]
+        found, filter_ms = _timed(lambda: self._filtering.best(query, wanted(question, size), admitted))
+        pool, rest = found[:size], found[size:]
         began = time.monotonic()
 
         def answer(ranking: Ranking) -> Answer:
             ranked = [*ranking.ranked, *map(Ranked, rest)]
             return Answer(
                 question=question.text,
-                hits=self._hits(question, ranked, found),
+                hits=self._hits(question, page(question, ranked), found),
                 searched=searched,
                 refined=ranking.refined,
                 cut=ranking.cut,
                 query_ms=query_ms,
-                filter_ms=refresh_ms + filter_ms,
+                filter_ms=refresh_ms + admit_ms + filter_ms,
                 correct_ms=(time.monotonic() - began) * 1e3,
             )
 
@@ -70,6 +77,9 @@ class Retriever:
         )
         return stream.final(answer(ranking))
 
+    def _admitted(self, narrowing: Narrowing) -> Rows | None:
+        return None if narrowing == EVERYTHING else self._memory.admitted(narrowing)
+
     def _embed(self, question: str) -> Granularities:
         """With the heads of all occupied exits run, so that their time counts as the text tower's."""
         query = self._asked.embed(question)
@@ -80,7 +90,7 @@ class Retriever:
     def _hits(self, question: Question, ranked: Sequence[Ranked], found: Sequence[Candidate]) -> tuple[Hit, ...]:
         ranks = {one.item: rank for rank, one in enumerate(found, 1)} if question.explain else {}
         hits: list[Hit] = []
-        for one in ranked[: question.limit]:
+        for one in ranked:
             best = one.best
             try:
                 item = self._memory.item(best.item)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.items import Floats
+from edge.memory.index.blocks import Rows
 from edge.memory.index.builder import Builder, Job
 from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
@@ -88,11 +89,19 @@ class MemoryIndex:
         building = self._building
         return building[0].pid if building else None
 
-    def search(self, depth: int, query: Floats, count: int) -> Found:
-        """(D,) -> the `count` best items at one exit, best first, equal ones by id."""
+    def search(self, depth: int, query: Floats, count: int, admitted: Rows | None = None) -> Found:
+        """(D,) -> the `count` best items at one exit, best first, equal ones by id.
+
+        admitted: (A,) rising ids among which they are looked for; None: all
+        """
         with self._using:
             partition = self._partitions.get(depth)
-            return partition.search(query, count) if partition else Found.none()
+            return partition.search(query, count, admitted) if partition else Found.none()
+
+    def held(self, admitted: Rows) -> int:
+        """How many of these ids can be found."""
+        with self._using:
+            return sum(partition.held(admitted) for partition in self._partitions.values())
 
     def refresh(self) -> None:
         """Take in what changed. Raises what the feed raises."""

@@ -19,6 +19,7 @@ from edge.memory.index.sealed import Sealed
 from edge.memory.index.tail import Tail
 
 _DEAD_SHARE = 0.25
+_FEW = 2_048  # admitted rows up to which each is scored in float16; of more, the int8 scan of all rows is faster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +101,24 @@ class Partition:
         if self._since is not None:
             self._since += gone
 
-    def search(self, query: Floats, count: int) -> Found:
-        """(D,) -> the `count` best, best first, equal ones by id; exact where there is no forest."""
-        tail = self._tail.block
-        late = nearest(tail, self._tail.dead, query, self._scale, count)
-        sealed = Found.of(self._block, self._candidates(query, count), query, self._scale)
+    def search(self, query: Floats, count: int, admitted: Rows | None = None) -> Found:
+        """(D,) -> the `count` best, best first, equal ones by id; exact where there is no forest.
+
+        admitted: (A,) rising ids among which they are looked for, exactly; None: all
+        """
+        tail, dead = self._tail.block, self._tail.dead
+        if admitted is not None:
+            dead = dead | ~np.isin(tail.ids, admitted)
+        late = nearest(tail, dead, query, self._scale, count)
+        rows = self._candidates(query, count) if admitted is None else self._among(query, count, admitted)
+        sealed = Found.of(self._block, rows, query, self._scale)
         return sealed.beside(Found.of(tail, late, query, self._scale)).best(count)
+
+    def held(self, admitted: Rows) -> int:
+        """Rows that count and have one of these ids."""
+        _, are_alive = self._find(admitted)
+        tail = self._tail
+        return int(are_alive.sum()) + int(np.isin(tail.block.ids[~tail.dead], admitted).sum())
 
     def moment(self) -> Moment:
         """What it holds now, to be sealed; what changes from now on is noted until `adopt` or `forget_moment`."""
@@ -151,6 +164,16 @@ class Partition:
             there = self._block.take(places[at])
             same[at] = (there.halves == rows.halves[at]).all(axis=1) & (there.offsets == rows.offsets[at])
         return same
+
+    def _among(self, query: Floats, count: int, admitted: Rows) -> Rows:
+        """Sealed rows that are alive and admitted, the best `count` among them."""
+        places, are_alive = self._find(admitted)
+        rows = places[are_alive]
+        if len(rows) <= _FEW:
+            return rows
+        others = np.ones(len(self._block), dtype=bool)
+        others[rows] = False
+        return nearest(self._block, others, query, self._scale, count)
 
     def _candidates(self, query: Floats, count: int) -> Rows:
         """Sealed rows that are alive, the best `count` among them; of a forest's, most of these."""
