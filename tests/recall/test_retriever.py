@@ -12,7 +12,7 @@ import pytest
 
 from edge.bank import Banks
 from edge.items import Answer, Arrival, Hit, Item, Question
-from edge.memory import Memory
+from edge.memory import Memory, Rows
 from edge.recall import Candidate, Retriever
 from edge.recall.correcting import Corrector
 from edge.recall.filtering import Filter
@@ -164,8 +164,8 @@ def test_item_that_is_forgotten_while_a_question_is_answered_is_left_out(
     whole = ask("a dog", limit=12, pool=12)
     gone = whole.hits[0].item.id
 
-    def forget(self: Filter, query: Granularities, count: int) -> list[Candidate]:
-        found = best(self, query, count)
+    def forget(self: Filter, query: Granularities, count: int, admitted: Rows | None) -> list[Candidate]:
+        found = best(self, query, count, admitted)
         memory._write(lambda: memory._rows.execute("DELETE FROM items WHERE id = ?", (gone,)))
         return found
 
