@@ -84,7 +84,7 @@ def test_typed_questions_are_answered_until_an_empty_line(
         assert f"\n“{question.strip()}”  " in shown
         for rank, line in enumerate(shown.split("”", 1)[1].splitlines()[1:4], 1):
             assert line.startswith(f"  {rank}. ")
-            assert "  exit at depth " in line
+            assert ", exit at depth " in line
     terminal.type(b"\n")
     end = terminal.read_to_prompt()
     assert terminal.closed
