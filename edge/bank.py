@@ -17,6 +17,13 @@ from edge.relevance import Profile, offset, read_bank, scale_of
 from edge.runtime import Activation, TowerRunner
 
 
+def offsets_of(numbers: Floats, place: Exit) -> Floats:
+    """(N,) offsets of items at an exit of which the numbers of their profile there are known; 0 as in `Banks`."""
+    if place.calibration is None:
+        return np.zeros(len(numbers), dtype=np.float32)
+    return offset(numbers, place.calibration)
+
+
 class Banks:
     """The bank through the query head of each exit: made when it is first asked for, and kept. Any thread."""
 
@@ -35,7 +42,7 @@ class Banks:
         """(N,) offsets of the calibrated scores of (N, D) items at an exit; 0 where it is not calibrated."""
         if place.calibration is None or not len(embeddings):
             return np.zeros(len(embeddings), dtype=np.float32)
-        return offset(self.profile(embeddings, place).numbers, place.calibration)
+        return offsets_of(self.profile(embeddings, place).numbers, place)
 
     def _at(self, place: Exit) -> Floats:
         """(R, D), rows of unit L2 norm."""

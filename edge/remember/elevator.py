@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.bank import Banks
+from edge.bank import Banks, offsets_of
 from edge.bundle import Exit
 from edge.items import Floats
 from edge.policy import Exits
@@ -62,8 +62,11 @@ class Elevator:
             out, on = planned == number, planned != number
             if out.any():
                 leaving = _only(batch, out)
-                vectors = self._tower.embed(leaving, place) if embeddings is None else embeddings[out]
-                offsets = self._banks.offsets(vectors, place)
+                if embeddings is None or here is None:
+                    vectors = self._tower.embed(leaving, place)
+                    offsets = self._banks.offsets(vectors, place)
+                else:
+                    vectors, offsets = embeddings[out], offsets_of(here.numbers[out], place)
                 left += _left(riders[out], leaving, place, vectors, offsets)
             if not on.any():
                 break
