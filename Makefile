@@ -65,12 +65,15 @@ lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and function
 figures: photos $(DEVICE)/.ready  ## recall and milliseconds of every exit on the Flickr8k dev photos; needs DATA
 	@$(DEVICE)/bin/python -m edge.bench.exits --photos "$(DATA)/flickr8k"
 
-vit-figures: photos convert-env  ## heal ViT-Tiny on Flickr8k with three seeds, and report them (some 40 minutes); needs DATA
+vit-figures: photos convert-env $(DEVICE)/.ready  ## heal ViT-Tiny on Flickr8k with three seeds, and report them (some 40 minutes); needs DATA
 	@for seed in 0 1 2; do
 	    $(CONVERT)/bin/reminisce-convert run vit-tiny-flickr8k --checkpoint "$(DATA)/vit-tiny-patch16-224" \
 	        --data "$(DATA)/flickr8k" --out build/vit-seed-$$seed --seed $$seed
 	done
 	$(CONVERT)/bin/reminisce-convert report build/vit-seed-0 build/vit-seed-1 build/vit-seed-2
+	echo 'remember: {cost: 0.3}' > build/cost.yaml
+	$(DEVICE)/bin/reminisce bench remember --config build/cost.yaml --bundle build/vit-seed-0/bundle --data "$(DATA)/flickr8k" \
+	    --picture build/vit-remember.svg
 
 round-trip: $(DEVICE)/.ready  ## milliseconds of a question through broker and daemon, and the part of MQTT
 	@$(DEVICE)/bin/python -m edge.bench.round_trip
