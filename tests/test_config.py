@@ -73,6 +73,8 @@ def test_file_needs_only_the_keys_that_it_changes(tmp_path: Path) -> None:
         ("recall: {pool: 10001}", "recall.pool is 10001: must be 0 to 10000"),
         ("recall: {limit: 0}", "recall.limit is 0: must be 1 to 1000"),
         ("recall: {limit: 1001}", "recall.limit is 1001: must be 1 to 1000"),
+        ("content: {max_mb: -1}", "content.max_mb is -1: must be 0 to 10000000"),
+        ("content: {max_days: 0}", "content.max_days is 0: must be 1 to 100000"),
         ("cache: {max_mb: -1}", "cache.max_mb is -1: must be 0 to 1000000"),
         ("index: {annoy_from: 0}", "index.annoy_from is 0: must be 1 to 1000000000"),
         ("recall: {waiting: 0}", "recall.waiting is 0: must be 1 to 10000"),

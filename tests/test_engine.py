@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import CacheConfig, Config, RecallConfig, RememberConfig
-from edge.engine import Engine, Hooks
+from clocks import Board
+from edge.config import CacheConfig, Config, ContentConfig, RecallConfig, RememberConfig
+from edge.engine import Engine, Hooks, content_limits
 from edge.errors import BundleError, RefusedError, StoreError, UsageError
 from edge.items import Answer, Floats, Offer, Question
-from edge.memory import Memory
+from edge.memory import Limits, Memory
 from edge.power import RECALL, REMEMBER
 from edge.runtime.compute import _BACKGROUND, _URGENT
 from told import Told
@@ -128,6 +129,57 @@ def test_activations_are_kept_where_the_config_and_the_disk_have_room(
         answer = engine.retriever.ask(Question(text="a house", limit=5))
         assert answer.refined == 5
         assert (engine.activations.hits if engine.activations else 0) == kept
+
+
+@pytest.mark.parametrize(("cache_mb", "refined"), [(10, 5), (0, 0)])
+def test_item_without_content_is_found_and_finished_as_long_as_its_activation_is_kept(
+    cache_mb: int, refined: int, state: Path, pictures: list[Path]
+) -> None:
+    told = Told()
+    remember = RememberConfig(min_free_mb=0)
+    config = Config(remember=remember, cache=CacheConfig(max_mb=cache_mb), content=ContentConfig(max_mb=0))
+    with Engine(config, state, hooks_of(told)) as engine:
+        engine.start()
+        offer_all(engine, told, pictures[:5])
+        wait_until(lambda: len(told.outcomes) == 5 and engine.memory.tally.content_bytes == 0)
+        assert list((state / "content").glob("*/*")) == []
+        answer = engine.retriever.ask(Question(text="a house", limit=5))
+    assert (len(answer.hits), answer.refined) == (5, refined)
+    assert all(hit.item.evicted for hit in answer.hits)
+    assert told.failures == []
+
+
+def test_limits_of_the_config_are_in_bytes_and_seconds() -> None:
+    assert content_limits(Config()) == Limits()
+    both = Config(content=ContentConfig(max_mb=2, max_days=3))
+    assert content_limits(both) == Limits(max_bytes=2_000_000, max_age_s=259_200.0)
+
+
+def test_clock_that_jumps_by_years_leaves_questions_and_their_order_as_they_were(
+    state: Path, pictures: list[Path], board: Board
+) -> None:
+    told, answers = Told(), list[Answer | RefusedError]()
+    board.boot(5.0)
+    with Engine(Config(remember=RememberConfig(min_free_mb=0)), state, hooks_of(told)) as engine:
+        engine.start()
+        for number, file in enumerate(pictures[:4]):
+            if number == 2:
+                board.set(1_800_000_000.0)
+            board.rest(60)
+            offer_all(engine, told, [file])
+            wait_until(lambda number=number: len(told.outcomes) > number)  # type: ignore[misc]
+        deadline = time.monotonic() + 20
+        engine.questions.ask(Question(text="a house", limit=4, sort="time", deadline=deadline), answers.append)
+        wait_until(lambda: answers)
+        rate = engine.intake.items_per_s()
+    (answer,) = answers
+    assert isinstance(answer, Answer)
+    assert (answer.refined, answer.cut) == (4, False)
+    assert [hit.item.source for hit in answer.hits] == [str(file) for file in reversed(pictures[:4])]
+    times = [hit.item.added_at for hit in answer.hits]
+    assert times == pytest.approx([1_800_000_000.0 + after for after in (120, 60, 0, -60)], abs=1e-3)
+    assert 0 < rate <= 4
+    assert answer.total_ms < 20_000
 
 
 def a_folder_without_manifest(config: Config, folder: Path) -> Config:

@@ -20,6 +20,7 @@ PROTOCOL = (Path(__file__).parents[2] / "edge" / "mqtt" / "PROTOCOL.md").read_te
 BASE = "reminisce/dev1"
 STATE = {
     "items": 7, "content_mb": 1.5, "rejected": 0, "exits": {"11": 5}, "backlog": 2, "paused": False, "items_per_s": 0.1,
+    "cache_mb": 4.5, "cached": 6, "database_mb": 2.0,
     "cpu_percent": 3.2, "rss_mb": 280.4, "anonymous_mb": 120.0, "disk_free_mb": 1500.0, "energy_kind": "none",
 }  # fmt: skip
 
@@ -33,7 +34,10 @@ def test_status_tells_what_is_held_and_taken(device: Daemon) -> None:
     assert list(said) == ["model", "items", "backlog", "takes", "memory", "disk", "energy", "as"]
     assert re.fullmatch(r"demo-\S+ \(for evaluation\) on \S+", said["model"])
     left = r"\d+ at depth (8|11|15|16)"
-    assert re.fullmatch(rf"\d+, \d+\.\d MB; left (none|{left}(, {left})*)", said["items"])
+    assert re.fullmatch(rf"\d+; left (none|{left}(, {left})*)", said["items"])
+    assert re.fullmatch(
+        r"content \d+\.\d MB, cache \d+\.\d MB of \d+ items, database [1-9]*\d\.\d MB; \d+\.\d GB free", said["disk"]
+    )
     assert re.fullmatch(r"of +\d+ s ago", said["as"])
 
 
@@ -82,11 +86,12 @@ def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path
     assert re.sub(r"3\d s", "30 s", done.out) == (
         "dev1 is online\n"
         "model     clip (for tests) on none\n"
-        "items     7, 1.5 MB, 1 unreadable; left 5 at depth 11\n"
+        "items     7, 1 unreadable; left 5 at depth 11\n"
         "backlog   2 (paused) (full: nothing new is accepted), 0.1 items/s\n"
         "takes     3 % of a core, 62 °C\n"
         "memory    280 MB, 120 MB of it its own\n"
-        "disk      1.5 GB free, 3 damaged files of index and cache made anew: see the log\n"
+        "disk      content 1.5 MB, cache 4.5 MB of 6 items, database 2.0 MB; 1.5 GB free,"
+        " 3 damaged files of index and cache made anew: see the log\n"
         "energy    not measured\n"
         "as of     30 s ago\n"
     )
@@ -106,7 +111,7 @@ def test_device_that_is_offline_is_a_failure_that_still_tells_its_last_state(
 
 def test_state_of_an_empty_device(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
     said(past, items=0, exits={}, backlog=0)
-    assert "\nitems     0, 1.5 MB; left none\nbacklog   0, " in status(mosquitto, tmp_path).out
+    assert "\nitems     0; left none\nbacklog   0, " in status(mosquitto, tmp_path).out
 
 
 @pytest.mark.parametrize("state", [b"no JSON", b"[1]", b'{"ts": "now"}', b"\xff\xfe"])

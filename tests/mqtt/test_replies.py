@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from typing import Any
@@ -71,6 +72,15 @@ def test_what_is_encoded_comes_back_also_with_half_a_surrogate_pair(fields: dict
 def test_result_of_a_calibrated_model_says_how_probable_it_is() -> None:
     (result,) = read(answer(found(Hit(item(), 11, 0.123456, relevance=0.87654)), None, ""))["results"]
     assert (result["score"], result["relevance"]) == (0.1235, 0.8765)
+
+
+def test_result_whose_content_is_not_kept_says_so_and_any_other_says_nothing() -> None:
+    gone = dataclasses.replace(item(), evicted=True)
+    results = read(answer(found(Hit(gone, 11, 0.5), Hit(item(), 11, 0.4)), None, ""))["results"]
+    assert results[0]["content"] is False
+    assert "content" not in results[1]
+    told = read_reply(json.loads(answer(found(Hit(gone, 11, 0.5), Hit(item(), 11, 0.4)), None, "")))
+    assert [result.content for result in told.results] == [False, True]
 
 
 def test_answer_says_what_was_found_and_what_it_took() -> None:

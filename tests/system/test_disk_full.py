@@ -107,11 +107,11 @@ def test_disk_that_fills_with_rows_keeps_what_was_accepted_and_no_content_withou
     whole, last = pictures[: groups * GROUP], pictures[groups * GROUP :][:GROUP]
     with Engine(Config(), disk.state) as engine:
         fill(engine, whole)
-        disk.fill_up_to(room_for(last) + 2 * PAGE)  # all of the next group's content, and not its rows
-        accepted, error = accept_until_full(engine, [*whole, *last])
+        disk.fill_up_to(room_for(last) + PAGE)  # all of the next group's content, and not its rows
+        accepted, error = accept_until_full(engine, last)
     assert str(error) == MESSAGE.format(disk.state)
     assert isinstance(error.__cause__, sqlite3.OperationalError)
-    assert accepted == len(whole)
+    assert accepted == 0
     check_that_exactly_these_are_there(disk.state, whole)
     disk.make_room()
     check_that_the_rest_follows(disk, pictures, fill, len(whole))
