@@ -24,7 +24,19 @@ from programs import program
 
 OPTIONS = {
     "add": {"--config", "--json"},
-    "ask": {"--config", "--json", "--limit", "--sort", "--stream"},
+    "ask": {
+        "--config",
+        "--json",
+        "--limit",
+        "--min-relevance",
+        "--modality",
+        "--offset",
+        "--since",
+        "--sort",
+        "--source",
+        "--stream",
+        "--until",
+    },
     "bench remember": {
         "--batch",
         "--bundle",
@@ -78,7 +90,7 @@ def test_help_has_examples_and_exit_codes(command: list[str]) -> None:
 @pytest.mark.parametrize("command", OPTIONS)
 def test_help_lists_the_options(command: str) -> None:
     described = help_of(*command.split()).partition("examples:")[0]
-    assert set(re.findall(r"--[a-z]+", described)) - {"--help"} == OPTIONS[command]
+    assert set(re.findall(r"--[a-z][a-z-]+", described)) - {"--help"} == OPTIONS[command]
 
 
 def test_help_lists_every_command_with_what_it_does() -> None:

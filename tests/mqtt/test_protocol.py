@@ -34,7 +34,7 @@ EDGE = Path(link.__file__).parents[1]
 PAGE = (EDGE / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
 ITEM = Item(id=1, digest=bytes(32), modality="image", source="a.jpg", bytes=9, added_at=1.0, taken_at=None)
 MESSAGES = {"Ingest": IngestMessage, "Query": QueryMessage, "Control": ControlMessage}
-TYPES: dict[str, set[type]] = {"text": {str}, "number": {int, float}, "true or false": {bool}}
+TYPES: dict[str, set[type]] = {"text": {str}, "number": {int, float}, "true or false": {bool}, "number or text": {int, float, str}}
 
 
 def section(title: str) -> str:
@@ -166,7 +166,7 @@ WHY = Explanation(
 
 
 def test_reply_has_the_fields_of_the_table() -> None:
-    hit = Hit(ITEM, 8, 0.5, relevance=0.9, why=WHY)
+    hit = Hit(dataclasses.replace(ITEM, evicted=True), 8, 0.5, relevance=0.9, why=WHY)
     found = Answer(
         question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1, sequence=0
     )  # fmt: skip
