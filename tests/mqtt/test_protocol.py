@@ -151,7 +151,7 @@ def test_error_codes_are_those_that_the_code_gives() -> None:
 
 
 def test_reply_has_the_fields_of_the_table() -> None:
-    hit = Hit(ITEM, 8, 0.5, relevance=0.9)
+    hit = Hit(dataclasses.replace(ITEM, evicted=True), 8, 0.5, relevance=0.9)
     found = Answer(
         question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1
     )  # fmt: skip
