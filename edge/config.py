@@ -152,10 +152,12 @@ class CacheConfig:
 class IndexConfig:
     """annoy_from: items from which an approximate forest replaces exact search, if annoy is installed.
 
-    Below some 100,000 items one matrix product is as fast and exact.
+    Processor time of a search on one x86 core, exact and forest: 7.6 and 4.4 ms over 100,000 items, 15 and 4.9 ms over
+    200,000 (edge/bench/index.py). Lower, and a forest that takes a minute to grow misses three answers of a hundred to
+    save three milliseconds; higher, and exact search grows with the items.
     """
 
-    annoy_from: int = 100_000
+    annoy_from: int = 200_000
 
     def __post_init__(self) -> None:
         _check_ranges(self, annoy_from=(1, 1_000_000_000))
