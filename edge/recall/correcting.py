@@ -78,7 +78,8 @@ class Corrector:
         if starts:
             starts.sort(key=lambda start: start[0].segment)
             embeddings = self._ride([start for start, _ in starts])
-            fine += self._scored([item for _, item in starts], embeddings, embeddings @ query.at(self._last.depth))
+            cosines = np.einsum("nd,d->n", embeddings, query.at(self._last.depth))  # see bank_similarities on BLAS
+            fine += self._scored([item for _, item in starts], embeddings, cosines)
         return fine, left
 
     def _ride(self, starts: Sequence[Activation]) -> Floats:

@@ -20,7 +20,7 @@ from edge.relevance import Profile
 from edge.remember.policy import UNDECIDED, Policy, Stop
 from edge.runtime import Activation, TowerRunner
 
-_ENTERING = 4  # items: fewer would have the compute thread wait for this one after every call
+_ENTERING = 8  # items; fewer would have the compute thread wait for this one more often
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +77,6 @@ class Elevator:
             before = Profile(here.sims[on], here.numbers[on]) if here else None
             planned = None if (planned[on] == UNDECIDED).all() else planned[on]
         return left
-
 
     def _enter(self, arrived: Iterable[Activation]) -> Activation:
         """The first segment, a few at a time: pixels are the largest of all that a batch holds."""
