@@ -7,7 +7,7 @@ import ctypes
 
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-_LARGE_BYTES = 1 << 20
+_LARGE_BYTES = 256 << 10
 _ARENAS = 2
 
 

@@ -164,7 +164,7 @@ class Corrector:
     def _scored(self, items: Sequence[int], embeddings: Floats, query: Granularities) -> list[Candidate]:
         """(N, D) embeddings at the last exit, which are kept from now on, beside the question there."""
         depth, map_ = self._last.depth, self._last.calibration
-        cosines = embeddings @ query.at(depth)
+        cosines = np.einsum("nd,d->n", embeddings, query.at(depth))  # see bank_similarities on BLAS
         offsets = self._banks.offsets(embeddings, self._last)
         rows = zip(items, embeddings, offsets.tolist(), strict=True)
         self._keep([Embedded(item=item, depth=depth, embedding=row, offset=offset) for item, row, offset in rows])

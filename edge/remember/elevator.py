@@ -5,8 +5,9 @@ Source: Reminisce, early exiting with a batch that shrinks. Shapes: N items, D t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from edge.policy import Exits
 from edge.relevance import Profile
 from edge.remember.policy import UNDECIDED, Policy, Stop
 from edge.runtime import Activation, TowerRunner
+
+_ENTERING = 8  # items; fewer would have the compute thread wait for this one more often
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +46,14 @@ class Elevator:
     def __init__(self, tower: TowerRunner, policy: Policy, banks: Banks) -> None:
         self._tower, self._policy, self._banks = tower, policy, banks
 
-    def ride(self, arrived: Sequence[Activation]) -> list[Left]:
-        """N items before the first segment, one each -> the same in the order in which they left."""
-        batch = Activation(np.concatenate([item.tensor for item in arrived]), 0, {})
-        riders = np.arange(len(arrived))
-        planned = self._policy.known(len(arrived))
+    def ride(self, arrived: Iterable[Activation]) -> list[Left]:
+        """N items before the first segment, one each -> the same in the order in which they left.
+
+        They are taken as they get through the first segment: what nobody else holds is free then.
+        """
+        batch = self._enter(arrived)
+        riders = np.arange(len(batch.tensor))
+        planned = self._policy.known(len(riders))
         before: Profile | None = None
         left: list[Left] = []
         for number, place in enumerate(self._tower.spec.exits):
@@ -74,6 +80,13 @@ class Elevator:
             before = Profile(here.sims[on], here.numbers[on]) if here else None
             planned = None if (planned[on] == UNDECIDED).all() else planned[on]
         return left
+
+    def _enter(self, arrived: Iterable[Activation]) -> Activation:
+        """The first segment, a few at a time: pixels are the largest of all that a batch holds."""
+        rest, done = iter(arrived), []
+        while some := [item.tensor for item in islice(rest, _ENTERING)]:
+            done.append(self._tower.advance(Activation(np.concatenate(some), 0, {}), 0).tensor)
+        return Activation(np.concatenate(done), 1, {})
 
 
 def _only(batch: Activation, kept: npt.NDArray[np.bool_]) -> Activation:

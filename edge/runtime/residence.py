@@ -16,7 +16,7 @@ from edge.runtime.streamed import Streamed
 from edge.runtime.weights import Interpreters, Weights
 
 Residence: TypeAlias = Literal["resident", "streamed"]
-UNFILLED_BYTES = 70_000_000  # measured: what numpy and the stacks set aside counts as data, filled or not
+UNFILLED_BYTES = 60_000_000  # measured: what numpy and the stacks set aside counts as data, filled or not
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,31 @@ def test_batch_shrinks_and_heads_run_only_for_whom_they_are_needed(
     Elevator(tower, Scripted(EXITS, is_early=True), banks).ride(arrived)
     assert [counted.items(segment.model) for segment in image.spec.segments] == [[7], [7], [7], [5], [3], [2]]
     assert [counted.items(place.head) for place in image.spec.exits] == [[7], [2], [1], [2]]
+
+
+def test_large_batch_goes_through_the_first_segment_in_parts_and_comes_out_the_same(
+    image: TowerRunner, banks: Banks, arrived: list[Activation], alone: list[list[tuple[Floats, Floats]]]
+) -> None:
+    left = in_order(Elevator(image, Fixed(0), banks).ride([*arrived, *arrived, *arrived]))
+    for one, stops in zip(left, 3 * alone, strict=True):
+        np.testing.assert_allclose(one.embedding, stops[0][1], atol=1e-4)
+
+
+def test_nobody_holds_pixels_once_they_are_through_the_first_segment(
+    bundle: Bundle, image: TowerRunner, banks: Banks, arrived: list[Activation], invoke: Invoke
+) -> None:
+    items = [Activation(item.tensor.copy(), 0, {}) for item in arrived]
+    alive = [weakref.ref(item.tensor) for item in items]
+    held: list[int] = []
+
+    def looking(model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        held.append(sum(pixels() is not None for pixels in alive))
+        return invoke(model, inputs)
+
+    tower = TowerRunner(bundle.folder, image.spec, looking)
+    Elevator(tower, Fixed(0), banks).ride(items.pop(0) for _ in alive)
+    assert held[0] == 7  # the copy is made of all
+    assert held[1:] == [0] * (len(held) - 1)
 
 
 def test_one_exit_for_all_runs_no_head_but_its_own(

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.bank import Banks
-from edge.bundle import Bundle
+from edge.bundle import Bundle, Model
 from edge.errors import DiskFullError
-from edge.items import Arrival, Item, Outcome, Verdict
+from edge.items import Arrival, Floats, Item, Outcome, Verdict
 from edge.memory import Memory
 from edge.remember import Elevator, Fixed, Intake
+from edge.remember.decoding import Refusal, Start, start
 from edge.remember.flights import GROUP
-from edge.runtime import TowerRunner, check_image
+from edge.runtime import Invoke, TowerRunner, check_image
 from told import Told
 
 Copies = Callable[[int], list[Path]]
@@ -47,6 +50,39 @@ def test_each_item_can_be_found_and_has_its_outcome_in_order(
 def test_nothing_that_waits_is_nothing_to_do(intake: Intake, memory: Memory, told: Told, commits: list[str]) -> None:
     assert intake.remember_group() == 0
     assert (told.outcomes, memory.version, commits) == ([], 0, [])
+
+
+def test_pixels_are_held_by_nobody_once_they_are_through_the_first_segment(
+    bundle: Bundle,
+    image: TowerRunner,
+    invoke: Invoke,
+    banks: Banks,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[weakref.ref[Floats]] = []
+    held: dict[Model, int] = {}
+
+    def noting(*words: Any) -> Start | Refusal:
+        made = start(*words)
+        assert isinstance(made, Start)
+        decoded.append(weakref.ref(made.activation.tensor))
+        return made
+
+    def looking(model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        held[model] = sum(pixels() is not None for pixels in decoded)
+        return invoke(model, inputs)
+
+    monkeypatch.setattr("edge.remember.intake.start", noting)
+    tower = TowerRunner(bundle.folder, image.spec, looking)
+    accept(pictures[:4])
+    intake = Intake(tower, Elevator(tower, Fixed(0), banks), memory, 4, on_outcome=told.outcome, failed=print)
+    assert intake.remember_group() == 4
+    first, *later = (held[segment.model] for segment in image.spec.segments[: image.spec.exits[0].segment + 1])
+    assert (first, later) == (4, [0] * len(later))
 
 
 def test_more_items_than_a_group_take_several_commits_longest_waiting_first(

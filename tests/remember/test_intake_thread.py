@@ -6,7 +6,7 @@ import errno
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Held(Elevator):
         self.rides = 0
         self.go_on = threading.Semaphore(0)
 
-    def ride(self, arrived: Sequence[Activation]) -> list[Left]:
+    def ride(self, arrived: Iterable[Activation]) -> list[Left]:
         self.rides += 1
         assert self.go_on.acquire(timeout=10)
         return super().ride(arrived)

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -36,8 +36,8 @@ class Gated(Elevator):
         self.go_on = threading.Semaphore(0)
         self.faults: dict[int, BaseException] = {}
 
-    def ride(self, arrived: Sequence[Activation]) -> list[Left]:
-        number = len(self.sizes)
+    def ride(self, arrived: Iterable[Activation]) -> list[Left]:
+        number, arrived = len(self.sizes), list(arrived)
         self.sizes.append(len(arrived))
         assert self.go_on.acquire(timeout=30)
         if number in self.faults:
