@@ -24,7 +24,10 @@ from programs import program
 
 OPTIONS = {
     "add": {"--config", "--json"},
-    "ask": {"--config", "--json", "--limit", "--sort"},
+    "ask": {
+        *("--config", "--json", "--limit", "--sort", "--offset"),
+        *("--since", "--until", "--source", "--modality", "--min-relevance"),
+    },
     "bench remember": {
         "--batch",
         "--bundle",
@@ -78,7 +81,7 @@ def test_help_has_examples_and_exit_codes(command: list[str]) -> None:
 @pytest.mark.parametrize("command", OPTIONS)
 def test_help_lists_the_options(command: str) -> None:
     described = help_of(*command.split()).partition("examples:")[0]
-    assert set(re.findall(r"--[a-z]+", described)) - {"--help"} == OPTIONS[command]
+    assert set(re.findall(r"--[a-z]+(?:-[a-z]+)*", described)) - {"--help"} == OPTIONS[command]
 
 
 def test_help_lists_every_command_with_what_it_does() -> None:
