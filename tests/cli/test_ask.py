@@ -70,6 +70,33 @@ def test_limit_says_how_many(device: Daemon) -> None:
     assert len(ask(device, "--limit", "1000", "an animal").out.splitlines()) == 13
 
 
+def test_second_page_goes_on_where_the_first_ended_and_its_ranks_too(device: Daemon) -> None:
+    whole, second = ask(device, "--limit", "12", "an animal"), ask(device, "--limit", "5", "--offset", "5", "an animal")
+    assert second.out.splitlines()[:-1] == whole.out.splitlines()[5:10]
+    assert second.out.startswith("6. ")
+
+
+def test_source_narrows_the_search(device: Daemon, held: list[Path]) -> None:
+    reply = json.loads(ask(device, "--json", "--source", str(held[0]), "an animal").out)
+    assert [result["source"] for result in reply["results"]] == [str(held[0])]
+    assert (reply["searched"], reply["refined"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "narrowing", [["--until", "2001-01-01"], ["--source", "nowhere/*"], ["--min-relevance", "1"], ["--offset", "12"]]
+)
+def test_nothing_found_is_an_answer(narrowing: list[str], device: Daemon) -> None:
+    done = ask(device, *narrowing, "an animal")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[0] == "nothing found"
+
+
+def test_time_that_cannot_be_read_is_refused_with_what_can(device: Daemon) -> None:
+    done = ask(device, "--since", "yesterday", "an animal")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("reminisce: since is 'yesterday': must be seconds of Unix time, a day like 2026-07-01")
+
+
 def test_sort_by_time_gives_the_same_answers_newest_first(device: Daemon) -> None:
     by_relevance = json.loads(ask(device, "--json", "an animal").out)["results"]
     by_time = json.loads(ask(device, "--json", "--sort", "time", "an animal").out)["results"]
@@ -104,6 +131,8 @@ def test_question_that_the_daemon_refuses_is_a_failure_with_its_words(device: Da
         ([""], "argument TEXT: is empty: say what to look for"),
         ([" \n"], "argument TEXT: is empty: say what to look for"),
         (["--limit", "0", "x"], "argument --limit: '0': must be 1 to 1000"),
+        (["--offset", "10001", "x"], "argument --offset: '10001': must be 0 to 10000"),
+        (["--min-relevance", "nan", "x"], "argument --min-relevance: 'nan': must be 0 to 1"),
         (["--limit", "1001", "x"], "argument --limit: '1001': must be 1 to 1000"),
         (["--limit", "two", "x"], "argument --limit: 'two': must be 1 to 1000"),
         (["--sort", "size", "x"], "argument --sort: invalid choice: 'size'"),

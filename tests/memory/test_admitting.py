@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.items import EVERYTHING, Arrival, Item, Narrowing, happened_at
+from edge.items import Arrival, Item, Narrowing, happened_at
 from edge.memory import Memory
 
 SOURCES = (
@@ -45,8 +43,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
         yield memory
 
 
-def admitted(memory: Memory, **fields: Any) -> list[Item]:
-    numbers = memory.admitted(dataclasses.replace(EVERYTHING, **fields)).tolist()
+def admitted(memory: Memory, narrowing: Narrowing) -> list[Item]:
+    numbers = memory.admitted(narrowing).tolist()
     assert numbers == sorted(numbers)
     return [memory.item(number) for number in numbers]
 
@@ -82,15 +80,15 @@ def test_database_admits_what_a_look_at_each_item_does(
 
 
 def test_first_moment_is_in_and_the_last_is_not(filled: Memory) -> None:
-    assert {item.taken_at for item in admitted(filled, since=5.0, until=5.5)} == {5.0}
+    assert {item.taken_at for item in admitted(filled, Narrowing(since=5.0, until=5.5))} == {5.0}
 
 
 def test_what_was_not_dated_counts_by_its_coming(filled: Memory) -> None:
-    assert {item.taken_at for item in admitted(filled, since=1e9 + 1)} == {None}
+    assert {item.taken_at for item in admitted(filled, Narrowing(since=1e9 + 1))} == {None}
 
 
 def test_modality_that_nothing_has_admits_nothing(filled: Memory) -> None:
-    assert admitted(filled, modality="audio") == []
+    assert admitted(filled, Narrowing(modality="audio")) == []
 
 
 def test_rejected_item_is_not_admitted(tmp_path: Path) -> None:

@@ -34,7 +34,12 @@ EDGE = Path(link.__file__).parents[1]
 PAGE = (EDGE / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
 ITEM = Item(id=1, digest=bytes(32), modality="image", source="a.jpg", bytes=9, added_at=1.0, taken_at=None)
 MESSAGES = {"Ingest": IngestMessage, "Query": QueryMessage, "Control": ControlMessage}
-TYPES: dict[str, set[type]] = {"text": {str}, "number": {int, float}, "true or false": {bool}, "number or text": {int, float, str}}
+TYPES: dict[str, set[type]] = {
+    "text": {str},
+    "number": {int, float},
+    "true or false": {bool},
+    "number or text": {int, float, str},
+}
 
 
 def section(title: str) -> str:
