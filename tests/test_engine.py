@@ -136,7 +136,7 @@ def test_item_without_content_is_found_and_finished_as_long_as_its_activation_is
     cache_mb: int, refined: int, state: Path, pictures: list[Path]
 ) -> None:
     told = Told()
-    remember = RememberConfig(min_free_mb=0)
+    remember = RememberConfig(min_free_mb=0, exit_depth=11)
     config = Config(remember=remember, cache=CacheConfig(max_mb=cache_mb), content=ContentConfig(max_mb=0))
     with Engine(config, state, hooks_of(told)) as engine:
         engine.start()
