@@ -31,7 +31,8 @@ def data():
 rows = np.random.default_rng(0).normal(size=(3_000, 512)).astype(np.float32)
 block = Block.of(np.arange(len(rows)), rows, np.zeros(len(rows), np.float32), rows.mean(axis=0))
 before = data()
-print(len(Found.of(block, nearest(block, np.zeros(len(rows), bool), rows[7], 1.0, 5), rows[7], 1.0).ids), data() - before)
+best = nearest(block, np.zeros(len(rows), bool), rows[7], 1.0, 5)
+print(len(Found.of(block, best, rows[7], 1.0).ids), data() - before)
 """
 
 
