@@ -7,12 +7,12 @@ import ctypes
 
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-_LARGE_BYTES = 256 << 10
+_LARGE_BYTES = 256 << 10  # at a megabyte, the weights of streamed layers leave 6 MB of holes in the heap
 _ARENAS = 2
 
 
 def return_large_blocks() -> None:
-    """Ask glibc to map each block of a megabyte by itself, and to share two heaps; other libraries do as they like.
+    """Ask glibc to map each larger block by itself, and to share two heaps; other libraries do as they like.
 
     It does the first at first, too, but raises the bound to the largest block that was ever freed: after two pictures
     of 49 megapixels it kept 400 MB for the next one. The second is for the threads, each of which would get a heap.

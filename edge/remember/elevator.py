@@ -20,7 +20,7 @@ from edge.relevance import Profile
 from edge.remember.policy import UNDECIDED, Policy, Stop
 from edge.runtime import Activation, TowerRunner
 
-_ENTERING = 8  # items; fewer would have the compute thread wait for this one more often
+_ENTERING = 4  # items; fewer would have the compute thread wait for this one more often
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge.bench.holding import Holding
 from edge.bench.memory import Taken, line, main
-from waiting import wait_until
+
+# Reads a mapped file, holds 60 MB for a while, and then waits to be ended.
+CHILD = """
+import mmap, sys, time
+with open(sys.argv[1], "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+mapped.find(b"x")
+held = b"x" * 60_000_000
+time.sleep(0.2)
+del held
+print("freed", flush=True)
+sys.stdin.read()
+"""
 
 
-def test_memory_that_was_held_only_for_a_while_counts_and_a_mapped_file_does_not() -> None:
-    with Holding(os.getpid(), 0.001) as holding:
-        wait_until(lambda: holding.most_anonymous > 0)
-        before = holding.most_anonymous
-        filled = np.ones(5_000_000)
-        wait_until(lambda: holding.most_anonymous > before + 35e6)
-        most = holding.most_anonymous
-        del filled
-    assert holding.most_anonymous >= most
-    assert most <= holding.now("VmHWM")
+def test_memory_that_was_held_only_for_a_while_counts_and_a_mapped_file_does_not(tmp_path: Path) -> None:
+    mapped = tmp_path / "mapped"
+    mapped.write_bytes(bytes(50_000_000))
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, mapped], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child, Holding(child.pid, 0.001) as holding:
+        assert child.stdout
+        assert child.stdout.readline() == "freed\n"
+        now, resident = holding.now("RssAnon"), holding.now("VmHWM")
+        child.communicate("go on")
+    assert now < 30e6
+    assert 60e6 < holding.most_anonymous < 90e6
+    assert resident > holding.most_anonymous + 50e6
 
 
 def test_process_that_has_gone_ends_the_looking_and_is_an_error_of_who_asks() -> None:

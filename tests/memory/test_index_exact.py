@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +17,23 @@ from edge.memory.index.blocks import Block, Flags, Rows
 from edge.memory.index.exact import Found, nearest
 
 DIMENSION = 12
+ROOT = Path(__file__).resolve().parents[2]
+# A search in a process of its own; prints how many megabytes more of data it has then, filled or set aside.
+CHILD = """
+import numpy as np
+from pathlib import Path
+from edge.memory.index.blocks import Block
+from edge.memory.index.exact import Found, nearest
+
+def data():
+    return int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) >> 10
+
+rows = np.random.default_rng(0).normal(size=(3_000, 512)).astype(np.float32)
+block = Block.of(np.arange(len(rows)), rows, np.zeros(len(rows), np.float32), rows.mean(axis=0))
+before = data()
+best = nearest(block, np.zeros(len(rows), bool), rows[7], 1.0, 5)
+print(len(Found.of(block, best, rows[7], 1.0).ids), data() - before)
+"""
 
 
 def block_of(embeddings: Floats, offsets: Floats | None = None, centre: Floats | None = None) -> Block:
@@ -114,3 +136,11 @@ def test_codes_are_within_half_a_step_of_the_row() -> None:
     block = block_of(embeddings, centre=embeddings.mean(axis=0))
     away = block.embeddings(np.arange(500)) - block.centre - block.codes * block.steps[:, None]
     assert (np.abs(away) <= block.steps[:, None] * 0.5001).all()
+
+
+def test_search_has_blas_set_no_memory_aside() -> None:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", CHILD], env=environ, capture_output=True, text=True, check=True)
+    found, more_mb = map(int, done.stdout.split())
+    assert found >= 5
+    assert more_mb < 16  # BLAS takes 32 at a time
