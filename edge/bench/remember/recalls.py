@@ -38,7 +38,7 @@ class Judge:
         self._exits: Mapping[int, Exit] = {place.depth: place for place in items.exits}
         self._last = items.exits[-1].depth
         self._owners: Owners = np.repeat(np.arange(len(captions)), [len(own) for own in captions])
-        self._queries = _embed(text, items, [caption for own in captions for caption in own])
+        self._queries = embed_captions(text, items, [caption for own in captions for caption in own])
 
     def recall(self, coarse: Result, fine: Result) -> Recall:
         """What `coarse` stored, with each query's best POOL as in `fine`, which has every item at full depth."""
@@ -64,7 +64,7 @@ class Judge:
         return np.float32(calibration.cosine) * cosines + offsets
 
 
-def _embed(text: TowerRunner, items: Tower, captions: Sequence[str]) -> dict[int, Floats]:
+def embed_captions(text: TowerRunner, items: Tower, captions: Sequence[str]) -> dict[int, Floats]:
     """(Q, D) by the depth of the exit that they are for."""
     own = text.spec.exits[-1]
     parts: dict[int, list[Floats]] = {place.depth: [] for place in items.exits}

@@ -1,0 +1,117 @@
+"""Recall of every way to search what a memory kept, over all captions, from the rows that it stores.
+
+Each question is not put to the device: what its pool holds and how it ranks that follows from the stored rows and from
+the photos as the device finishes them, once each, out of its INT4 activations. That the device answers the same is
+checked with some of the questions, see `Judge.best_photos`.
+
+Shapes: P photos, Q questions, M the largest pool, D the shared space. Source: Reminisce, speculative fine-grained
+retrieval; what it warns of is the way `single`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.bench.exits import MISSED
+from edge.bench.exits import recall as recall_of
+from edge.bundle import Tower
+from edge.items import Floats
+
+Way: TypeAlias = Literal["single", "naive", "calibrated"]
+MOST = 100
+Numbers: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Share of questions whose own photo is first, among the first five, among the first ten."""
+
+    at_1: float
+    at_5: float
+    at_10: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What a memory keeps of its photos, in their order: (P,) depths, (P, D) embeddings, (P,) offsets.
+
+    fine, fine_offsets: (P, D) and (P,) at the last exit, as the device finishes them
+    """
+
+    depths: Numbers
+    embeddings: Floats
+    offsets: Floats
+    fine: Floats
+    fine_offsets: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pools:
+    """The M best photos of each question, best first: (Q, M) numbers, scores, and whether they are at the last exit."""
+
+    photos: Numbers
+    scores: Floats
+    done: npt.NDArray[np.bool_]
+
+
+class Judge:
+    """Holds every question's embedding at every exit."""
+
+    def __init__(self, items: Tower, queries: Mapping[int, Floats], owners: Numbers) -> None:
+        """`queries`: (Q, D) by the depth of the exit that they are for; `owners`: (Q,) number of their own photo."""
+        self._calibrations = {place.depth: place.calibration for place in items.exits}
+        self._last, self._queries, self._owners = items.exits[-1].depth, queries, owners
+
+    def pools(self, stored: Stored, way: Way) -> Pools:
+        """single: by cosine with the full-depth embedding; naive: with each exit's; calibrated: by logit, as we do."""
+        scores = np.empty((len(self._owners), len(stored.depths)), dtype=np.float32)
+        for depth in np.unique(stored.depths).tolist():
+            here = stored.depths == depth
+            asked = self._last if way == "single" else depth
+            scores[:, here] = self._scores(
+                asked, stored.embeddings[here], stored.offsets[here], calibrated=way == "calibrated"
+            )
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :MOST]
+        return Pools(best, np.take_along_axis(scores, best, axis=1), (stored.depths == self._last)[best])
+
+    def recall(self, stored: Stored, pools: Pools, pool: int, finished: int | None = None) -> Recall:
+        """With the first `pool` of each question finished to the last exit; only the first `finished`, best first."""
+        return Recall(*recall_of(self._ranks(stored, pools, pool, finished)))
+
+    def best_photos(self, stored: Stored, pools: Pools, pool: int, question: int, count: int) -> list[int]:
+        """Numbers of the first `count` photos of one question, best first."""
+        values = self._values(stored, pools, pool, None)[question]
+        order = np.argsort(-values[:pool], kind="stable")
+        return [*pools.photos[question, :pool][order].tolist(), *pools.photos[question, pool:].tolist()][:count]
+
+    def _ranks(self, stored: Stored, pools: Pools, pool: int, finished: int | None) -> Numbers:
+        """(Q,) how many stand before each question's own; who is behind the pool stays where it is."""
+        values = self._values(stored, pools, pool, finished)
+        own = pools.photos == self._owners[:, None]
+        place = np.where(own.any(1), own.argmax(1), MISSED)
+        mine = np.take_along_axis(values, np.minimum(place, values.shape[1] - 1)[:, None], axis=1)
+        within = (values[:, :pool] >= mine).sum(1) - 1  # equal scores count as before it
+        return np.where(place < pool, within, place)
+
+    def _values(self, stored: Stored, pools: Pools, pool: int, finished: int | None) -> Floats:
+        """(Q, M) scores, fine ones where they are known."""
+        known = self._scores(self._last, stored.fine, stored.fine_offsets, calibrated=True)
+        fine = np.take_along_axis(known, pools.photos, axis=1)
+        todo = ~pools.done
+        todo[:, pool:] = False
+        if finished is not None:
+            todo &= todo.cumsum(1) <= finished
+        made = np.where(todo | pools.done, fine, pools.scores)
+        if self._calibrations[self._last] is None:  # then not comparable: the finished ones stand first, see Corrector
+            made -= np.float32(4.0) * ~(todo | pools.done)
+        return made
+
+    def _scores(self, depth: int, embeddings: Floats, offsets: Floats, *, calibrated: bool) -> Floats:
+        cosines: Floats = self._queries[depth] @ embeddings.T
+        found = self._calibrations[depth] if calibrated else None
+        return cosines if found is None else np.float32(found.cosine) * cosines + offsets
