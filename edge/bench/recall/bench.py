@@ -158,7 +158,9 @@ def _shares(stored: Stored) -> dict[int, float]:
 
 
 def _said(options: Options, job: Job) -> tuple[str, ...]:
-    where = "in RAM, where writing costs nothing" if job.folder.is_relative_to("/dev/shm") else "in the temporary folder"
+    where = (
+        "in RAM, where writing costs nothing" if job.folder.is_relative_to("/dev/shm") else "in the temporary folder"
+    )
     return (
         machine(choose_runtime(job.config.runtime.backend), options.threads),
         (

@@ -63,7 +63,9 @@ def fit(image: TowerRunner, photos: Sequence[Path]) -> Mapping[int, Cloud]:
     return {depth: Cloud.of(np.concatenate(found)) for depth, found in parts.items()}
 
 
-def grow(memory: Memory, total: int, photos: int, clouds: Mapping[int, Cloud], exits: Sequence[Exit], banks: Banks) -> None:
+def grow(
+    memory: Memory, total: int, photos: int, clouds: Mapping[int, Cloud], exits: Sequence[Exit], banks: Banks
+) -> None:
     """Distractors, until the memory has `total` items. Nothing else may wait. Raises DiskFullError or StoreError.
 
     The first `photos` ids are real. Each distractor lies at the exit of the one that `lender` names, so that they are
@@ -75,14 +77,21 @@ def grow(memory: Memory, total: int, photos: int, clouds: Mapping[int, Cloud], e
     chance = np.random.default_rng(SEED + memory.tally.items)
     bar = tqdm(range(0, missing, _GROUP), f"growing to {total:,} items", unit=" commits", leave=False, disable=None)
     for start in bar:
-        memory.accept([_arrival(f"{SOURCE} {memory.tally.items + row}".encode(), SOURCE) for row in range(min(_GROUP, missing - start))])
+        memory.accept(
+            [
+                _arrival(f"{SOURCE} {memory.tally.items + row}".encode(), SOURCE)
+                for row in range(min(_GROUP, missing - start))
+            ]
+        )
         ids = np.array([item.id for item in memory.waiting(_GROUP)])
         lent = np.array([depths[lender(number, photos)] for number in ids.tolist()])
         for depth in np.unique(lent).tolist():
             rows = clouds[depth].sample(int((lent == depth).sum()), chance)
             offsets = banks.offsets(rows, places[depth]).tolist()
             found = zip(ids[lent == depth].tolist(), rows, offsets, strict=True)
-            memory.index([Embedded(item=item, depth=depth, embedding=row, offset=offset) for item, row, offset in found])
+            memory.index(
+                [Embedded(item=item, depth=depth, embedding=row, offset=offset) for item, row, offset in found]
+            )
 
 
 def lender(item: int, photos: int) -> int:

@@ -164,4 +164,3 @@ def _policy(job: Job, towers: Towers) -> Policy:
     if job.kept == "mixed":
         return Dealt(job.shares)
     return open_policy(spec, job.config.remember, job.bundle, towers.background)
-

@@ -48,7 +48,9 @@ def fill(device: Device, text: TowerRunner, pairs: Sequence[Pair]) -> Stored:
     verdicts = device.memory.accept([arrival(pair.photo) for pair in pairs])
     if any(verdict.state != "accepted" for verdict in verdicts):
         raise UsageError("the photos of the dev split must differ")
-    with tqdm(total=len(pairs), desc=f"remembering, {device.job.kept}", unit=" photos", leave=False, disable=None) as bar:
+    with tqdm(
+        total=len(pairs), desc=f"remembering, {device.job.kept}", unit=" photos", leave=False, disable=None
+    ) as bar:
         while done := device.intake.remember_group():
             bar.update(done)
     return _stored(device, text)

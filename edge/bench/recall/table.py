@@ -1,0 +1,123 @@
+"""The benchmark as Markdown tables, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+
+from edge.bench.recall.device import POOL, Kept
+from edge.bench.recall.figures import TITLES, Report, Visited
+from edge.bench.recall.judging import Recall, Way
+
+_SEARCHES: tuple[Way, ...] = ("single", "naive", "calibrated")
+_NAMES = {"full": "full depth", "default": "default policy", "mixed": "mixed exits"}
+
+
+def markdown(report: Report) -> str:
+    """What is kept, what is found, with which pool, how fast at which size, by which deadline."""
+    tables = (_kept(report), _found(report), _pools(report), _sizes(report), _alone(report), _curve(report))
+    head = [f"{report.model}, {report.photos:,} photos", *(f"- {line}" for line in report.said)]
+    return "\n\n".join("\n".join(part) for part in (head, *tables))
+
+
+def as_json(report: Report) -> str:
+    """All figures, for other programs."""
+    return json.dumps(dataclasses.asdict(report), indent=1)
+
+
+def _kept(report: Report) -> Iterator[str]:
+    yield from _header("memory", "items leave at depth", "of full depth's ms", "device answers as counted")
+    for one in report.memories:
+        exits = ", ".join(f"{depth}: {share:.0%}" for depth, share in one.exits.items())
+        yield _row(_NAMES[one.kept], exits, f"{one.cost:.1%}", f"{one.same:.0%}")
+
+
+def _found(report: Report) -> Iterator[str]:
+    full = report.full
+    yield from _header("memory", "search", "R@1 / 5 / 10, coarse", f"best {POOL} finished", "of full R@1 / R@10")
+    yield _row(_NAMES["full"], "exact", "-", _recall(full), "100% / 100%")
+    for kept in _partly(report):
+        for way in _SEARCHES:
+            coarse, fine = report.of(kept, way, 0), report.of(kept, way, POOL)
+            yield _row(_NAMES[kept], TITLES[way], _recall(coarse), _recall(fine), _share(fine, full))
+
+
+def _pools(report: Report) -> Iterator[str]:
+    yield from _header("memory", "pool", "R@1 / 5 / 10", "of full R@1 / R@10", "p50 / p95 ms", "J a question")
+    first = report.timings[0].items
+    for one in report.timings:
+        if one.items != first:
+            continue
+        found = report.of(one.kept, "calibrated", one.pool)
+        of_full, joules = _share(found, report.full), _joules(one.energy_j)
+        yield _row(_NAMES[one.kept], one.pool, _recall(found), of_full, _pair((one.p50_ms, one.p95_ms)), joules)
+
+
+def _sizes(report: Report) -> Iterator[str]:
+    kind = report.energy_kind
+    yield from _header("items", "memory", "pool", "p50 / p95 ms", f"J a question ({kind})")
+    for one in report.timings:
+        if one.pool in {0, POOL}:
+            pair = _pair((one.p50_ms, one.p95_ms))
+            yield _row(f"{one.items:,}", _NAMES[one.kept], one.pool or "coarse only", pair, _joules(one.energy_j))
+
+
+def _alone(report: Report) -> Iterator[str]:
+    yield from _header(
+        "items", "memory", "top 10 as exact search", "ms to open", "cold question, ms", "while remembering: coarse, ms",
+        f"pool {POOL}, ms", "items/s meanwhile", "anonymous MB", "VmHWM MB",
+    )  # fmt: skip
+    yield from map(_visited, report.visits)
+
+
+def _visited(one: Visited) -> str:
+    return _row(
+        f"{one.items:,}",
+        _NAMES[one.kept],
+        f"{one.agreement:.1%}",
+        f"{one.open_ms:.0f}",
+        f"{one.cold_ms:.0f}",
+        _pair(one.coarse_ms),
+        _pair(one.fine_ms),
+        f"{one.items_per_s:.0f}",
+        f"{one.anonymous_mb:.0f}",
+        f"{one.resident_mb:.0f}",
+    )
+
+
+def _curve(report: Report) -> Iterator[str]:
+    yield from _header("memory", "deadline, ms", "answer p50 / p95 ms", "finished", "R@1 / 5 / 10", "of full R@1 / R@10")
+    for one in report.curve:
+        answer, of_full = _pair((one.p50_ms, one.p95_ms)), _share(one.recall, report.full)
+        yield _row(_NAMES[one.kept], one.deadline_ms, answer, f"{one.refined:.1f}", _recall(one.recall), of_full)
+
+
+def _partly(report: Report) -> list[Kept]:
+    return [one.kept for one in report.memories if one.kept != "full"]
+
+
+def _header(*titles: str) -> Iterator[str]:
+    yield _row(*titles)
+    yield _row(*["---"] * len(titles))
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _recall(found: Recall) -> str:
+    return f"{found.at_1:.3f} {found.at_5:.3f} {found.at_10:.3f}"
+
+
+def _share(found: Recall, full: Recall) -> str:
+    pairs: Iterable[tuple[float, float]] = ((found.at_1, full.at_1), (found.at_10, full.at_10))
+    return " / ".join(f"{own / whole:.1%}" if whole else "-" for own, whole in pairs)
+
+
+def _pair(milliseconds: tuple[float, float]) -> str:
+    return " / ".join(f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in milliseconds)
+
+
+def _joules(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
