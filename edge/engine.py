@@ -30,7 +30,7 @@ from edge.bundle import Bundle, Model, Tower
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Floats, Outcome
-from edge.memory import Activations, Halfway, Memory
+from edge.memory import Activations, Halfway, Housekeeping, Memory
 from edge.power import RECALL, REMEMBER
 from edge.recall import Corrector, Filter, Follower, Questions, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
@@ -107,6 +107,7 @@ class Engine:
             filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
             self.follower = Follower(filtering, hooks.failed)
             self.retriever = Retriever(text, urgent.spec, filtering, corrector, self.memory, config.recall.pool)
+            self.housekeeping = Housekeeping(self.memory, hooks.failed)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
             elevator = Elevator(background, policy, banks)
             self.intake = Intake(
@@ -150,7 +151,7 @@ class Engine:
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""
-        for part in (self.follower, self.intake, self.inbox, self.questions):
+        for part in (self.follower, self.intake, self.inbox, self.questions, self.housekeeping):
             self._stack.enter_context(part)
 
 

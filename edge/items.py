@@ -133,6 +133,46 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which items an order means: those for which all holds that is said; None is not said.
+
+    digests: SHA-256 of their content
+    source:  what it starts with; with `*`, `?` or `[` in it, a pattern for all of it, as a shell's, in which `*` is any
+             text, `/` included
+    after:   seconds of Unix time at or after which they came about, see `happened_at`; before: ... before which
+    """
+
+    digests: tuple[bytes, ...] | None = None
+    source: str | None = None
+    after: float | None = None
+    before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What became of an order to forget.
+
+    items:  gone for good
+    pinned: meant, and kept because they are pinned
+    """
+
+    items: int
+    pinned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """What the owner wants done: one of the ops of PROTOCOL.md, to `selection` where it is about items.
+
+    force: pinned items, too
+    """
+
+    op: str
+    selection: Selection | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked, and how much of an answer is wanted.
 

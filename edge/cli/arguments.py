@@ -12,6 +12,7 @@ from edge.cli.add import add
 from edge.cli.ask import ask
 from edge.cli.bench import bench_remember, count, shares
 from edge.cli.check import check
+from edge.cli.house import age, forget, item, moment, pin
 from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
@@ -30,6 +31,7 @@ examples:
   reminisce run --config config.yaml          the daemon; under systemd see systemd/reminisce.service
   reminisce add ~/Pictures                    have it remember pictures
   reminisce ask "a dog on the beach"          ask it
+  reminisce forget beach.jpg                  forget it, for good
   reminisce status                            what it holds and takes
   reminisce check --config config.yaml        is this config all right?
   reminisce bench remember --data flickr8k    how fast it remembers here, against every baseline
@@ -55,6 +57,20 @@ examples:
   reminisce ask "mountains in the morning"
   reminisce ask --limit 20 --sort time "our dog"
   reminisce ask --json "a red car" | jq -r '.results[0].source'
+"""
+_FORGET = """\
+examples:
+  reminisce forget beach.jpg
+      the item with the bytes of this file; or its id, as `ask --json` tells it
+  reminisce forget --source "/home/pi/Pictures/work/" --until 2025-01-01
+  reminisce forget --source "*/screenshots/*" --older-than 90d
+      gone from disk, index and cache when it returns; what is pinned stays
+"""
+_PIN = """\
+examples:
+  reminisce pin wedding.jpg
+      kept when the cache is full, and by every `forget` that does not name it with --force
+  reminisce pin --undo --source "*/wedding/*"
 """
 _STATUS = """\
 examples:
@@ -126,13 +142,30 @@ def make_parser() -> argparse.ArgumentParser:
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
+    forgetting = command(
+        "forget", forget, "forget items for good", _FORGET, "run it again to be sure that all are gone"
+    )
+    forgetting.add_argument("--force", action="store_true", help="named items that are pinned, too")
+    pinning = command("pin", pin, "keep items whatever happens", _PIN, "run it again to be sure that all are pinned")
+    pinning.add_argument("--undo", action="store_true", help="let them go again")
+    for one in (forgetting, pinning):
+        _add_selection(one)
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
     benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
     measuring = _add_bench_remember(command, benches.add_subparsers(required=True, metavar="WHAT"))
-    for one in (adding, asking, showing, checking, measuring):
+    for one in (adding, asking, forgetting, pinning, showing, checking, measuring):
         one.add_argument("--json", action="store_true", help="print JSON, for other programs")
     return parser
+
+
+def _add_selection(one: argparse.ArgumentParser) -> None:
+    one.add_argument("items", nargs="*", type=item, metavar="ITEM", help="a file with the same bytes, or an id")
+    one.add_argument("--source", metavar="TEXT", help="whose source starts with this, or fits this pattern with * or ?")
+    one.add_argument("--since", type=moment, metavar="WHEN", help="taken at this day or later (of an item that does not"
+        " say when, the day that it came)")  # fmt: skip
+    one.add_argument("--until", type=moment, metavar="WHEN", help="taken before this day, as 2025-08-31")
+    one.add_argument("--older-than", type=age, metavar="AGE", help="taken longer ago than this, as 90d, 12h or 6w")
 
 
 def _add_bench_remember(command: Maker, benches: Commands) -> argparse.ArgumentParser:

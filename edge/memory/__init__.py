@@ -3,6 +3,7 @@
 from edge.memory.activations import Activations
 from edge.memory.changes import Changes, Partition
 from edge.memory.halfway import Halfway
+from edge.memory.housekeeping import Housekeeping
 from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import CRASHED_TWICE, Memory
 
@@ -12,6 +13,7 @@ __all__ = [
     "Changes",
     "Found",
     "Halfway",
+    "Housekeeping",
     "Memory",
     "MemoryIndex",
     "Partition",

@@ -13,7 +13,7 @@ from edge.errors import DiskFullError, StoreError
 from edge.memory.migrations import MIGRATIONS, migrate
 from edge.memory.transaction import atomic
 
-SCHEMA = 3
+SCHEMA = 4
 _APPLICATION = 0x524D4E53  # "RMNS"
 _SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
@@ -28,7 +28,8 @@ CREATE TABLE items (
     rejected TEXT,                   -- why it cannot be used: it is never tried again, and its content is deleted
     lost     INTEGER NOT NULL DEFAULT 0, -- whether it was rejected because its file was gone: it may come again
     sightings INTEGER NOT NULL DEFAULT 1, -- how often these bytes came
-    seen_at  REAL                    -- seconds of Unix time at which they last came again
+    seen_at  REAL,                   -- seconds of Unix time at which they last came again
+    pinned   INTEGER NOT NULL DEFAULT 0 -- whether nothing but its name makes it go
 ) STRICT;
 CREATE TABLE waiting (
     item     INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE, -- accepted, and not embedded so far
@@ -54,6 +55,14 @@ CREATE TABLE removals (
     item     INTEGER NOT NULL,       -- it had embeddings of that model before and had none then
     PRIMARY KEY (model, sequence, item)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE forgetting (
+    item   INTEGER PRIMARY KEY,      -- to be forgotten, or forgotten with files that are still to be deleted
+    digest BLOB NOT NULL
+) STRICT;
+CREATE TABLE forgotten (
+    last   INTEGER NOT NULL          -- one row: the highest id of a forgotten item; no other item gets it
+) STRICT;
+INSERT INTO forgotten VALUES (0);
 """
 
 

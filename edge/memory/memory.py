@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 import threading
 import time
@@ -13,15 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from edge.errors import StoreError
-from edge.items import Arrival, Embedded, Item, Tally, Verdict
+from edge.items import Arrival, Embedded, Forgotten, Item, Selection, Tally, Verdict
 from edge.memory.activations import Activations
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
 from edge.memory.database import connect, connect_reader, translated
+from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits, MemoryIndex
+from edge.memory.opening import check_database_is_there, lock
+from edge.memory.selecting import pin, pinned_ids
 from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
@@ -31,7 +32,8 @@ _ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightin
 _LONGEST_WAITING = f"{_ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
 _REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _INSERT = """
-INSERT INTO items (digest, modality, source, bytes, added_at, taken_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO items (id, digest, modality, source, bytes, added_at, taken_at)
+VALUES (1 + max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM forgotten)), ?, ?, ?, ?, ?, ?) RETURNING id
 """
 _SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
 # What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
@@ -39,6 +41,8 @@ _WAIT = """
 INSERT OR IGNORE INTO waiting (item) SELECT id FROM items
 WHERE rejected IS NULL AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 """
+_KNOWN = "SELECT rejected, lost FROM items WHERE digest = ? AND id NOT IN (SELECT item FROM forgetting)"
+_HAS_ROW = "SELECT 1 FROM items WHERE id = ?"
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
 _KEPT = "SELECT digest FROM items WHERE rejected IS NULL"
 _WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
@@ -53,12 +57,14 @@ class Memory:
     tally:    what it holds; replaced after each commit
     suspects: waiting items that the process was working on when it ended last, by id; each should be worked on alone
     accused:  items that were rejected on opening, because the process ended too often while it worked on them
+    pinned:   ids of items that nothing but their name makes go
     """
 
     version: int
     tally: Tally
     suspects: frozenset[int]
     accused: tuple[Item, ...]
+    pinned: frozenset[int]
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         """Open or create. Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then."""
@@ -66,14 +72,16 @@ class Memory:
         self._reading = threading.local()
         with ExitStack() as undo, translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = undo.enter_context((folder / "lock").open("w"))
-            _lock(folder, lock.fileno())
+            undo.enter_context(lock(folder))
             self._content = ContentStore(folder / "content")
-            _check_database_is_there(folder, self._content)
+            check_database_is_there(folder, self._content)
             self._rows = connect(folder / "memory.db")
             undo.callback(self._rows.close)
             self._attempts = Attempts(folder)
             undo.callback(self._attempts.close)
+            self._forgetting = Forgetting(folder, self._rows, self._content, self._follow_blame)
+            self._forgetting.finish()
+            self.pinned = pinned_ids(self._rows)
             self._model, self.version = _model_id(self._rows, fingerprint), last_sequence(self._rows)
             with atomic(self._rows):
                 self._rows.execute(_WAIT, (self._model,))
@@ -103,17 +111,33 @@ class Memory:
         """
         return self._write(lambda: self._accept(batch))
 
-    def index(self, batch: Sequence[Embedded]) -> None:
-        """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError."""
-        self._write(lambda: self._index(batch))
+    def index(self, batch: Sequence[Embedded]) -> frozenset[int]:
+        """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError.
 
-    def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> None:
+        Returns of which items: the others were forgotten meanwhile.
+        """
+        return self._write(lambda: self._index(batch))
+
+    def forget(
+        self, selection: Selection, *, force: bool = False, is_stopping: Callable[[], bool] = lambda: False
+    ) -> Forgotten:
+        """See `Forgetting.forget`: on return they are gone from the disk."""
+        with translated(self.folder):
+            return self._forgetting.forget(
+                selection, self._write, self._count_again, force=force, is_stopping=is_stopping
+            )
+
+    def pin(self, selection: Selection, *, is_pinned: bool) -> int:
+        """Pin what is meant, or let it go; returns how many items it is. Raises DiskFullError or StoreError."""
+        return self._write(lambda: self._pin(selection, is_pinned=is_pinned))
+
+    def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> bool:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
 
         is_lost: not its bytes are to blame, only that they are gone: the same may come again.
-        Raises DiskFullError or StoreError.
+        False when it was forgotten meanwhile. Raises DiskFullError or StoreError.
         """
-        self._write(lambda: self._reject(item, reason, is_lost=is_lost))
+        return self._write(lambda: self._reject(item, reason, is_lost=is_lost))
 
     def sighted(self, digests: Iterable[bytes]) -> None:
         """The same bytes as known items' came again, in one commit. Raises DiskFullError or StoreError."""
@@ -161,7 +185,7 @@ class Memory:
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""
-        found = self._select("SELECT rejected, lost FROM items WHERE digest = ?", digest)
+        found = self._select(_KNOWN, digest)
         return self._verdict(digest, *found[0]) if found else None
 
     def content(self, item: Item) -> bytes | None:
@@ -172,7 +196,11 @@ class Memory:
     def open_activations(self, max_bytes: int) -> Activations:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
-            return Activations(self.folder / "activations", max_bytes)
+            cache = Activations(
+                self.folder / "activations", max_bytes, is_known=self._is_known, pinned=lambda: self.pinned
+            )
+        self._forgetting.caches.append(cache)
+        return cache
 
     def open_index(self, tower: str, scales: Mapping[int, float], forest_from: int) -> MemoryIndex:
         """The index over what left a tower, in files of this folder; closed together with the memory.
@@ -183,6 +211,7 @@ class Memory:
         """
         folder, limits = self.folder / "index", Limits(forest_from=forest_from)
         index = MemoryIndex(folder, tower, self, fingerprint=self._fingerprint, scales=scales, limits=limits)
+        self._forgetting.indexes.append(index)
         return self._closing.enter_context(index)
 
     def _write(self, change: Callable[[], T]) -> T:
@@ -206,6 +235,7 @@ class Memory:
         accepted: list[tuple[int, int]] = []
         verdicts: list[Verdict] = []
         renewed = False
+        self._forgetting.hurry(one.digest for one in batch)
         try:
             with atomic(self._rows):
                 for one in batch:
@@ -258,8 +288,9 @@ class Memory:
         self._rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, self._model))
         return item
 
-    def _index(self, batch: Sequence[Embedded]) -> None:
-        version = self.version + 1
+    def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
+        version = last_sequence(self._rows) + 1
+        batch = [one for one in arrived if self._rows.execute(_HAS_ROW, (one.item,)).fetchone()]
         rows = [
             (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
             for one in batch
@@ -271,14 +302,32 @@ class Memory:
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
+        return frozenset(one.item for one in batch)
 
-    def _reject(self, item: Item, reason: str, *, is_lost: bool) -> None:
+    def _is_known(self, item: int) -> bool:
+        return bool(self._select(_HAS_ROW, item))
+
+    def _pin(self, selection: Selection, *, is_pinned: bool) -> int:
+        with atomic(self._rows):
+            count = pin(self._rows, selection, is_pinned=is_pinned)
+        self.pinned = pinned_ids(self._rows)
+        return count
+
+    def _count_again(self) -> None:
+        self._counts = Counts(self._rows, self._model)
+        self.tally, self.pinned = self._counts.tally(), pinned_ids(self._rows)
+        self._follow_blame()
+
+    def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
+        if not self._rows.execute(_HAS_ROW, (item.id,)).fetchone():
+            return False
         with atomic(self._rows):
             self._reject_row(item.id, reason, is_lost=is_lost)
         self._content.remove([item.digest])  # what stays is swept at the next start
         self._counts.rejected(item.id, item.bytes)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
+        return True
 
     def _reject_row(self, item: int, reason: str, *, is_lost: bool) -> None:
         self._rows.execute("UPDATE items SET rejected = ?, lost = ? WHERE id = ?", (reason, is_lost, item))
@@ -315,22 +364,6 @@ class Memory:
 
 def _item(row: tuple[Any, ...]) -> Item:
     return Item(**dict(zip(_COLUMNS, row, strict=True)))
-
-
-def _lock(folder: Path, handle: int) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreError(f"{folder} is in use by another process: stop it, or choose another state folder") from None
-
-
-def _check_database_is_there(folder: Path, content: ContentStore) -> None:
-    # The sweep deletes content that no row speaks of: with the rows lost, that would be all of it.
-    database = folder / "memory.db"
-    if content.holds_any() and not (database.exists() and database.stat().st_size):
-        raise StoreError(
-            f"{folder} has content but no {database.name}: restore it from a backup, or move the folder away"
-        )
 
 
 def _model_id(rows: sqlite3.Connection, fingerprint: str) -> int:

@@ -32,7 +32,19 @@ CREATE TABLE removals (
 ) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 3
 """
-MIGRATIONS = {2: _FROM_2}  # by the schema that they start from
+_FROM_3 = """
+ALTER TABLE items ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE forgetting (
+    item INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL
+) STRICT;
+CREATE TABLE forgotten (
+    last INTEGER NOT NULL
+) STRICT;
+INSERT INTO forgotten VALUES (0);
+PRAGMA user_version = 4
+"""
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3}  # by the schema that they start from
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -16,11 +16,13 @@ from typing import Any, Generic, Literal, TypeVar
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
-from edge.items import Offer, Question
+from edge.items import Instruction, Offer, Question, Selection
 
 VERSION = 1
 MODALITIES = ("image",)
-OPS = ("ping", "pause", "resume")
+OPS = ("ping", "pause", "resume", "forget", "pin", "unpin")
+_FILTERS = ("source", "after", "before", "older_than_s")
+_ABOUT_ITEMS = ("forget", "pin", "unpin")
 SHORT_BYTES = 64 << 10  # of a question or an order: a parser that reads megabytes holds up everything else
 LONGEST_TEXT = 10_000  # characters of a question; the text tower reads some hundred of them
 _LONGEST_ID, _LONGEST_SOURCE = 128, 1_000
@@ -34,7 +36,7 @@ NOT_YET = {
     "query": ("image", "like", "modality", "after", "before", "source", "min_relevance", "stream", "budget_j"),
     "control": ("args",),
 }
-OPS_NOT_YET = ("reindex", "delete", "purge", "checkpoint", "set")
+OPS_NOT_YET = ("reindex", "checkpoint", "set")
 
 T = TypeVar("T")
 
@@ -103,10 +105,39 @@ class QueryMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMessage:
-    """An order. op: one of OPS."""
+    """An order. op: one of OPS. The rest says which items it is about, see edge.items.Selection."""
 
     op: str
+    items: tuple[str, ...] | None = None
+    source: str | None = None
+    after: float | None = None
+    before: float | None = None
+    older_than_s: float | None = None
+    force: bool = False
     reply_to: str | None = None
+
+    def __post_init__(self) -> None:
+        problems = _time_problems(self.after, "after") + _time_problems(self.before, "before")
+        if self.items is not None and not (self.items and all(_is_sha256(item) for item in self.items)):
+            problems.append("items must be one or more texts of 64 hexadecimal digits")
+        if self.source is not None and not 1 <= len(self.source) <= _LONGEST_SOURCE:
+            problems.append(f"source has {len(self.source)} characters: must be 1 to {_LONGEST_SOURCE}")
+        if self.older_than_s is not None and not 0 <= self.older_than_s <= _LATEST:
+            problems.append(f"older_than_s is {self.older_than_s}: must be 0 to {_LATEST}")
+        says = self.says_which
+        if self.op in _ABOUT_ITEMS and not says:
+            problems.append(f"op {self.op!r} must say which items: one or more of items, {', '.join(_FILTERS)}")
+        if self.op in OPS and self.op not in _ABOUT_ITEMS and says:
+            problems.append(f"op {self.op!r} is not about items")
+        if self.force and (self.op != "forget" or self.items is None):
+            problems.append("force is for op 'forget' with items")
+        if problems:
+            raise DecodeError(tuple(problems))
+
+    @property
+    def says_which(self) -> bool:
+        """Whether there is anything that chooses items."""
+        return self.items is not None or any(getattr(self, name) is not None for name in _FILTERS)
 
 
 def parse_ingest(payload: bytes) -> Parsed[Offer]:
@@ -154,6 +185,21 @@ def parse_control(payload: bytes) -> Parsed[ControlMessage]:
     if op not in OPS:
         raise UnanswerableError("bad_request", f"op is {op[:40]!r}: must be one of {', '.join(OPS)}", parsed.id)
     return parsed
+
+
+def instruction(message: ControlMessage) -> Instruction:
+    """What the message orders; an age counts back from now."""
+    if not message.says_which:
+        return Instruction(op=message.op)
+    ends = [] if message.before is None else [message.before]
+    ends += [] if message.older_than_s is None else [time.time() - message.older_than_s]
+    selection = Selection(
+        digests=None if message.items is None else tuple(bytes.fromhex(item) for item in message.items),
+        source=message.source,
+        after=message.after,
+        before=min(ends, default=None),
+    )
+    return Instruction(op=message.op, selection=selection, force=message.force)
 
 
 def question(message: QueryMessage, limit: int) -> Question:
@@ -264,10 +310,10 @@ def _property_time(text: str | None, id_: str | None) -> float | None:
     return value
 
 
-def _time_problems(value: float | None) -> list[str]:
+def _time_problems(value: float | None, name: str = "ts") -> list[str]:
     if value is None or 0 <= value <= _LATEST:  # false for NaN, too
         return []
-    return [f"ts is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
+    return [f"{name} is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
 
 
 def _is_sha256(text: str) -> bool:

@@ -18,7 +18,7 @@ from edge.bank import Banks
 from edge.errors import StoreError, UnreadableItemError
 from edge.items import Floats, Hit
 from edge.memory import Halfway, Memory
-from edge.recall.filtering import Candidate
+from edge.recall.filtering import Candidate, hits
 from edge.recall.granularity import Granularities
 from edge.runtime import Activation, TowerRunner
 
@@ -62,7 +62,7 @@ class Corrector:
             fine += finished
             coarse += left
         fine.sort(key=lambda one: one.order)
-        return Ranking([one.hit(self._memory) for one in fine + coarse], len(fine), cut)
+        return Ranking(hits(fine + coarse, self._memory), len(fine), cut)
 
     def _finish(self, query: Granularities, batch: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
         starts: list[tuple[Activation, int]] = []
@@ -105,5 +105,5 @@ class Corrector:
         try:
             content = self._memory.content(self._memory.item(item))
             return self._tower.start_images([content]) if content is not None else None
-        except (StoreError, UnreadableItemError):
+        except (StoreError, UnreadableItemError, KeyError):  # KeyError: it was forgotten since it was found
             return None

@@ -7,6 +7,8 @@ that is not calibrated the cosines are compared as they are.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +41,15 @@ class Candidate:
         """As an answer. Raises StoreError, KeyError."""
         relevance = None if self.logit is None else float(sigmoid(np.array(self.logit, dtype=np.float32)))
         return Hit(memory.item(self.item), self.depth, self.score, relevance)
+
+
+def hits(candidates: Iterable[Candidate], memory: Memory) -> list[Hit]:
+    """Those that are still there: an item may be forgotten while it is asked for. Raises StoreError."""
+    found: list[Hit] = []
+    for one in candidates:
+        with contextlib.suppress(KeyError):
+            found.append(one.hit(memory))
+    return found
 
 
 class Filter:

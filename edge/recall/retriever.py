@@ -10,7 +10,7 @@ from edge.bundle import Tower
 from edge.items import Answer, Question, happened_at
 from edge.memory import Memory
 from edge.recall.correcting import Corrector
-from edge.recall.filtering import Filter
+from edge.recall.filtering import Filter, hits
 from edge.recall.granularity import Granularities
 from edge.runtime import TowerRunner
 
@@ -41,13 +41,12 @@ class Retriever:
         query, query_ms = _timed(lambda: self._embed(question.text))
         found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, question.limit)))
         ranking, correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool], question.deadline))
-        rest = [one.hit(self._memory) for one in found[pool : question.limit]]
-        hits = [*ranking.hits, *rest][: question.limit]
+        ranked = [*ranking.hits, *hits(found[pool : question.limit], self._memory)][: question.limit]
         if question.sort == "time":
-            hits.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))
+            ranked.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))
         return Answer(
             question=question.text,
-            hits=tuple(hits),
+            hits=tuple(ranked),
             searched=searched,
             refined=ranking.refined,
             cut=ranking.cut,

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.items import Floats
+from edge.memory.index.blocks import Rows
 from edge.memory.index.builder import Builder, Job
 from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
@@ -113,6 +114,27 @@ class MemoryIndex:
                 due = [depth for depth, partition in self._partitions.items() if partition.is_due(self._limits)]
             if due:
                 self._start(due[0])
+
+    def purge(self, gone: Rows) -> None:
+        """Make anew, without a forest for now, what files hold of items that the feed has removed: gone for good.
+
+        Raises what the feed raises, OSError.
+        """
+        with self._keeping:
+            if self._building:  # what it makes may hold them
+                builder, depth, _ = self._building
+                self._building = None
+                builder.stop()
+                remove(builder.job.target)
+                with self._using:
+                    self._partitions[depth].forget_moment()
+            self.refresh()
+            with self._using:
+                holding = [depth for depth, partition in self._partitions.items() if partition.holds(gone)]
+            for depth in holding:
+                with self._refreshing:
+                    self._read_memory(depth, self._sequence)
+            self._shelf.sync()
 
     def _open(self) -> int:
         """Returns the number of the last change that was taken in."""
