@@ -12,7 +12,7 @@ from edge.cli.add import add
 from edge.cli.ask import ask
 from edge.cli.bench import bench_remember, count, shares
 from edge.cli.check import check
-from edge.cli.house import age, forget, item, moment, pin
+from edge.cli.house import age, forget, moment, pin
 from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
@@ -68,9 +68,9 @@ examples:
 """
 _PIN = """\
 examples:
-  reminisce pin wedding.jpg
+  reminisce pin beach.jpg
       kept when the cache is full, and by every `forget` that does not name it with --force
-  reminisce pin --undo --source "*/wedding/*"
+  reminisce pin --undo --source "*/beach.jpg"
 """
 _STATUS = """\
 examples:
@@ -160,7 +160,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_selection(one: argparse.ArgumentParser) -> None:
-    one.add_argument("items", nargs="*", type=item, metavar="ITEM", help="a file with the same bytes, or an id")
+    one.add_argument("items", nargs="*", metavar="ITEM", help="a file with the same bytes, or an id")
     one.add_argument("--source", metavar="TEXT", help="whose source starts with this, or fits this pattern with * or ?")
     one.add_argument("--since", type=moment, metavar="WHEN", help="taken at this day or later (of an item that does not"
         " say when, the day that it came)")  # fmt: skip

@@ -37,14 +37,14 @@ def pin(options: argparse.Namespace) -> int:
     return int(count < len(set(options.items)))
 
 
-def item(text: str) -> str:
-    """SHA-256 in hex, as it was given or of the file that was named."""
+def _item(text: str) -> str:
+    """SHA-256 in hex, as it was given or of the file that was named. Raises UsageError."""
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
         return text.lower()
     try:
         return hashlib.sha256(Path(text).read_bytes()).hexdigest()
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no item and no file ({error.strerror})") from None
+        raise UsageError(f"{text!r} is no item and no file ({error.strerror})") from None
 
 
 def moment(text: str) -> float:
@@ -70,11 +70,11 @@ def _order(options: argparse.Namespace, op: str, more: dict[str, Any]) -> list[d
     fields = {name: value for name, value in chosen.items() if value is not None} | more
     if not options.items and not fields.keys() & chosen.keys():
         raise UsageError(f"{op}: which items? Name them, or use --source, --since, --until or --older-than")
+    items = list(dict.fromkeys(_item(name) for name in options.items))
     config = settings(options.config)
     with requester(config) as client:
         client.wait_until_online(ONLINE_S)
-        parts = _parts(list(dict.fromkeys(options.items)))
-        orders = [{"op": op, "items": part, **fields} for part in parts] or [{"op": op, **fields}]
+        orders = [{"op": op, "items": part, **fields} for part in _parts(items)] or [{"op": op, **fields}]
         return [client.request(client.topics.control, order, ANSWER_S) for order in orders]
 
 

@@ -15,6 +15,7 @@ A card keeps for a while what a deleted file held, where only its maker can read
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sqlite3
@@ -113,6 +114,12 @@ class Forgetting:
         """What an earlier process left, with cache and index closed. Raises OSError, sqlite3.Error."""
         ids = self._noted()
         if not ids:
+            log = self._folder / "memory.db-wal"
+            if (
+                log.exists() and log.stat().st_size
+            ):  # a crash may have come just before the end of a note reached the file
+                with contextlib.suppress(sqlite3.OperationalError):  # a full disk must not keep it from starting
+                    self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return
         self._are_noted = True
         _log.warning("going on to forget %d items, where the last process ended over it", len(ids))

@@ -15,6 +15,7 @@ import pytest
 from edge.errors import StoreError
 from edge.items import Arrival, Verdict
 from edge.memory import Memory
+from edge.memory.database import SCHEMA
 
 Named = Callable[[str], Arrival]
 Keep = Callable[..., list[Verdict]]
@@ -23,6 +24,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from edge.memory import Memory
+from edge.memory.database import SCHEMA
 with Memory(Path(sys.argv[1]), "bundle one"):
     print("open", flush=True)
     sys.stdin.read()
@@ -81,7 +83,7 @@ def test_state_of_another_program_is_refused_and_left_as_it_is(state: Path) -> N
     assert (state / "memory.db").read_bytes() == before
 
 
-@pytest.mark.parametrize("schema", [1, 4])
+@pytest.mark.parametrize("schema", [1, SCHEMA + 1])
 def test_state_of_another_schema_is_refused_and_its_content_is_not_swept(
     schema: int, state: Path, keep: Keep, content_files: Files
 ) -> None:
@@ -90,7 +92,7 @@ def test_state_of_another_schema_is_refused_and_its_content_is_not_swept(
         memory._rows.execute("DELETE FROM items")  # as if another version kept its rows elsewhere
         memory._rows.execute(f"PRAGMA user_version = {schema}")
     assert refusal_of(state) == (
-        f"{state / 'memory.db'} has schema {schema}, this version reads 3:"
+        f"{state / 'memory.db'} has schema {schema}, this version reads {SCHEMA}:"
         " use the version that wrote it, or choose another state folder"
     )
     assert len(content_files(state)) == 1

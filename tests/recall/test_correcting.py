@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,12 +10,12 @@ import pytest
 from edge.bank import Banks
 from edge.bundle import Exit
 from edge.errors import StoreError
-from edge.items import Hit, Item
+from edge.items import Floats, Hit, Item, Selection
 from edge.memory import Memory
 from edge.recall.correcting import Corrector, Ranking
 from edge.recall.filtering import Candidate, Filter
 from edge.recall.granularity import Granularities
-from edge.runtime import TowerRunner
+from edge.runtime import Activation, TowerRunner
 
 NEVER = 1_000_000
 QUESTION = "a person outdoors"
@@ -200,3 +200,20 @@ def test_items_of_the_first_and_the_last_exit_are_ranked_together(
 
 def test_empty_pool_has_no_hits(corrector: Corrector, query: Callable[[str], Granularities]) -> None:
     assert corrector.rank(query(QUESTION), []) == Ranking([], refined=0, cut=False)
+
+
+def test_item_that_is_forgotten_while_it_is_finished_is_no_answer(
+    corrector: Corrector, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
+) -> None:
+    before, after = (memory.item(pool[place].item) for place in (0, 1))
+    memory.forget(Selection(digests=(before.digest,)))
+    finish = corrector._ride
+
+    def forgotten_meanwhile(starts: Sequence[Activation]) -> Floats:
+        memory.forget(Selection(digests=(after.digest,)))
+        return finish(starts)
+
+    corrector._ride = forgotten_meanwhile  # type: ignore[method-assign]
+    ranking = corrector.rank(query(QUESTION), pool)
+    assert len(ranking.hits) == len(pool) - 2
+    assert not {before.id, after.id} & {hit.item.id for hit in ranking.hits}

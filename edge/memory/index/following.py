@@ -165,7 +165,7 @@ class MemoryIndex:
             old = self._partitions.pop(depth, None)
             if read is not None:
                 self._partitions[depth] = read
-        if old and old.folder:
+        if old is not None and old.folder:  # not "if old": it may hold no rows that count
             remove(old.folder)
 
     def _apply(self, changes: Changes) -> int:
