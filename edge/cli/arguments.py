@@ -70,7 +70,7 @@ _PIN = """\
 examples:
   reminisce pin beach.jpg
       kept when the cache is full, and by every `forget` that does not name it with --force
-  reminisce pin --undo --source "*/beach.jpg"
+  reminisce pin --undo beach.jpg
 """
 _STATUS = """\
 examples:
