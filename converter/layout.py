@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from converter.export import Format
@@ -41,8 +43,8 @@ def model(stem: str, formats: tuple[Format, ...]) -> Model:
 
 
 def item_spec(recipe: Recipe, tower: ItemTower, learnt: Learnt) -> Tower:
-    """The item tower: segments end at exits, at the recipe's cuts and at the end."""
-    depths = sorted({*learnt.exits, *recipe.item.cuts, len(tower.layers)})
+    """The item tower: segments end at exits, at the recipe's cuts and at the end, and as often as it says between."""
+    depths = _ends({*learnt.exits, *recipe.item.cuts, len(tower.layers)}, recipe.export.layers_per_segment)
     queries = query_heads(learnt)
     segments = tuple(
         Segment(
@@ -136,6 +138,15 @@ def words_of(tower: Tower) -> TextPreprocess:
     if not isinstance(tower.preprocess, TextPreprocess):
         raise TypeError(f"the {tower.modality} tower takes no sentences")
     return tower.preprocess
+
+
+def _ends(named: AbstractSet[int], most: int) -> list[int]:
+    """Depths where segments end: the named ones, and between two of them equal parts of at most `most` layers."""
+    ends = []
+    for before, end in pairwise((0, *sorted(named))):
+        parts = -(-(end - before) // most) if most else 1
+        ends += [before + (end - before) * part // parts for part in range(1, parts + 1)]
+    return ends
 
 
 def _input(tower: ItemTower, depth: int) -> tuple[int, ...]:

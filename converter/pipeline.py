@@ -68,7 +68,7 @@ STAGES: tuple[Stage, ...] = (
         name="export",
         label="write everything as TFLite",
         run=export,
-        reads=("item", "query", "heads"),
+        reads=("item", "query", "heads", "export"),
         after=("towers", "heal", "label", "predict", "calibrate", "choose"),
     ),
     Stage(

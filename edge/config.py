@@ -115,6 +115,27 @@ class RecallConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContentConfig:
+    """What is kept of the files as they came, once their items are embedded; null keeps all. The oldest go first.
+
+    max_mb:   megabytes of them; 0 keeps none
+    max_days: since they came
+
+    An item is found without its file, too, and finished for a question while its activation is cached. Another bundle
+    cannot embed it.
+    """
+
+    max_mb: int | None = None
+    max_days: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_mb is not None:
+            _check_ranges(self, max_mb=(0, 10_000_000))
+        if self.max_days is not None:
+            _check_ranges(self, max_days=(1, 100_000))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
     """max_mb: megabytes of half-finished items on disk, which spare a question most of their tower; 0 keeps none.
 
@@ -254,6 +275,7 @@ class Config:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     remember: RememberConfig = field(default_factory=RememberConfig)
     recall: RecallConfig = field(default_factory=RecallConfig)
+    content: ContentConfig = field(default_factory=ContentConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
     power: PowerConfig = field(default_factory=PowerConfig)

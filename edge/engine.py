@@ -10,8 +10,10 @@ The way of a photo from bytes to answer:
                            activations of what left early, in INT4              memory/halfway.py, activations.py
     recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
     recall/granularity.py  its embedding for each exit
-    recall/filtering.py    the coarse search over everything                    memory/index/
-    recall/correcting.py   the best 50 go on to the last exit, and are ranked   memory/halfway.py
+    recall/filtering.py    round 1, the coarse search over each exit            memory/index/
+    recall/verifying.py    round 2, one pool of what the exits found
+    recall/correcting.py   round 3, it goes on to the last exit and is ranked   memory/halfway.py
+    recall/refining.py     what was finished is written down behind the answer  memory/refining.py
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
 """
@@ -30,9 +32,9 @@ from edge.bundle import Bundle, Model, Tower
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Floats, Outcome
-from edge.memory import Activations, Halfway, Housekeeping, Memory
+from edge.memory import RESERVE_BYTES, Activations, Halfway, Housekeeping, Limits, Memory, Retention
 from edge.power import RECALL, REMEMBER
-from edge.recall import Corrector, Filter, Follower, Questions, Retriever
+from edge.recall import Corrector, Filter, Follower, Haste, Questions, Refining, Retriever
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
 from edge.runtime import (
     Compute,
@@ -80,7 +82,7 @@ class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
     The attributes are the parts, `activations` is None where the config wants no cache. `start` runs the threads of
-    index, inbox, intake and questions, without it they can be driven by hand.
+    index, refining, inbox, intake, questions and retention, without it they can be driven by hand.
     """
 
     activations: Activations | None
@@ -91,7 +93,7 @@ class Engine:
         manifest, folder = self.bundle.manifest, self.bundle.folder
         pace = Pace(item_bytes(manifest))
         with ExitStack() as stack:
-            self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint))
+            self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint, RESERVE_BYTES))
             weights = stack.enter_context(open_weights(self.bundle, self.runtime, config, hooks.failed))
             self.compute = stack.enter_context(Compute(weights, pace, hooks.progress, hooks.tick_s, hooks.failed))
             on_background = hooks.metered(REMEMBER, self.compute.background)
@@ -103,12 +105,15 @@ class Engine:
             policy = open_policy(background.spec, config.remember, folder, on_background)
             banks = Banks(folder, manifest.bank, TowerRunner(folder, manifest.tower("text"), on_background))
             halfway = self._halfway(config, urgent.spec)
-            corrector = Corrector(urgent, self.memory, banks, batch, halfway)
-            filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
-            self.follower = Follower(filtering, hooks.failed)
-            self.retriever = Retriever(text, urgent.spec, filtering, corrector, self.memory, config.recall.pool)
+            self.refining = Refining(self.memory, halfway, hooks.failed)
+            haste = Haste(urgent.spec, pace)
+            corrector = Corrector(urgent, self.memory, banks, batch, halfway, haste, self.refining.put)
+            self._filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
+            self.follower = Follower(self._filtering, hooks.failed)
+            self.retriever = Retriever(text, urgent.spec, self._filtering, corrector, self.memory, config.recall.pool)
             self.housekeeping = Housekeeping(self.memory, hooks.failed)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
+            self.retention = Retention(self.memory, content_limits(config), hooks.failed)
             elevator = Elevator(background, policy, banks)
             self.intake = Intake(
                 background,
@@ -149,10 +154,24 @@ class Engine:
         hashes = self.bundle.manifest.segment_hashes(tower)
         return Halfway(self.activations, hashes, tower.outliers, lambda: shutil.disk_usage(folder).free >= spare_bytes)
 
+    @property
+    def damaged(self) -> int:
+        """Files of index and cache that were found damaged since the start, and made good from the rest."""
+        return self._filtering.damaged + (self.activations.damaged if self.activations else 0)
+
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""
-        for part in (self.follower, self.intake, self.inbox, self.questions, self.housekeeping):
+        threads = (self.follower, self.refining, self.intake, self.inbox, self.questions, self.retention)
+        for part in (*threads, self.housekeeping):
             self._stack.enter_context(part)
+
+
+def content_limits(config: Config) -> Limits:
+    """How much raw content is kept."""
+    most, days = config.content.max_mb, config.content.max_days
+    return Limits(
+        max_bytes=None if most is None else most * 1_000_000, max_age_s=None if days is None else days * 86_400.0
+    )
 
 
 def open_bundle(config: Config) -> Bundle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -69,6 +69,7 @@ class Item:
     """A durable item; all times are in seconds of Unix time.
 
     sightings: how often its bytes came; seen_at: when they last came again, None: they came once
+    evicted:   whether its raw content is not kept any more
     """
 
     id: int
@@ -80,6 +81,7 @@ class Item:
     taken_at: float | None
     sightings: int = 1
     seen_at: float | None = None
+    evicted: bool = False
 
 
 def happened_at(item: Item) -> float:
@@ -121,7 +123,7 @@ class Tally:
     items:         accepted and not rejected
     waiting:       of these, without an embedding so far; `waiting_bytes` of raw content
     exits:         items by the depth where they left
-    content_bytes: raw content of all items
+    content_bytes: raw content of all items that is kept
     """
 
     items: int
@@ -179,6 +181,9 @@ class Question:
     refine:   finish the pool to the last exit; False answers from the coarse search alone
     sort:     order of the hits that are returned; which ones are is always decided by relevance
     deadline: monotonic seconds at which refining stops, or None
+    stream:   answer at once, then ever better
+    explain:  say how each hit came to its place
+    client:   who asks: turns are shared out between clients
     """
 
     text: str
@@ -186,6 +191,34 @@ class Question:
     refine: bool = True
     sort: Literal["relevance", "time"] = "relevance"
     deadline: float | None = None
+    stream: bool = False
+    explain: bool = False
+    client: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """How a hit came to its place.
+
+    exit_depth:       where its stored embedding comes from
+    coarse, fine:     cosine there, and at the last exit once it was finished; the last exit's is both
+    coarse_relevance, fine_relevance: the probabilities beside them; None where the bundle is not calibrated
+    rank:             its place in the merge of all exits, counted from 1
+    round:            the one that decided its place: "correcting" where it was finished for this question, or stands at
+                      the last exit already; "verifying" where its coarse score had to do
+    ms:               its share of the batch that finished it; 0 where nothing was to do
+    start:            what it was finished from; None where it was not
+    """
+
+    exit_depth: int
+    coarse: float
+    coarse_relevance: float | None
+    fine: float | None
+    fine_relevance: float | None
+    rank: int
+    round: Literal["verifying", "correcting"]
+    ms: float
+    start: Literal["activation", "content"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +226,26 @@ class Hit:
     """One answer: the item, the depth that its score comes from, and the cosine there with the question.
 
     relevance: the probability that it is what was asked for; None where the bundle is not calibrated
+    why:       where the question asked for it
     """
 
     item: Item
     depth: int
     score: float
     relevance: float | None = None
+    why: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The ranked answers to one question, and where its milliseconds went.
 
-    hits:      best first; refined ones before those that could only be scored coarsely
+    hits:      best first, as far as each is known
     searched:  items that the question was compared with
-    refined:   items finished to the last exit for it
+    refined:   items of the pool that are known at the last exit: finished for it, or before
     cut:       whether the deadline ended the refining
+    sequence:  its number, counted from 0, among the answers to a question that streams; else None
+    is_final:  whether no better one will come
     query_ms:  the text tower, one head for each exit; filter_ms: search over coarse embeddings
     correct_ms: finishing and re-ranking the pool
     """
@@ -221,6 +258,8 @@ class Answer:
     query_ms: float
     filter_ms: float
     correct_ms: float
+    sequence: int | None = None
+    is_final: bool = True
 
     @property
     def total_ms(self) -> float:

@@ -8,6 +8,7 @@ import time
 from edge import __version__
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
+from edge.memory import database_bytes
 from edge.mqtt import MODALITIES, OPS, encode
 from edge.power import Energy
 from edge.service import Sample
@@ -38,7 +39,7 @@ def device_info(config: Config, engine: Engine) -> bytes:
 
 def device_state(engine: Engine, sample: Sample, energy: Energy) -> bytes:
     """What changes, at this moment."""
-    tally = engine.memory.tally
+    tally, cache = engine.memory.tally, engine.activations
     return encode(
         {
             "ts": round(time.time(), 3),
@@ -51,7 +52,11 @@ def device_state(engine: Engine, sample: Sample, energy: Energy) -> bytes:
             "paused": engine.intake.paused,
             "answered": engine.questions.answered,
             **dataclasses.asdict(sample),
+            "damaged_files": engine.damaged,
             "content_mb": round(tally.content_bytes / 1e6, 1),
+            "cache_mb": round(cache.size_bytes / 1e6, 1) if cache else 0.0,
+            "cached": cache.count if cache else 0,
+            "database_mb": round(database_bytes(engine.memory.folder) / 1e6, 1),
             **dataclasses.asdict(energy),
         }
     )

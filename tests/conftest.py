@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from brokers import mosquitto, secure_broker
+from clocks import board
 from daemons import daemon
 from disks import disk
 from edge.bank import Banks
@@ -26,7 +27,14 @@ from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
 from edge.signals import STOPPING
 from granular import granular
 
-__all__ = ["daemon", "disk", "granular", "mosquitto", "secure_broker"]  # fixtures, defined beside what they start
+__all__ = [
+    "board",
+    "daemon",
+    "disk",
+    "granular",
+    "mosquitto",
+    "secure_broker",
+]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

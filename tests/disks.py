@@ -23,14 +23,19 @@ class Disk:
     def state(self) -> Path:
         return self.folder / "state"
 
+    @property
+    def free(self) -> int:
+        status = os.statvfs(self.folder)
+        return status.f_bavail * status.f_frsize
+
     def resize(self, size: int) -> None:
         subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True)  # noqa: S607 - mount of the system
 
     def fill_up_to(self, free: int) -> None:
         """Leave `free` bytes, which another program's file does not take."""
-        status = os.statvfs(self.folder)
+        room = self.free - free
         with (self.folder / "ballast").open("wb") as ballast:
-            os.posix_fallocate(ballast.fileno(), 0, status.f_bavail * status.f_frsize - free)
+            os.posix_fallocate(ballast.fileno(), 0, room)
 
     def make_room(self) -> None:
         """The other program's file is gone."""

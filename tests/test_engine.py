@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,14 @@ import pytest
 from edge.config import CacheConfig, Config, RecallConfig, RememberConfig
 from edge.engine import Engine, Hooks
 from edge.errors import BundleError, RefusedError, StoreError, UsageError
-from edge.items import Answer, Offer, Question
+from edge.items import Answer, Floats, Offer, Question
 from edge.memory import Memory
 from edge.power import RECALL, REMEMBER
+from edge.runtime.compute import _BACKGROUND, _URGENT
 from told import Told
 from waiting import wait_until
 
-THREADS = {"compute", "decode", "inbox", "recall", "remember", "write"}
+THREADS = {"compute", "decode", "inbox", "recall", "refine", "remember", "write"}
 
 
 def running() -> set[str]:
@@ -49,7 +52,7 @@ def test_offers_become_answers(state: Path, pictures: list[Path]) -> None:
     assert isinstance(answer, Answer)
     assert (answer.searched, answer.refined, answer.hits[0].item.source) == (9, 9, str(dog))
     assert {verdict.state for verdict in told.verdicts} == {"accepted"}
-    assert {outcome.depth for outcome in told.outcomes} == {11}
+    assert {8, 16} <= {outcome.depth for outcome in told.outcomes} <= {8, 11, 15, 16}  # the gates let each out
     assert told.threads == {"inbox", "write"}
     assert told.failures == []
 
@@ -117,7 +120,8 @@ def test_inbox_refuses_what_the_image_tower_cannot_take(state: Path) -> None:
 def test_activations_are_kept_where_the_config_and_the_disk_have_room(
     max_mb: int, min_free_mb: int, kept: int, state: Path, pictures: list[Path], fill: Callable[..., object]
 ) -> None:
-    config = Config(remember=RememberConfig(min_free_mb=min_free_mb), cache=CacheConfig(max_mb=max_mb))
+    remember = RememberConfig(min_free_mb=min_free_mb, exit_depth=11)  # none leaves at the end, with nothing to keep
+    config = Config(remember=remember, cache=CacheConfig(max_mb=max_mb))
     with Engine(config, state) as engine:
         fill(engine, pictures[:5])
         assert (engine.activations.count if engine.activations else 0) == kept
@@ -198,3 +202,53 @@ def test_segment_calls_are_told_apart_by_what_they_are_for(state: Path, pictures
         wait_until(lambda: answers)
     assert set(entered) == {(REMEMBER, "remember"), (RECALL, "recall")}
     assert inside == set()
+
+
+def test_question_waits_for_the_call_at_hand_and_for_no_other_of_remembering(
+    state: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, answers = Told(), list[Answer | RefusedError]()
+    begun: list[int] = []  # the priority of each call
+    passed: list[int] = []  # for each of a question: calls of remembering that began while it waited
+    with Engine(Config(remember=RememberConfig(batch=16)), state, hooks_of(told)) as engine:
+        put = engine.compute._put
+
+        def noted(priority: int, work: Callable[[], Floats] | None) -> Future[Floats]:
+            before = len(begun)
+
+            def run() -> Floats:
+                if priority == _URGENT:
+                    passed.append(begun[before:].count(_BACKGROUND))
+                begun.append(priority)
+                assert work is not None
+                return work()
+
+            return put(priority, run if work else None)
+
+        monkeypatch.setattr(engine.compute, "_put", noted)
+        engine.start()
+        offer_all(engine, told, pictures)
+        wait_until(lambda: told.outcomes, "remembering is under way")
+        for number in range(4):
+            engine.questions.ask(Question(text=f"question {number}", limit=1), answers.append)
+            wait_until(lambda number=number: len(answers) > number)  # type: ignore[misc]
+        assert engine.memory.tally.waiting, "the questions were to come while items are embedded"
+    assert {type(answer) for answer in answers} == {Answer}
+    assert len(passed) > 20
+    assert max(passed) <= 1  # one that was taken from the queue while the question was put into it
+    assert sum(passed) <= len(passed) // 4
+
+
+def test_deadline_is_kept_within_a_call_while_remembering(state: Path, pictures: list[Path]) -> None:
+    told, answers, took_s = Told(), list[Answer | RefusedError](), list[float]()
+    with Engine(Config(remember=RememberConfig(batch=16)), state, hooks_of(told)) as engine:
+        engine.start()
+        offer_all(engine, told, pictures)
+        wait_until(lambda: told.outcomes, "remembering is under way")
+        for number in range(6):
+            began = time.monotonic()
+            engine.questions.ask(Question(text=str(number), limit=5, deadline=began + 0.2), answers.append)
+            wait_until(lambda number=number: len(answers) > number)  # type: ignore[misc]
+            took_s.append(time.monotonic() - began)
+    assert {type(answer) for answer in answers} == {Answer}
+    assert sorted(took_s)[-2] < 0.2 + 0.2, took_s  # a call of .1 s, as much for a busy machine, one may be unlucky

@@ -91,15 +91,13 @@ class _Course:
     ) -> None:
         self._layers, self._window, self._lesson, self._recipe = layers_of(adapted), window, lesson, recipe
         lora = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-        rate = recipe.rate_to(window[1])
-        groups = _groups({rate: lora}, {recipe.head_rate: lesson.heads}, {MAP_RATE: lesson.maps})
+        groups = _groups({recipe.rate: lora}, {recipe.head_rate: lesson.heads}, {MAP_RATE: lesson.maps})
         self._descent = Descent(groups, DECAY, _watch(window, recipe, items))
 
     def losses(self, inputs: Tensor, progress: Progress) -> Iterator[float]:
         """Train; the loss of each step."""
         recipe, lesson = self._recipe, self._lesson
-        epochs = recipe.epochs_to(self._window[1])
-        for rows in batches(len(inputs), recipe.batch, epochs, lesson.generator):
+        for rows in batches(len(inputs), recipe.batch, recipe.epochs, lesson.generator):
             loss = lesson.loss(self._found(lesson.view(inputs[rows])), rows)
             self._descent.step(loss)
             progress(1)
@@ -112,13 +110,10 @@ class _Course:
 
 def _watch(window: tuple[int, int], recipe: HealRecipe, items: int) -> Watch:
     first, last = window
-    late = recipe.is_late(last)
-    early = f"the stages before and the windows that end by layer {recipe.late_from} are kept"
     return Watch(
         what=f"healing layers {first} to {last}",
-        steps=step_count(items, recipe.batch, recipe.epochs_to(last)),
-        rate="heal.late_rate" if late else "heal.rate",
-        kept=early if late and first > 1 else "the stages before are kept",
+        steps=step_count(items, recipe.batch, recipe.epochs),
+        rate="heal.rate",
     )
 
 

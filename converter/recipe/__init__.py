@@ -1,5 +1,6 @@
 """Recipes: what a build can be told. Loads no torch, so that a typo is told before it is waited for."""
 
+from converter.recipe.export import ExportRecipe
 from converter.recipe.heads import (
     DistilledHeads,
     ExitHeadRecipe,
@@ -20,6 +21,7 @@ __all__ = [
     "DataRecipe",
     "DistilledHeads",
     "ExitHeadRecipe",
+    "ExportRecipe",
     "Format",
     "FullHeadRecipe",
     "HeadsRecipe",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from converter.recipe.checks import require
@@ -15,21 +15,17 @@ class HealRecipe:
     windows:      [first, last] layers trained together, shallow to deep, all of them; [] takes the pivots of the exit
                   histogram that the probe finds
     tokens:       patch tokens kept of each item in training; 0 keeps all
-    rate, epochs: LoRA's highest learning rate, and how often each item is seen; `late_rate` and `late_epochs` are those
-                  of windows that end beyond `late_from`, where there is nothing to gain and much to learn by heart
+    rate, epochs: LoRA's highest learning rate, and how often each item is seen
     captions:     weight of the captions' contrast; distillation: weight of the last exit's example
     """
 
     windows: tuple[tuple[int, ...], ...] = ()
     rank: int = 16
     epochs: int = 3
-    late_epochs: int = 3
     batch: int = 96
     tokens: int = 64
     negatives: int = 1200
     rate: float = 3e-3
-    late_rate: float = 3e-3
-    late_from: int = 7
     head_rate: float = 5e-4
     captions: float = 1.0
     distillation: float = 1.0
@@ -50,27 +46,9 @@ class HealRecipe:
             ),
             (self.rank >= 1, f"rank is {self.rank}: must be 1 or more"),
             (self.epochs >= 1, f"epochs is {self.epochs}: must be 1 or more"),
-            (self.late_epochs >= 1, f"late_epochs is {self.late_epochs}: must be 1 or more"),
             (self.batch >= 2, f"batch is {self.batch}: must be 2 or more"),
             (self.tokens >= 0, f"tokens is {self.tokens}: must be 0 or more"),
             (self.rate > 0, f"rate is {self.rate}: must be above 0"),
             (self.captions + self.distillation > 0, "captions and distillation are 0: one must teach"),
             (self.temperature > 0, f"temperature is {self.temperature}: must be above 0"),
         )
-
-    def is_late(self, last: int) -> bool:
-        """Whether a window that ends with layer `last` is a late one."""
-        return last > self.late_from
-
-    def epochs_to(self, last: int) -> int:
-        """Epochs of the window that ends with layer `last`."""
-        return self.late_epochs if self.is_late(last) else self.epochs
-
-    def rate_to(self, last: int) -> float:
-        """LoRA's highest rate in the window that ends with layer `last`."""
-        return self.late_rate if self.is_late(last) else self.rate
-
-    def read_to(self, last: int) -> HealRecipe:
-        """What the window that ends with layer `last` reads: two recipes that differ in nothing else heal it alike."""
-        rate, epochs = self.rate_to(last), self.epochs_to(last)
-        return replace(self, windows=(), rate=rate, late_rate=rate, epochs=epochs, late_epochs=epochs, late_from=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from converter.recipe.checks import require
+from converter.recipe.export import ExportRecipe
 from converter.recipe.heads import HeadsRecipe
 from converter.recipe.healing import HealRecipe
 from converter.recipe.policies import CalibrateRecipe, LabelRecipe, PredictRecipe, VerifyRecipe
@@ -36,6 +37,7 @@ class Recipe:
     label: LabelRecipe = field(default_factory=LabelRecipe)
     predict: PredictRecipe = field(default_factory=PredictRecipe)
     calibrate: CalibrateRecipe = field(default_factory=CalibrateRecipe)
+    export: ExportRecipe = field(default_factory=ExportRecipe)
     verify: VerifyRecipe = field(default_factory=VerifyRecipe)
 
     def __post_init__(self) -> None:

@@ -158,7 +158,7 @@ class _Work:
     ) -> HealedWindow:
         first, last = window
         inside = {depth: pair for depth, pair in pairs.items() if first <= depth <= last}
-        steps = step_count(len(rows), recipe.batch, recipe.epochs_to(last))
+        steps = step_count(len(rows), recipe.batch, recipe.epochs)
         began = time.monotonic()
         with self._console.bar(steps, f"steps of healing layers {first} to {last}") as tick:
             adapted, told = teach_window(

@@ -1,7 +1,7 @@
 """What an attempt at healing leaves finished: the probe and windows. Each says what it was made from.
 
-So they outlive an attempt that did not end, and a change of the recipe too where it is not theirs: lowering the rate of
-late windows after one of them ran away does not heal the early ones again.
+So they outlive an attempt that did not end, and a change of the recipe too where it is not theirs: other late windows
+do not heal the early ones again.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class WindowParts:
         stem = f"window-{first:02}-{last:02}"
         self._stems.add(stem)
         inside = [depth for depth in exits if first <= depth <= last]
-        read = dataclasses.asdict(self._recipe.read_to(last))
+        read = dataclasses.asdict(dataclasses.replace(self._recipe, windows=()))
         self._before = made_from = _digest([self._before, window, inside, exits[-1], read])
         weights, log = (self._folder / f"{stem}.{kind}" for kind in ("safetensors", "json"))
         if log.is_file():  # written after the weights: the window was finished

@@ -62,7 +62,7 @@ def measure(items: int, questions: int) -> list[Trips]:
         tempfile.TemporaryDirectory(prefix="reminisce-bench-") as folder,
         tour_stack(Config(), uploader.heard) as stack,
     ):
-        _fill(uploader, stack.client, list(_pictures(Path(folder), items)))
+        _fill(uploader, stack.client, list(shipped_pictures(Path(folder), items)))
         for number in range(_WARM_UP):
             for fields in KINDS.values():
                 _ask(stack.client, number, fields)
@@ -72,7 +72,8 @@ def measure(items: int, questions: int) -> list[Trips]:
     return [Trips(kind, *map(list, zip(*times, strict=True))) for kind, times in spent.items()]
 
 
-def _pictures(folder: Path, count: int) -> Iterator[Path]:
+def shipped_pictures(folder: Path, count: int) -> Iterator[Path]:
+    """So many files in `folder`, no two of the same content."""
     shipped = sorted(DEMO_PICTURES.glob("*.jpg"))
     for number in range(count):
         # Behind a JPEG's end anything may stand: other bytes, the same picture.

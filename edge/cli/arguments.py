@@ -56,6 +56,8 @@ _ASK = """\
 examples:
   reminisce ask "mountains in the morning"
   reminisce ask --limit 20 --sort time "our dog"
+  reminisce ask --stream "the first snow"
+      a first answer at once, then better ones
   reminisce ask --json "a red car" | jq -r '.results[0].source'
 """
 _FORGET = """\
@@ -142,6 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
+    asking.add_argument("--stream", action="store_true", help="print answers as they get better, the last one last")
     forgetting = command(
         "forget", forget, "forget items for good", _FORGET, "run it again to be sure that all are gone"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from edge.cli.settings import requester, settings
 from edge.decode import DecodeError
@@ -16,26 +18,38 @@ ANSWER_S = 60  # a slow board, behind other questions
 
 
 def ask(options: argparse.Namespace) -> int:
-    """Print the answers."""
+    """Print the answers; those of a question that streams as they come, the last one last."""
     config = settings(options.config)
-    fields = {"text": " ".join(options.text), "sort": options.sort, "limit": options.limit}
+    fields = {
+        "text": " ".join(options.text),
+        "sort": options.sort,
+        "limit": options.limit,
+        "stream": options.stream or None,
+    }
     with requester(config) as client:
         client.wait_until_online(ONLINE_S)
-        reply = client.request(client.topics.query, fields, ANSWER_S)
+        for reply in client.stream(client.topics.query, fields, ANSWER_S):
+            found = _read(reply)
+            print(json.dumps(reply) if options.json else _text(found), flush=True)
+    return 0
+
+
+def _read(reply: Mapping[str, Any]) -> Reply:
     try:
-        found = read_reply(reply)
+        return read_reply(reply)
     except DecodeError as error:
         raise BrokerError(f"the reply cannot be read ({error}): is the daemon of another version?") from None
-    print(json.dumps(reply) if options.json else _text(found))
-    return 0
 
 
 def _text(reply: Reply) -> str:
     lines = [
-        f"{rank}. {hit.source or hit.item[:12]}  score {hit.score:.2f}, {_day(hit.ts)}"
+        f"{rank}. {hit.source or hit.item[:12]}  {hit.figures}, {_day(hit.ts)}"
+        f"{'' if hit.content else ', file not kept'}"
         for rank, hit in enumerate(reply.results, 1)
     ]
     spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"
+    if not reply.final:
+        spent += " so far\n"
     return "\n".join([*(lines or ["nothing is remembered so far"]), spent])
 
 

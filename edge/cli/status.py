@@ -60,17 +60,24 @@ def _text(device: str, found: dict[str, Any]) -> str:
         held = f" ({state['busy']}: nothing new is accepted)" if "busy" in state else ""
         paused = " (paused)" if state["paused"] else ""
         heat = f", {state['temperature_c']:.0f} °C" if "temperature_c" in state else ""
+        damaged = state.get("damaged_files", 0)
+        harm = f", {damaged} damaged files of index and cache made anew: see the log" if damaged else ""
         age = max(0.0, time.time() - state["ts"])
         lines += [
-            f"items     {state['items']}, {state['content_mb']:.1f} MB{more}; left {exits}",
+            f"items     {state['items']}{more}; left {exits}",
             f"backlog   {state['backlog']}{paused}{held}, {state['items_per_s']:.1f} items/s",
             f"takes     {state['cpu_percent']:.0f} % of a core{heat}",
             f"memory    {state['rss_mb']:.0f} MB, {state['anonymous_mb']:.0f} MB of it its own",
-            f"disk      {state['disk_free_mb'] / 1e3:.1f} GB free",
+            f"disk      {_disk(state)}; {state['disk_free_mb'] / 1e3:.1f} GB free{harm}",
             f"energy    {_energy(state)}",
             f"as of     {age:.0f} s ago",
         ]
     return "\n".join(lines)
+
+
+def _disk(state: dict[str, Any]) -> str:
+    cache = f"cache {state['cache_mb']:.1f} MB of {state['cached']} items"
+    return f"content {state['content_mb']:.1f} MB, {cache}, database {state['database_mb']:.1f} MB"
 
 
 def _energy(state: dict[str, Any]) -> str:

@@ -59,7 +59,7 @@ def _answer(answered: Answered) -> str:
 
 def _figure(hit: Result, file: Path) -> str:
     name = html.escape(file.name)
-    caption = f"{name}<br>score {hit.score:.2f}, exit at depth {hit.exit_depth}"
+    caption = f"{name}<br>{hit.figures}, exit at depth {hit.exit_depth}"
     return f'<figure><div><img src="{_thumbnail(file)}" alt="{name}"></div><figcaption>{caption}</figcaption></figure>'
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,31 +23,33 @@ _DEVICE = "demo"
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running device, connected. broker: what it is called."""
+    """A running device, connected. broker: what it is called; pid: the daemon's."""
 
     client: Requester
     broker: str
+    pid: int
 
 
 @contextmanager
-def tour_stack(config: Config, on_message: Callable[[str, bytes], None]) -> Iterator[Stack]:
+def tour_stack(config: Config, on_message: Callable[[str, bytes], None], within: Sequence[str] = ()) -> Iterator[Stack]:
     """Runs in between; all of it is gone afterwards. Raises BrokerError, ReminisceError.
 
     on_message: what comes on `event` and `state`, in the client's thread
+    within:     words before the daemon's command, of a program that limits it and becomes it
     """
     with _temporary_folder() as name:
         folder, topics = Path(name), Topics(_DEVICE)
         with tour_broker(folder) as (mqtt, broker):
             file = folder / "config.yaml"
             file.write_text(_config_text(config, mqtt_fields=dataclasses.asdict(mqtt), folder=folder), encoding="utf-8")
-            command = [sys.executable, "-m", "edge", "run", "--config", str(file)]
+            command = [*within, sys.executable, "-m", "edge", "run", "--config", str(file)]
             listen = (topics.event, topics.state)
             with (
                 running("daemon", command, folder) as daemon,
                 Requester(mqtt, topics, None, listen=listen, on_message=on_message) as client,
             ):
                 daemon.wait_until(lambda: client.status == "online")
-                yield Stack(client, broker)
+                yield Stack(client, broker, daemon.process.pid)
 
 
 def _config_text(config: Config, mqtt_fields: dict[str, object], folder: Path) -> str:

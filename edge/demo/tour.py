@@ -36,9 +36,10 @@ def run_tour(config: Config, photos: Path | None, sheet: Path, *, as_json: bool)
     if sheet.is_dir() or not sheet.parent.is_dir():
         raise UsageError(f"{sheet} cannot be written: name a file in an existing folder with --sheet")
     manifest, runtime = open_bundle(config).manifest, choose_runtime(config.runtime.backend)
+    threads = config.runtime.threads
     uploader = Uploader()
     with tour_stack(config, uploader.heard) as stack:
-        say(f"model {manifest.model} ({manifest.purpose}) on {runtime}, {config.runtime.threads} threads")
+        say(f"model {manifest.model} ({manifest.purpose}) on {runtime}, {threads} thread{'s' * (threads > 1)}")
         say(f"broker: {stack.broker}")
         if not annoy_is_installed():
             say("annoy is not installed: search is exact, which is right for thousands of items")
@@ -123,17 +124,22 @@ def _ask(stack: Stack, question: str, files: dict[str, Path]) -> Answered:
 def _show(answered: Answered) -> None:
     reply = answered.reply
     _say(
-        f"\n“{answered.question}”  {reply.took_ms:.0f} ms: text {reply.query_ms:.0f},"
-        f" search of {reply.searched} {reply.filter_ms:.1f}, {reply.refined} finished {reply.correct_ms:.0f}"
+        f"\n“{answered.question}”  {reply.took_ms:.0f} ms: {reply.query_ms:.0f} for the text,"
+        f" {reply.filter_ms:.1f} to search {reply.searched}, {reply.correct_ms:.0f} to finish {reply.refined}"
     )
     for rank, hit in enumerate(reply.results, 1):
         name = answered.files[hit.item].name
-        _say(f"  {rank}. {name:36} score {hit.score:.2f}  exit at depth {hit.exit_depth}")
+        _say(f"  {rank}. {name:36} {hit.figures}, exit at depth {hit.exit_depth}")
 
 
 def _fields(answered: Answered) -> dict[str, object]:
     hits = [
-        {"file": str(answered.files[hit.item]), "score": hit.score, "exit_depth": hit.exit_depth}
+        {
+            "file": str(answered.files[hit.item]),
+            "score": hit.score,
+            **({} if hit.relevance is None else {"relevance": hit.relevance}),
+            "exit_depth": hit.exit_depth,
+        }
         for hit in answered.reply.results
     ]
     return {"question": answered.question, "took_ms": answered.reply.took_ms, "results": hits}

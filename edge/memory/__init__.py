@@ -2,21 +2,29 @@
 
 from edge.memory.activations import Activations
 from edge.memory.changes import Changes, Partition
+from edge.memory.eviction import Limits
 from edge.memory.halfway import Halfway
 from edge.memory.housekeeping import Housekeeping
 from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import CRASHED_TWICE, Memory
+from edge.memory.reserve import RESERVE_BYTES
+from edge.memory.retention import Retention
+from edge.memory.usage import database_bytes
 
 __all__ = [
     "CRASHED_TWICE",
+    "RESERVE_BYTES",
     "Activations",
     "Changes",
     "Found",
     "Halfway",
     "Housekeeping",
+    "Limits",
     "Memory",
     "MemoryIndex",
     "Partition",
+    "Retention",
     "Rows",
     "annoy_is_installed",
+    "database_bytes",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import math
 import os
 import threading
@@ -23,12 +24,14 @@ from edge.memory.worth import Worth
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
 _AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the least worth goes through all there is
+_log = logging.getLogger(__name__)
 
 
 class Activations:
-    """A folder of cached activations under `max_bytes`. One thread puts and removes, another may get meanwhile.
+    """A folder of cached activations under `max_bytes`. One thread puts, any other may get and remove meanwhile.
 
     hits, misses: what `get` found and did not find, since it was opened
+    damaged:      of the misses, those whose file was there and was not what had been written
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Activations:
         Raises OSError when the folder cannot be made.
         """
         self._is_known, self._pinned = is_known, pinned
-        self.hits = self.misses = 0
+        self.hits = self.misses = self.damaged = 0
         self._folder, self._max_bytes, self._now = folder, max_bytes, now
         self._lock = threading.Lock()  # over the catalogue and the names that it stands for
         self._catalogue = Catalogue()
@@ -110,6 +113,11 @@ class Activations:
             self.misses += 1
         return found
 
+    def segment(self, item: int) -> int | None:
+        """The number of the segment whose end is cached, as the file's name says; it is not read."""
+        kept = self._catalogue.find(item)
+        return kept.segment if kept else None
+
     def revalue(self, item: int, worth: Worth) -> None:
         """The item was seen again, or its source is asked for more: only the file's name changes."""
         if kept := self._catalogue.find(item):
@@ -135,9 +143,23 @@ class Activations:
             content = self._path(kept).read_bytes()
             return kept.segment, decode(content, kept.item, kept.segment, made_by)
         except (IndexError, ValueError, OSError) as error:  # IndexError: of a bundle with more segments
-            if not (isinstance(error, OSError) and error.errno in _PASSING):
-                self._discard(kept)
+            if isinstance(error, OSError) and error.errno in _PASSING:
+                return None
+            self._discard(kept)
+            if not isinstance(error, IndexError | FileNotFoundError):  # what is gone may have been evicted just now
+                self._tell_damage(kept.item, error)
             return None
+
+    def _tell_damage(self, item: int, error: Exception) -> None:
+        """Aloud only once: what damaged one file has often damaged many."""
+        self.damaged += 1
+        _log.log(
+            logging.WARNING if self.damaged == 1 else logging.DEBUG,
+            "the cached activation of item %d is damaged (%s): it is computed anew from the raw item; `state` counts"
+            " the others",
+            item,
+            error.strerror if isinstance(error, OSError) else error,
+        )
 
     def _rename(self, path: Path, kept: Kept) -> None:
         """Give a file its name, in place of the item's earlier one. Raises OSError and changes nothing then."""

@@ -13,11 +13,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from edge.memory.boot import boot_id
+
 # Of an item that was worked on when the process ended. A crash leaves a trace; without one it may have been anyone's
 # `kill -9` as well as the system's for lack of memory, and it takes six of these in a row to blame the item.
 CRASHED, KILLED = 3, 1
 MOST_BLAME = 6
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Attempts:
@@ -66,6 +67,4 @@ def _left(folder: Path) -> dict[int, int]:
 
 
 def _boot() -> str:
-    with contextlib.suppress(OSError):
-        return _BOOT.read_text(encoding="ascii").strip()
-    return "unknown"
+    return boot_id() or "unknown"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from edge.items import Embedded, Tally
 
-_CONTENT = "SELECT count(*), coalesce(sum(bytes), 0) FROM items WHERE rejected IS NULL"
+_CONTENT = "SELECT count(*), coalesce(sum(bytes * NOT evicted), 0) FROM items WHERE rejected IS NULL"
 _WAITING = "SELECT item, bytes FROM waiting JOIN items ON items.id = item"
 _EXITS = (
     "SELECT depth, count(*) FROM (SELECT max(depth) AS depth FROM embeddings WHERE model = ? GROUP BY item) GROUP BY 1"
@@ -42,12 +42,22 @@ class Counts:
             self._exits[one.depth] += 1
         return True
 
+    def refined(self, moves: Iterable[tuple[int, int]]) -> None:
+        """Items went from one depth to another."""
+        for old, new in moves:
+            self._exits[old] -= 1
+            self._exits[new] += 1
+
     def rejected(self, item: int, size: int) -> None:
         """An accepted item of `size` bytes turned out to be unreadable."""
         self._waiting_bytes -= self._waiting.pop(item, 0)
         self._items -= 1
         self._content_bytes -= size
         self._rejected += 1
+
+    def evicted(self, size: int) -> None:
+        """Content of `size` bytes is not kept any more."""
+        self._content_bytes -= size
 
     def tally(self) -> Tally:
         """A snapshot that other threads may read."""
@@ -56,6 +66,6 @@ class Counts:
             waiting=len(self._waiting),
             waiting_bytes=self._waiting_bytes,
             rejected=self._rejected,
-            exits=dict(sorted(self._exits.items())),
+            exits=dict(sorted((+self._exits).items())),  # those that hold any
             content_bytes=self._content_bytes,
         )

@@ -33,7 +33,7 @@ from edge.memory.changes import last_sequence
 from edge.memory.content import ContentStore
 from edge.memory.database import translated
 from edge.memory.index import MemoryIndex
-from edge.memory.selecting import ids_of, pinned_ids
+from edge.memory.selecting import ids_of, pin, pinned_ids
 from edge.memory.traces import Traces
 from edge.memory.transaction import atomic
 
@@ -57,7 +57,7 @@ class Write(Protocol):
 class Forgetting:
     """Of one memory. Any thread may call `forget`; the rest is for the thread that writes.
 
-    caches, indexes: those that are open
+    indexes: those that are open; pinned: ids of items that nothing but their name makes go
     """
 
     def __init__(
@@ -65,11 +65,12 @@ class Forgetting:
     ) -> None:
         """`on_removed` is called in the thread that writes, after each commit that removed rows."""
         self._on_removed = on_removed
-        self.caches: list[Activations] = []
+        self._caches: list[Activations] = []
         self.indexes: list[MemoryIndex] = []
         self._folder, self._rows, self._content = folder, rows, content
         self._traces = Traces()
         self._are_noted = False
+        self.pinned = pinned_ids(rows)
         self._running = threading.Lock()
 
     def forget(
@@ -96,13 +97,29 @@ class Forgetting:
                 raise RefusedError("stopping", "the daemon is stopping: it forgets the rest when it starts again")
             if ids := write(self._noted):
                 write(changed)
-                for cache in self.caches:
+                for cache in self._caches:
                     cache.remove(ids)
                 erase(self._folder / "activations", ids)
                 for index in self.indexes:
                     index.purge(np.array(ids, dtype=np.int64))
                 write(self._settle)
         return found
+
+    def pin(self, selection: Selection, *, is_pinned: bool) -> int:
+        """Returns how many items it is."""
+        with atomic(self._rows):
+            count = pin(self._rows, selection, is_pinned=is_pinned)
+        self.pinned = pinned_ids(self._rows)
+        return count
+
+    def open_activations(
+        self, max_bytes: int, now: Callable[[], float], is_known: Callable[[int], bool]
+    ) -> Activations:
+        """The memory's cache, which keeps nothing of what is forgotten, and all that is pinned. Raises OSError."""
+        folder = self._folder / "activations"
+        cache = Activations(folder, max_bytes, now, is_known=is_known, pinned=lambda: self.pinned)
+        self._caches.append(cache)
+        return cache
 
     def hurry(self, digests: Iterable[bytes]) -> None:
         """These bytes come again: if they are about to be forgotten, that happens now, and they come as new ones."""
@@ -158,6 +175,7 @@ class Forgetting:
             # What waits, and embeddings, go with it.
             self._rows.executemany("DELETE FROM items WHERE id = ?", [(item,) for item, _, _ in some])
             self._rows.execute("UPDATE forgotten SET last = max(last, ?)", (max(item for item, _, _ in some),))
+        self.pinned = pinned_ids(self._rows)
         self._on_removed()
         self._content.erase(digest for _, digest, _ in some)
         return True

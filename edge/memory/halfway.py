@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from edge.items import Floats, Item
 from edge.memory.activations import Activations
@@ -12,7 +12,7 @@ _NEW = 0.05  # of a time in the mean of its segment's: what one item happened to
 
 
 class Halfway:
-    """A cache, for the activations of one tower. One thread keeps, any other may find meanwhile."""
+    """A cache, for the activations of one tower. One thread keeps, any other may find and free meanwhile."""
 
     def __init__(
         self,
@@ -44,6 +44,15 @@ class Halfway:
             recompute_ms=self._usual_ms[segment], seen_at=item.seen_at or item.added_at, sightings=item.sightings
         )
         return self._cache.put(item.id, segment, self._hashes[segment], tensor[0], self._outliers, worth)
+
+    def free(self, items: Iterable[int]) -> None:
+        """Delete what was kept of items that are finished."""
+        self._cache.remove(items)
+
+    def following(self, item: int) -> int | None:
+        """The number of the segment to go on with, by the file's name alone."""
+        segment = self._cache.segment(item)
+        return None if segment is None else segment + 1
 
     def find(self, item: int) -> tuple[int, Floats] | None:
         """The number of the segment to go on with and its (1, ...) input; None where that is not cached."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,23 +12,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from edge.errors import DiskFullError
 from edge.items import Arrival, Embedded, Forgotten, Item, Selection, Tally, Verdict
 from edge.memory.activations import Activations
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
+from edge.memory.clock import Clock
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
-from edge.memory.database import connect, connect_reader, translated
+from edge.memory.database import connect, connect_reader, model_id, translated
+from edge.memory.eviction import Limits, evict
+from edge.memory.folder import check_database_is_there, lock_for_us
 from edge.memory.forgetting import Forgetting
-from edge.memory.index import Limits, MemoryIndex
-from edge.memory.opening import check_database_is_there, lock
-from edge.memory.selecting import pin, pinned_ids
+from edge.memory.index import Limits as IndexLimits
+from edge.memory.index import MemoryIndex
+from edge.memory.known import look_up
+from edge.memory.refining import refine
+from edge.memory.reserve import Reserve
 from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
 CRASHED_TWICE = "crashed the device twice"
-_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at")
-_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at FROM items"
+_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at", "evicted")
+_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at, evicted FROM items"
 _LONGEST_WAITING = f"{_ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
 _REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _INSERT = """
@@ -36,15 +42,18 @@ INSERT INTO items (id, digest, modality, source, bytes, added_at, taken_at)
 VALUES (1 + max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM forgotten)), ?, ?, ?, ?, ?, ?) RETURNING id
 """
 _SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
+_RENEWED = """
+UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
+"""
 # What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
 _WAIT = """
 INSERT OR IGNORE INTO waiting (item) SELECT id FROM items
-WHERE rejected IS NULL AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
+WHERE rejected IS NULL AND NOT evicted
+AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 """
-_KNOWN = "SELECT rejected, lost FROM items WHERE digest = ? AND id NOT IN (SELECT item FROM forgetting)"
-_HAS_ROW = "SELECT 1 FROM items WHERE id = ?"
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
-_KEPT = "SELECT digest FROM items WHERE rejected IS NULL"
+_KEPT = "SELECT digest FROM items WHERE rejected IS NULL AND NOT evicted"
+_HAS_ROW = "SELECT 1 FROM items WHERE id = ?"
 _WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
 
 
@@ -57,22 +66,25 @@ class Memory:
     tally:    what it holds; replaced after each commit
     suspects: waiting items that the process was working on when it ended last, by id; each should be worked on alone
     accused:  items that were rejected on opening, because the process ended too often while it worked on them
-    pinned:   ids of items that nothing but their name makes go
     """
 
     version: int
     tally: Tally
     suspects: frozenset[int]
     accused: tuple[Item, ...]
-    pinned: frozenset[int]
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Open or create. Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then."""
+    def __init__(self, folder: Path, fingerprint: str, reserve_bytes: int = 0) -> None:
+        """Open or create; `reserve_bytes` of the disk are held for when it is full, see reserve.py.
+
+        Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then.
+        """
         self.folder, self._fingerprint = folder, fingerprint
         self._reading = threading.local()
         with ExitStack() as undo, translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            undo.enter_context(lock(folder))
+            lock = undo.enter_context((folder / "lock").open("w"))
+            lock_for_us(folder, lock.fileno())
+            self._reserve = Reserve(folder, reserve_bytes)
             self._content = ContentStore(folder / "content")
             check_database_is_there(folder, self._content)
             self._rows = connect(folder / "memory.db")
@@ -81,15 +93,18 @@ class Memory:
             undo.callback(self._attempts.close)
             self._forgetting = Forgetting(folder, self._rows, self._content, self._follow_blame)
             self._forgetting.finish()
-            self.pinned = pinned_ids(self._rows)
-            self._model, self.version = _model_id(self._rows, fingerprint), last_sequence(self._rows)
+            self._model, self.version = model_id(self._rows, fingerprint), last_sequence(self._rows)
+            self._clock = Clock()
             with atomic(self._rows):
+                self._clock.follow(self._rows)
                 self._rows.execute(_WAIT, (self._model,))
                 self._rows.execute(_WAIT_NO_MORE, (self._model,))
                 self.accused = self._blame(self._attempts.left)
             self._attempts.begin()
             self._follow_blame()
             self._content.sweep({digest for (digest,) in self._rows.execute(_KEPT)})
+            with contextlib.suppress(OSError):  # no room for it: nothing is accepted before there is
+                self._reserve.restore()
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
             self._readers = undo.enter_context(ExitStack())
@@ -109,7 +124,8 @@ class Memory:
 
         Raises DiskFullError or StoreError; then none of the batch is kept.
         """
-        return self._write(lambda: self._accept(batch))
+        with translated(self.folder):
+            return self._writer.submit(self._accept, batch).result()
 
     def index(self, batch: Sequence[Embedded]) -> frozenset[int]:
         """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError.
@@ -129,7 +145,14 @@ class Memory:
 
     def pin(self, selection: Selection, *, is_pinned: bool) -> int:
         """Pin what is meant, or let it go; returns how many items it is. Raises DiskFullError or StoreError."""
-        return self._write(lambda: self._pin(selection, is_pinned=is_pinned))
+        return self._write(lambda: self._forgetting.pin(selection, is_pinned=is_pinned))
+
+    def refine(self, batch: Sequence[Embedded]) -> None:
+        """Finer embeddings take the place of what their items have, all or nothing, in one commit.
+
+        What is not embedded any more, or as fine already, stays as it is. Raises DiskFullError or StoreError.
+        """
+        self._write(lambda: self._refine(batch))
 
     def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> bool:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
@@ -142,6 +165,13 @@ class Memory:
     def sighted(self, digests: Iterable[bytes]) -> None:
         """The same bytes as known items' came again, in one commit. Raises DiskFullError or StoreError."""
         self._write(lambda: self._sighted(list(digests)))
+
+    def evict(self, limits: Limits) -> int:
+        """Delete raw content beyond the limits, of at most AT_ONCE items; returns of how many.
+
+        Raises DiskFullError or StoreError.
+        """
+        return self._write(lambda: self._evict(limits))
 
     def accuse(self, item: Item) -> bool:
         """A waiting item took more memory than there is, as bad as a crash; whether it is rejected for that now.
@@ -185,22 +215,20 @@ class Memory:
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""
-        found = self._select(_KNOWN, digest)
-        return self._verdict(digest, *found[0]) if found else None
+        with translated(self.folder):
+            return look_up(self._reader(), self._content, self._model, digest)[1]
 
     def content(self, item: Item) -> bytes | None:
-        """The item's raw content, or None when its file is gone."""
+        """The item's raw content, or None when it is not kept, or its file is gone."""
         with translated(self.folder):
             return self._content.get(item.digest)
 
     def open_activations(self, max_bytes: int) -> Activations:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
-            cache = Activations(
-                self.folder / "activations", max_bytes, is_known=self._is_known, pinned=lambda: self.pinned
+            return self._forgetting.open_activations(
+                max_bytes, self._clock.now, lambda item: bool(self._select(_HAS_ROW, item))
             )
-        self._forgetting.caches.append(cache)
-        return cache
 
     def open_index(self, tower: str, scales: Mapping[int, float], forest_from: int) -> MemoryIndex:
         """The index over what left a tower, in files of this folder; closed together with the memory.
@@ -209,13 +237,19 @@ class Memory:
         forest_from: items from which it is approximate
         Raises StoreError.
         """
-        folder, limits = self.folder / "index", Limits(forest_from=forest_from)
+        folder, limits = self.folder / "index", IndexLimits(forest_from=forest_from)
         index = MemoryIndex(folder, tower, self, fingerprint=self._fingerprint, scales=scales, limits=limits)
         self._forgetting.indexes.append(index)
         return self._closing.enter_context(index)
 
     def _write(self, change: Callable[[], T]) -> T:
-        """Run in the thread that writes."""
+        """Run in the thread that writes; on a full disk once more, in the room that was held for this."""
+        try:
+            with translated(self.folder):
+                return self._writer.submit(change).result()
+        except DiskFullError:
+            if not self._reserve.give_up():
+                raise
         with translated(self.folder):
             return self._writer.submit(change).result()
 
@@ -235,23 +269,22 @@ class Memory:
         accepted: list[tuple[int, int]] = []
         verdicts: list[Verdict] = []
         renewed = False
+        self._reserve.restore()
         self._forgetting.hurry(one.digest for one in batch)
         try:
             with atomic(self._rows):
+                now = self._clock.follow(self._rows)
                 for one in batch:
-                    found = self._rows.execute(
-                        "SELECT id, rejected, lost FROM items WHERE digest = ?", (one.digest,)
-                    ).fetchone()
-                    verdict = self._verdict(one.digest, *found[1:]) if found else None
+                    found, verdict = look_up(self._rows, self._content, self._model, one.digest)
                     verdicts.append(verdict or Verdict("accepted", one.digest))
                     if verdict is None:
                         written += [one.digest] if self._content.put(one.digest, one.content) else []
-                        item = self._renew(found[0]) if found else self._insert(one)
+                        item = self._renew(found, now) if found else self._insert(one, now)
                         self._rows.execute("INSERT OR IGNORE INTO waiting (item) VALUES (?)", (item,))
                         accepted.append((item, len(one.content)))
                         renewed = renewed or bool(found)
                     elif verdict.state == "duplicate":
-                        self._rows.execute(_SIGHTED, (time.time(), one.digest))
+                        self._rows.execute(_SIGHTED, (now, one.digest))
         except BaseException:
             self._content.remove(written)
             raise
@@ -262,34 +295,30 @@ class Memory:
         self.tally = self._counts.tally()
         return verdicts
 
-    def _verdict(self, digest: bytes, rejected: str | None, lost: int) -> Verdict | None:
-        """For content that has a row; None when its file is gone against our will, so that it is welcome again."""
-        if rejected is not None and not lost:
-            return Verdict("rejected", digest, rejected)
-        return Verdict("duplicate", digest) if self._content.holds(digest) else None
-
     def _sighted(self, digests: list[bytes]) -> None:
-        now = time.time()
         with atomic(self._rows):
+            now = self._clock.follow(self._rows)
             self._rows.executemany(_SIGHTED, [(now, digest) for digest in digests])
 
-    def _insert(self, one: Arrival) -> int:
-        values = (one.digest, one.modality, one.source, len(one.content), time.time(), one.taken_at)
+    def _insert(self, one: Arrival, now: float) -> int:
+        values = (one.digest, one.modality, one.source, len(one.content), now, one.taken_at)
         (number,) = self._rows.execute(_INSERT, values).fetchone()
         return int(number)
 
-    def _renew(self, item: int) -> int:
-        """An item whose file was lost and came again is embedded anew."""
-        self._rows.execute(
-            "UPDATE items SET rejected = NULL, lost = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?",
-            (time.time(), item),
-        )
+    def _renew(self, item: int, now: float) -> int:
+        """An item whose content was gone and came again is embedded anew."""
+        self._rows.execute(_RENEWED, (now, item))
         self._rows.execute(f"{_REMOVE} AND model = ?", (self.version + 1, item, self._model))
         self._rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, self._model))
         return item
 
+    def _count_again(self) -> None:
+        self._counts = Counts(self._rows, self._model)
+        self.tally = self._counts.tally()
+        self._follow_blame()
+
     def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
-        version = last_sequence(self._rows) + 1
+        version = self.version + 1
         batch = [one for one in arrived if self._rows.execute(_HAS_ROW, (one.item,)).fetchone()]
         rows = [
             (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
@@ -304,19 +333,12 @@ class Memory:
         self.version = last_sequence(self._rows)
         return frozenset(one.item for one in batch)
 
-    def _is_known(self, item: int) -> bool:
-        return bool(self._select(_HAS_ROW, item))
-
-    def _pin(self, selection: Selection, *, is_pinned: bool) -> int:
+    def _refine(self, batch: Sequence[Embedded]) -> None:
         with atomic(self._rows):
-            count = pin(self._rows, selection, is_pinned=is_pinned)
-        self.pinned = pinned_ids(self._rows)
-        return count
-
-    def _count_again(self) -> None:
-        self._counts = Counts(self._rows, self._model)
-        self.tally, self.pinned = self._counts.tally(), pinned_ids(self._rows)
-        self._follow_blame()
+            moves = refine(self._rows, self._model, batch, self.version + 1)
+        self._counts.refined(moves)
+        self.tally = self._counts.tally()
+        self.version = last_sequence(self._rows)
 
     def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
         if not self._rows.execute(_HAS_ROW, (item.id,)).fetchone():
@@ -335,6 +357,16 @@ class Memory:
         # Another bundle may have read it before it was damaged: what does not count cannot be found either.
         self._rows.execute(_REMOVE, (self.version + 1, item))
         self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))
+
+    def _evict(self, limits: Limits) -> int:
+        with atomic(self._rows):
+            now = self._clock.follow(self._rows)
+            kept_bytes = self.tally.content_bytes - self.tally.waiting_bytes
+            gone = evict(self._rows, limits, kept_bytes, now if self._clock.is_settled else None)
+        self._content.remove(digest for digest, _ in gone)  # what stays is swept at the next start
+        self._counts.evicted(sum(size for _, size in gone))
+        self.tally = self._counts.tally()
+        return len(gone)
 
     def _accuse(self, item: Item) -> bool:
         with atomic(self._rows):
@@ -363,11 +395,5 @@ class Memory:
 
 
 def _item(row: tuple[Any, ...]) -> Item:
-    return Item(**dict(zip(_COLUMNS, row, strict=True)))
-
-
-def _model_id(rows: sqlite3.Connection, fingerprint: str) -> int:
-    with atomic(rows):
-        rows.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
-    (number,) = rows.execute("SELECT id FROM models WHERE fingerprint = ?", (fingerprint,)).fetchone()
-    return int(number)
+    *values, evicted = row
+    return Item(**dict(zip(_COLUMNS[:-1], values, strict=True)), evicted=bool(evicted))

@@ -33,6 +33,17 @@ CREATE TABLE removals (
 PRAGMA user_version = 3
 """
 _FROM_3 = """
+ALTER TABLE items ADD COLUMN evicted INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE clock (
+    boot    TEXT NOT NULL,
+    lead    REAL NOT NULL,
+    base    REAL NOT NULL,
+    since_s REAL NOT NULL,
+    first   INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = 4
+"""
+_FROM_4 = """
 ALTER TABLE items ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE forgetting (
     item INTEGER PRIMARY KEY,
@@ -42,9 +53,9 @@ CREATE TABLE forgotten (
     last INTEGER NOT NULL
 ) STRICT;
 INSERT INTO forgotten VALUES (0);
-PRAGMA user_version = 4
+PRAGMA user_version = 5
 """
-MIGRATIONS = {2: _FROM_2, 3: _FROM_3}  # by the schema that they start from
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4}  # by the schema that they start from
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -33,7 +33,7 @@ class _Sender:
 
 
 class Desk:
-    """Status, info, state and events out; queries and control in, each answered exactly once.
+    """Status, info, state and events out; queries and control in, each answered to its end exactly once.
 
     Orders have a connection of their own: on one with the questions they would wait behind a flood of them.
 
@@ -147,12 +147,17 @@ class Desk:
         parsed = parse_query(payload)
 
         def reply(found: Answer | RefusedError) -> None:
-            if isinstance(found, Answer):
-                self._reply(sender, replies.answer(found, parsed.id, parsed.warning), parsed.id)
-            else:
+            if isinstance(found, RefusedError):
                 self._reply(sender, replies.error(found, parsed.id), parsed.id)
+                return
+            payload = replies.answer(found, parsed.id, parsed.warning)
+            if found.is_final:
+                self._reply(sender, payload, parsed.id)
+            elif sender.link.is_up:  # it is out of date by the time that the broker is back
+                _send(sender.link, _to(sender, payload))
 
-        if not self._ask(question(parsed.body, self._limit), reply):
+        client = self._topics.asker(sender.topic)
+        if not self._ask(question(parsed.body, self._limit, client), reply):
             self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)
 
     def _take_control(self, payload: bytes, sender: _Sender) -> None:

@@ -29,11 +29,12 @@ _LONGEST_ID, _LONGEST_SOURCE = 128, 1_000
 _MOST_VALUES = 10_000  # of a payload; the parser makes 8 MB of empty lists in half a second, and nobody else has a turn
 _LATEST = 253_402_300_799  # the last second of the year 9999
 _LONGEST_DEADLINE_MS = 3_600_000
+_LONGEST_WAY_S = 3_600  # of a message: one that seems older was sent by a clock that is not set, or ours is not
 
 # Fields and values that PROTOCOL.md names and that no version answers so far.
 NOT_YET = {
     "ingest": ("text", "tags"),
-    "query": ("image", "like", "modality", "after", "before", "source", "min_relevance", "stream", "budget_j"),
+    "query": ("image", "like", "modality", "after", "before", "source", "min_relevance", "budget_j"),
     "control": ("args",),
 }
 OPS_NOT_YET = ("reindex", "checkpoint", "set")
@@ -89,6 +90,8 @@ class QueryMessage:
     ts: float | None = None
     sort: Literal["relevance", "time"] = "relevance"
     refine: bool = True
+    stream: bool = False
+    explain: bool = False
     reply_to: str | None = None
 
     def __post_init__(self) -> None:
@@ -202,15 +205,24 @@ def instruction(message: ControlMessage) -> Instruction:
     return Instruction(op=message.op, selection=selection, force=message.force)
 
 
-def question(message: QueryMessage, limit: int) -> Question:
-    """What the message asks; `limit` is for one that does not say how many."""
+def question(message: QueryMessage, limit: int, client: str = "") -> Question:
+    """What the message of a client asks; `limit` is for one that does not say how many."""
     deadline = None
     if message.deadline_ms is not None:
         # A clock that is ahead of ours must not lengthen it.
         age_s = max(0.0, time.time() - message.ts) if message.ts is not None else 0.0
+        if age_s > _LONGEST_WAY_S:
+            age_s = 0.0
         deadline = time.monotonic() + message.deadline_ms / 1e3 - age_s
     return Question(
-        text=message.text, limit=message.limit or limit, refine=message.refine, sort=message.sort, deadline=deadline
+        text=message.text,
+        limit=message.limit or limit,
+        refine=message.refine,
+        sort=message.sort,
+        deadline=deadline,
+        stream=message.stream,
+        explain=message.explain,
+        client=client,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge.errors import RefusedError
-from edge.items import Answer, Hit, Outcome, Verdict, happened_at
+from edge.items import Answer, Explanation, Hit, Outcome, Verdict, happened_at
 from edge.mqtt.messages import VERSION
 
 ONLINE, OFFLINE = b"online", b"offline"
@@ -34,11 +34,12 @@ def encode(fields: Mapping[str, Any]) -> bytes:
 
 
 def answer(found: Answer, id_: str | None, warning: str) -> bytes:
-    """The one reply to a question."""
+    """A reply to a question: the only one, unless it streams."""
     return encode(
         {
             "id": id_,
-            "final": True,
+            "final": found.is_final,
+            "sequence": found.sequence,
             "results": [_result(hit) for hit in found.hits],
             "searched": found.searched,
             "refined": found.refined,
@@ -105,7 +106,29 @@ def _result(hit: Hit) -> dict[str, Any]:
         "ts": round(happened_at(hit.item), 3),
         "source": hit.item.source,
         "modality": hit.item.modality,
+        **({"content": False} if hit.item.evicted else {}),
+        **({} if hit.why is None else {"explain": _explain(hit.why)}),
     }
+
+
+def _explain(why: Explanation) -> dict[str, Any]:
+    """What is not known is left out."""
+    fields = {
+        "exit_depth": why.exit_depth,
+        "rank": why.rank,
+        "round": why.round,
+        "coarse": _rounded(why.coarse),
+        "coarse_relevance": _rounded(why.coarse_relevance),
+        "fine": _rounded(why.fine),
+        "fine_relevance": _rounded(why.fine_relevance),
+        "start": why.start,
+        "ms": round(why.ms, 2),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)
 
 
 def _error(code: str, message: str) -> dict[str, str]:

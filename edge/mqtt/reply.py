@@ -12,7 +12,11 @@ from edge.decode import decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One answer; `item` is its SHA-256 in hex, `ts` seconds of Unix time."""
+    """One answer; `item` is its SHA-256 in hex, `ts` seconds of Unix time; `content`: whether its bytes are kept.
+
+    score:     cosine with the question at `exit_depth`; relevance: probability that it was asked for, None where the
+               model is not calibrated
+    """
 
     item: str
     score: float
@@ -20,6 +24,14 @@ class Result:
     ts: float
     source: str
     modality: str
+    content: bool = True
+    relevance: float | None = None
+
+    @property
+    def figures(self) -> str:
+        """Relevance, by which results are ranked, where there is one, and score, as people read them."""
+        likely = "" if self.relevance is None else f"relevance {100 * self.relevance:4.1f} %, "
+        return f"{likely}score {self.score:.2f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +46,7 @@ class Reply:
     query_ms: float
     filter_ms: float
     correct_ms: float
+    final: bool = True
 
 
 def read_reply(fields: Mapping[str, Any]) -> Reply:

@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -112,6 +112,12 @@ class Requester:
 
     def request(self, topic: str, fields: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a question or an order, wait for its reply. Raises RefusedError with the daemon's error, BrokerError."""
+        for reply in self.stream(topic, fields, timeout_s):
+            last = reply
+        return last
+
+    def stream(self, topic: str, fields: Mapping[str, Any], timeout_s: float) -> Iterator[dict[str, Any]]:
+        """The same for a question that says `stream`: each reply as it comes, `timeout_s` after the one before."""
         name = os.urandom(8).hex()
         answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._waiting[name] = answers
@@ -119,12 +125,20 @@ class Requester:
             # `reply_to` and `id` inside the payload are for 3.1.1; with MQTT 5 they are right as well.
             payload = encode({"id": name, "reply_to": self._mine, **fields})
             self.send(Outgoing(topic, payload, reply_topic=self._mine, correlation=name.encode()))
-            reply = self._wait_for_answer(answers, timeout_s)
+            sequence = -1
+            is_final = False
+            while not is_final:
+                reply = self._wait_for_answer(answers, timeout_s)
+                if error := reply.get("error"):
+                    raise RefusedError(error["code"], error["message"])
+                is_final = reply.get("final") is not False
+                # At least once: what the broker sent again may come behind what is newer.
+                number = reply.get("sequence", sequence + 1)
+                if is_final or number > sequence:
+                    sequence = number
+                    yield reply
         finally:
             del self._waiting[name]
-        if error := reply.get("error"):
-            raise RefusedError(error["code"], error["message"])
-        return reply
 
     @property
     def _address(self) -> str:

@@ -66,6 +66,10 @@ class Topics:
         """Where a client of this project waits for its answers."""
         return f"{self.base}/reply/{client}/{name}"
 
+    def asker(self, topic: str) -> str:
+        """The client that a reply topic belongs to: its first level below `reply/`."""
+        return topic.removeprefix(f"{self.base}/reply/").partition("/")[0]
+
     def is_reply(self, topic: str) -> bool:
         """Whether an answer may be published there: anywhere else the daemon would publish around the broker's ACL."""
         inside = topic.startswith(f"{self.base}/reply/") and topic != f"{self.base}/reply/"

@@ -80,7 +80,7 @@ class Metering:
 
         def counted(question: Question, reply: _Reply) -> bool:
             def told(found: Answer | RefusedError) -> None:
-                if isinstance(found, Answer):
+                if isinstance(found, Answer) and found.is_final:
                     self.ledger.count(RECALL)
                 reply(found)
 

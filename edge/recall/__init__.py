@@ -1,10 +1,25 @@
 """From a question to ranked answers: a coarse search over everything, then the best few finished."""
 
-from edge.recall.correcting import Corrector, Ranking
-from edge.recall.filtering import Candidate, Filter
+from edge.recall.candidate import Candidate
+from edge.recall.correcting import Corrector, Ranked, Ranking
+from edge.recall.filtering import Filter
 from edge.recall.follower import Follower
 from edge.recall.granularity import Granularities
+from edge.recall.haste import Haste
 from edge.recall.questions import Questions
+from edge.recall.refining import Refining
 from edge.recall.retriever import Retriever
 
-__all__ = ["Candidate", "Corrector", "Filter", "Follower", "Granularities", "Questions", "Ranking", "Retriever"]
+__all__ = [
+    "Candidate",
+    "Corrector",
+    "Filter",
+    "Follower",
+    "Granularities",
+    "Haste",
+    "Questions",
+    "Ranked",
+    "Ranking",
+    "Refining",
+    "Retriever",
+]

@@ -1,109 +1,199 @@
 """Fine-grained correcting: the pool is finished to the last exit and ranked again.
 
 Source: Reminisce, round 3 of speculative fine-grained retrieval. The pool goes on from its cached activations, from raw
-content where there is none; it is ranked by the calibrated score at the last exit, by the cosine there where the bundle
-has no calibration.
+content where there is none. What was finished is handed on to be kept, so that no question has to finish it again.
+
+The expected gain of finishing an item is the probability that it is asked for: of the healed ViT-Tiny on Flickr8k's dev
+photos, at exits that are mixed, no order found more at equal work that also counted how uncertain an exit is, how
+likely an item is to end among the first, or what it costs. What is finished and what is not are ranked together by
+their probability: with 8 of 50 finished, recall@10 is .54 to .55 so, and .50 with the finished ones first. Without
+calibration scores are not comparable, and the finished ones, which are better known, stand first.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from edge.bank import Banks
 from edge.errors import StoreError, UnreadableItemError
-from edge.items import Floats, Hit
+from edge.items import Embedded, Floats
 from edge.memory import Halfway, Memory
-from edge.recall.filtering import Candidate, hits
+from edge.recall.candidate import Candidate
 from edge.recall.granularity import Granularities
+from edge.recall.haste import Haste
 from edge.runtime import Activation, TowerRunner
+
+Start = Literal["activation", "content"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A member of the pool: as the merge found it, and as it is at the last exit, once that is known.
+
+    ms:    its share of the batch that finished it; 0 where nothing was to do
+    start: what it was finished from
+    """
+
+    coarse: Candidate
+    fine: Candidate | None = None
+    ms: float = field(default=0.0, compare=False)
+    start: Start | None = None
+
+    @property
+    def best(self) -> Candidate:
+        """As far as is known."""
+        return self.fine or self.coarse
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Hits best first, how many of them were finished, and whether the deadline ended that."""
+    """The pool best first, how many of it are known at the last exit, and whether the deadline ended the finishing."""
 
-    hits: list[Hit]
+    ranked: list[Ranked]
     refined: int
     cut: bool
+
+
+def _nobody(_: object) -> None:
+    return None
 
 
 class Corrector:
     """Finishes candidates in batches up to the tower's last exit."""
 
     def __init__(
-        self, tower: TowerRunner, memory: Memory, banks: Banks, batch: int, halfway: Halfway | None = None
+        self,
+        tower: TowerRunner,
+        memory: Memory,
+        banks: Banks,
+        batch: int,
+        halfway: Halfway | None = None,
+        haste: Haste | None = None,
+        keep: Callable[[Sequence[Embedded]], None] = _nobody,
     ) -> None:
-        """`halfway` has the activations of what left early; None: everything is encoded again."""
-        self._halfway = halfway
+        """`halfway` has the activations of what left early; None: everything is encoded again.
+
+        haste: how many of a batch are begun before a deadline; None: all
+        keep:  takes what was finished, at once
+        """
         self._tower, self._memory, self._banks, self._batch = tower, memory, banks, batch
+        self._halfway, self._haste, self._keep = halfway, haste, keep
         self._last = tower.spec.exits[-1]
 
-    def rank(self, query: Granularities, pool: Sequence[Candidate], deadline: float | None = None) -> Ranking:
-        """Finish the pool in its order, as far as `deadline` (monotonic seconds) lets; one batch is never interrupted.
+    def rank(
+        self,
+        query: Granularities,
+        pool: Sequence[Candidate],
+        deadline: float | None = None,
+        on_better: Callable[[Ranking], None] = _nobody,
+    ) -> Ranking:
+        """Finish the pool, best first, as far as `deadline` (monotonic seconds) lets: it is late by one call at most.
 
-        A candidate that is not finished, for lack of time or because its content is gone, keeps its coarse score and
-        stands behind the finished ones, which are better known.
+        A candidate that is not finished, for lack of time or because its content is gone, keeps its coarse score.
+
+        on_better: called with the ranking so far, before the first batch and between batches
         """
-        fine: list[Candidate] = []
+        fine = [Ranked(one, one) for one in pool if one.depth == self._last.depth]
         coarse: list[Candidate] = []
+        todo = [one for one in pool if one.depth != self._last.depth]
+        if self._halfway:
+            self._halfway.free(one.coarse.item for one in fine)  # where a crash came between its commit and that
         cut = False
-        for start in range(0, len(pool), self._batch):
-            batch = pool[start : start + self._batch]
-            cut = cut or (deadline is not None and time.monotonic() >= deadline)
-            if cut:
-                coarse += batch
-                continue
-            finished, left = self._finish(query, batch)
+        while todo and not cut:
+            on_better(self._ranking(fine, [*todo, *coarse], cut=False))
+            size = self._affordable(todo, deadline)
+            finished = self._finish(query, todo[:size], deadline) if size else None
+            if finished is None:
+                cut = True
+                break
+            known = {one.coarse.item for one in finished}
+            coarse += [one for one in todo[:size] if one.item not in known]
             fine += finished
-            coarse += left
-        fine.sort(key=lambda one: one.order)
-        return Ranking(hits(fine + coarse, self._memory), len(fine), cut)
+            todo = todo[size:]
+        return self._ranking(fine, [*todo, *coarse], cut=cut)
 
-    def _finish(self, query: Granularities, batch: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-        starts: list[tuple[Activation, int]] = []
-        fine: list[Candidate] = []
-        left: list[Candidate] = []
-        for candidate in batch:
-            if candidate.depth == self._last.depth:
-                fine.append(candidate)  # it left at the last exit: there is nothing to finish
-            elif start := self._start(candidate.item):
-                starts.append((start, candidate.item))
-            else:
-                left.append(candidate)
-        if starts:
-            starts.sort(key=lambda start: start[0].segment)
-            embeddings = self._ride([start for start, _ in starts])
-            fine += self._scored([item for _, item in starts], embeddings, embeddings @ query.at(self._last.depth))
-        return fine, left
+    def _affordable(self, todo: Sequence[Candidate], deadline: float | None) -> int:
+        """How many of the next are begun."""
+        size = min(self._batch, len(todo))
+        if deadline is None:
+            return size
+        left_ms = (deadline - time.monotonic()) * 1e3
+        if self._haste is None or left_ms <= 0:
+            return size if left_ms > 0 else 0
+        return self._haste.affordable([self._following(one.item) for one in todo[:size]], left_ms)
 
-    def _ride(self, starts: Sequence[Activation]) -> Floats:
+    def _following(self, item: int) -> int:
+        """The number of the segment that it goes on with."""
+        return (self._halfway.following(item) if self._halfway else None) or 0
+
+    def _finish(self, query: Granularities, batch: Sequence[Candidate], deadline: float | None) -> list[Ranked] | None:
+        """Those that can be finished; None when the time is over before they are."""
+        began = time.monotonic()
+        starts = [(*start, candidate) for candidate in batch if (start := self._start(candidate.item))]
+        if not starts:
+            return []
+        starts.sort(key=lambda start: start[0].segment)
+        embeddings = self._ride([start for start, _, _ in starts], deadline)
+        if embeddings is None:
+            return None
+        fine = self._scored([one.item for _, _, one in starts], embeddings, query)
+        ms = (time.monotonic() - began) * 1e3 / len(starts)
+        return [Ranked(coarse, found, ms, kind) for (_, kind, coarse), found in zip(starts, fine, strict=True)]
+
+    def _ride(self, starts: Sequence[Activation], deadline: float | None) -> Floats | None:
         """Items from shallow to deep, one each -> (N, D) at the last exit; who is deeper joins where it comes by."""
-        batch = starts[0]
-        for segment, joining in itertools.groupby(starts[1:], key=lambda start: start.segment):
-            batch = self._tower.advance(batch, segment - 1)
-            batch = Activation(np.concatenate([batch.tensor, *(one.tensor for one in joining)]), segment, {})
-        return self._tower.embed(self._tower.advance(batch, self._last.segment), self._last)
+        joining = {segment: list(group) for segment, group in itertools.groupby(starts, key=lambda one: one.segment)}
+        batch: Activation | None = None
+        for segment in range(starts[0].segment, self._last.segment + 1):
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+            group = joining.get(segment, [])
+            if batch is None:
+                batch = _together(group, segment)
+            elif group:
+                batch = _together([batch, *group], segment)
+            batch = self._tower.advance(batch, segment)
+        return self._tower.embed(batch, self._last) if batch else None
 
-    def _scored(self, items: Sequence[int], embeddings: Floats, cosines: Floats) -> list[Candidate]:
-        """(N, D) embeddings at the last exit and (N,) cosines with the question there."""
+    def _scored(self, items: Sequence[int], embeddings: Floats, query: Granularities) -> list[Candidate]:
+        """(N, D) embeddings at the last exit, which are kept from now on, beside the question there."""
         depth, map_ = self._last.depth, self._last.calibration
+        cosines = embeddings @ query.at(depth)
+        offsets = self._banks.offsets(embeddings, self._last)
+        rows = zip(items, embeddings, offsets.tolist(), strict=True)
+        self._keep([Embedded(item=item, depth=depth, embedding=row, offset=offset) for item, row, offset in rows])
         if map_ is None:
             return [Candidate(item, depth, cosine) for item, cosine in zip(items, cosines.tolist(), strict=True)]
-        logits = np.float32(map_.cosine) * cosines + self._banks.offsets(embeddings, self._last)
+        logits = np.float32(map_.cosine) * cosines + offsets
         found = zip(items, cosines.tolist(), logits.tolist(), strict=True)
         return [Candidate(item, depth, cosine, logit) for item, cosine, logit in found]
 
-    def _start(self, item: int) -> Activation | None:
+    def _start(self, item: int) -> tuple[Activation, Start] | None:
         """The item where it can go on; None when its content is gone, or cannot be read any more."""
         if self._halfway and (found := self._halfway.find(item)):
-            return Activation(found[1], found[0], {})
+            return Activation(found[1], found[0], {}), "activation"
         try:
             content = self._memory.content(self._memory.item(item))
-            return self._tower.start_images([content]) if content is not None else None
-        except (StoreError, UnreadableItemError, KeyError):  # KeyError: it was forgotten since it was found
+            return (self._tower.start_images([content]), "content") if content is not None else None
+        except (KeyError, StoreError, UnreadableItemError):  # KeyError: it was forgotten meanwhile
             return None
+
+    def _ranking(self, fine: Sequence[Ranked], coarse: Sequence[Candidate], *, cut: bool) -> Ranking:
+        ranked = [*fine, *map(Ranked, coarse)]
+        if self._last.calibration is not None:
+            ranked.sort(key=lambda one: one.best.order)
+        else:
+            ranked.sort(key=lambda one: (one.fine is None, one.best.order))
+        return Ranking(ranked, len(fine), cut)
+
+
+def _together(parts: Sequence[Activation], segment: int) -> Activation:
+    if len(parts) == 1:
+        return parts[0]
+    return Activation(np.concatenate([one.tensor for one in parts]), segment, {})

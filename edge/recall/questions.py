@@ -1,10 +1,11 @@
-"""The queue of questions: answered one after another, in the order in which they came; past its bound refused."""
+"""The questions that wait: answered one after another, each client in turn; past their bound refused.
+
+A question is never interrupted for another: each client waits for the one at hand and for one of every other client.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -14,23 +15,26 @@ from typing import TypeAlias
 from edge.errors import RefusedError, ReminisceError
 from edge.items import Answer, Question
 from edge.recall.retriever import Retriever
+from edge.recall.turns import Turns
 from edge.threads import Worker
 
 Reply: TypeAlias = Callable[["Answer | RefusedError"], None]
 _STOPPING = RefusedError("stopping", "the daemon is stopping: ask again in a moment")
+_BUSY = RefusedError("busy", "too many of your questions are waiting, and others want to ask: ask again later")
 _log = logging.getLogger(__name__)
 
 
 class Questions:
-    """A context manager: its thread runs in between. Each question that was taken gets exactly one reply.
+    """A context manager: its thread runs in between. Each question that was taken gets exactly one last reply.
 
-    Those still waiting on leaving, or when the thread ends by a mistake of ours, are answered with `stopping`.
+    It is the only one, unless the question streams. Those still waiting on leaving, or when the thread ends by a
+    mistake of ours, are answered with `stopping`.
     """
 
     def __init__(self, retriever: Retriever, waiting: int, failed: Callable[[BaseException], None]) -> None:
         """At most `waiting` questions wait."""
         self._retriever = retriever
-        self._queue: queue.Queue[tuple[Question, Reply] | None] = queue.Queue(waiting)
+        self._turns: Turns[tuple[Question, Reply]] = Turns(waiting)
         self._closing = threading.Lock()
         self._stopping = False
         self.answered = 0
@@ -46,52 +50,55 @@ class Questions:
         self._worker.__exit__(kind, error, trace)
 
     def ask(self, question: Question, reply: Reply) -> bool:
-        """Queue a question; False when there is no room. `reply` is called in the recall thread, or here at the end."""
+        """Queue a question; False when there is no room. `reply` is called in the recall thread, or here at the end.
+
+        Where there is no room and another client has more that waits, its newest makes room, and is answered so here.
+        """
         with self._closing:
             if self._stopping:
                 reply(_STOPPING)
                 return True
-            try:
-                self._queue.put_nowait((question, reply))
-            except queue.Full:
+            displaced = self._turns.put(question.client, (question, reply))
+        for other, its_reply in displaced:
+            if other is question:
                 return False
-            return True
+            its_reply(_BUSY)
+        return True
 
     def _close(self) -> None:
         with self._closing:
             self._stopping = True
 
     def _stop(self) -> None:
-        self._close()  # nothing comes behind the last entry
-        self._queue.put(None)
+        self._close()
+        self._turns.close()
 
     def _run(self) -> None:
         try:
-            while (entry := self._queue.get()) is not None:
+            while (entry := self._turns.take()) is not None:
                 self._take(*entry)
         except BaseException:
-            self._close()
-            with contextlib.suppress(queue.Empty):
-                while (entry := self._queue.get_nowait()) is not None:
-                    entry[1](_STOPPING)
+            self._stop()
+            while (entry := self._turns.take()) is not None:
+                entry[1](_STOPPING)
             raise
 
     def _take(self, question: Question, reply: Reply) -> None:
         try:
-            found = self._answer(question)
+            found = self._answer(question, reply)
         except Exception:
             reply(RefusedError("internal", "the daemon met a mistake of its own and ends: its log says which"))
             raise
         reply(found)
         self.answered += 1
 
-    def _answer(self, question: Question) -> Answer | RefusedError:
+    def _answer(self, question: Question, better: Reply) -> Answer | RefusedError:
         if self._stopping:
             return _STOPPING
         if question.deadline is not None and time.monotonic() >= question.deadline:
             return RefusedError("expired", "the deadline passed before the question's turn came")
         try:
-            return self._retriever.ask(question)
+            return self._retriever.ask(question, better)
         except ReminisceError as error:
             _log.error("a question could not be answered: %s", error)
             # Without its text: paths of the device are nobody's business.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from edge.bundle import Tower
-from edge.items import Answer, Question, happened_at
+from edge.items import Answer, Explanation, Hit, Question, happened_at
 from edge.memory import Memory
-from edge.recall.correcting import Corrector
-from edge.recall.filtering import Filter, hits
+from edge.recall.asked import Asked
+from edge.recall.candidate import Candidate
+from edge.recall.correcting import Corrector, Ranked, Ranking
+from edge.recall.filtering import Filter
 from edge.recall.granularity import Granularities
+from edge.recall.streaming import Stream
 from edge.runtime import TowerRunner
 
 T = TypeVar("T")
@@ -30,37 +33,79 @@ class Retriever:
         pool: int,
     ) -> None:
         """`items` encodes what is stored; of it the `pool` best are finished for each question; 0 finishes none."""
-        self._text, self._items, self._memory = text, items, memory
+        self._asked, self._memory = Asked(text, items), memory
         self._filtering, self._correcting = filtering, correcting
         self._pool = pool
 
-    def ask(self, question: Question) -> Answer:
-        """The best items for a sentence. Raises StoreError."""
-        pool = self._pool if question.refine else 0
+    def ask(self, question: Question, better: Callable[[Answer], None] = lambda _: None) -> Answer:
+        """The best items for a sentence. Raises StoreError.
+
+        better: called with what is known so far, where the question streams
+        """
+        size = self._pool if question.refine else 0
         searched, refresh_ms = _timed(self._filtering.refresh)
         query, query_ms = _timed(lambda: self._embed(question.text))
-        found, filter_ms = _timed(lambda: self._filtering.best(query, max(pool, question.limit)))
-        ranking, correct_ms = _timed(lambda: self._correcting.rank(query, found[:pool], question.deadline))
-        ranked = [*ranking.hits, *hits(found[pool : question.limit], self._memory)][: question.limit]
-        if question.sort == "time":
-            ranked.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))
-        return Answer(
-            question=question.text,
-            hits=tuple(ranked),
-            searched=searched,
-            refined=ranking.refined,
-            cut=ranking.cut,
-            query_ms=query_ms,
-            filter_ms=refresh_ms + filter_ms,
-            correct_ms=correct_ms,
+        found, filter_ms = _timed(lambda: self._filtering.best(query, max(size, question.limit)))
+        pool, rest = found[:size], found[size : question.limit]
+        began = time.monotonic()
+
+        def answer(ranking: Ranking) -> Answer:
+            ranked = [*ranking.ranked, *map(Ranked, rest)]
+            return Answer(
+                question=question.text,
+                hits=self._hits(question, ranked, found),
+                searched=searched,
+                refined=ranking.refined,
+                cut=ranking.cut,
+                query_ms=query_ms,
+                filter_ms=refresh_ms + filter_ms,
+                correct_ms=(time.monotonic() - began) * 1e3,
+            )
+
+        if not question.stream:
+            return answer(self._correcting.rank(query, pool, question.deadline))
+        stream = Stream(better)
+        ranking = self._correcting.rank(
+            query, pool, question.deadline, lambda so_far: stream.better(lambda: answer(so_far))
         )
+        return stream.final(answer(ranking))
 
     def _embed(self, question: str) -> Granularities:
         """With the heads of all occupied exits run, so that their time counts as the text tower's."""
-        query = Granularities(self._text, self._items, question)
+        query = self._asked.embed(question)
         for depth in self._filtering.depths:
             query.at(depth)
         return query
+
+    def _hits(self, question: Question, ranked: Sequence[Ranked], found: Sequence[Candidate]) -> tuple[Hit, ...]:
+        ranks = {one.item: rank for rank, one in enumerate(found, 1)} if question.explain else {}
+        hits: list[Hit] = []
+        for one in ranked[: question.limit]:
+            best = one.best
+            try:
+                item = self._memory.item(best.item)
+            except KeyError:  # it was forgotten since it was found
+                continue
+            why = _explanation(one, ranks[best.item]) if question.explain else None
+            hits.append(Hit(item, best.depth, best.score, best.relevance, why))
+        if question.sort == "time":
+            hits.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))
+        return tuple(hits)
+
+
+def _explanation(one: Ranked, rank: int) -> Explanation:
+    coarse, fine = one.coarse, one.fine
+    return Explanation(
+        exit_depth=coarse.depth,
+        coarse=coarse.score,
+        coarse_relevance=coarse.relevance,
+        fine=fine.score if fine else None,
+        fine_relevance=fine.relevance if fine else None,
+        rank=rank,
+        round="correcting" if fine else "verifying",
+        ms=one.ms,
+        start=one.start,
+    )
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

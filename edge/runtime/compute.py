@@ -110,6 +110,9 @@ class Compute:
             if not self._pace.knows(model):
                 calls[-1].result()  # the first tells how many the others may take
             done = upto
+        calls[
+            -1
+        ].exception()  # the last to end, and one wake-up: woken by each, we take the interpreter from the thread
         return calls[0].result() if len(calls) == 1 else np.concatenate([call.result() for call in calls])
 
     def _invoke(self, model: Model, inputs: Mapping[str, Floats]) -> Floats:

@@ -35,6 +35,10 @@ class Pace:
         """Whether a call of it was seen."""
         return model in self._item_ms
 
+    def item_ms(self, model: Model) -> float:
+        """What a call of it takes for each item, as far as is known; 0 when none was seen."""
+        return self._item_ms.get(model, 0.0)
+
     def share(self, model: Model, items: int) -> int:
         """How many of `items` the next call takes: all, or an equal part of them. One alone, when nothing is known."""
         if model not in self._item_ms:

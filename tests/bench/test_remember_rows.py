@@ -19,6 +19,7 @@ from edge.power import Spent
 from edge.relevance import ENTROPY, NUMBERS, Profile
 from edge.remember.policy import UNDECIDED, Stop
 
+BY_DEPTH = {3: 0.25, 5: 0.5, 12: 1.0}
 COSTS = np.array([0.25, 0.5, 1.0], dtype=np.float32)
 
 
@@ -82,13 +83,14 @@ def of_ours(spent: Spent) -> RowFigures:
         STREAMED_ALONE: ([took(8.0), took(8.0), took(8.0)], result(12, 12, 12, 12)),
         OURS: ([took(2.0), took(2.0), took(1.0)], result(3, 3, 5, 12)),
     }
-    return figures(ours, taken, Recall(0.25, 0.7), spent, "measured_board")
+    return figures(ours, taken, Recall(0.25, 0.7), spent, "measured_board", BY_DEPTH)
 
 
 def test_a_ratio_is_the_median_over_blocks_that_ran_side_by_side() -> None:
     found = of_ours(Spent(gross_j=8.0, count=4))
     assert found.to_full == Ratio(3.0, 2.0, 4.0)
     assert found.to_mem == Ratio(4.0, 4.0, 8.0)
+    assert found.allowed == pytest.approx(4 / (0.25 + 0.25 + 0.5 + 1.0))
     assert found.items_per_s == pytest.approx(4 / 5)
     assert found.processor_ms == pytest.approx(2500 / 4)
     assert found.exits == {3: 0.5, 5: 0.25, 12: 0.25}
@@ -120,7 +122,7 @@ def test_the_table_has_a_line_for_each_row_and_says_what_kind_of_joules_they_are
         row.title for row in ROWS
     ]
     assert "J an item (measured_board)" in text
-    assert "3.00x [2.00, 4.00]" in text
+    assert "3.00x [2.00, 4.00] | 150% of 2.00x |" in text
     assert "0.250 (100.0%)" in text
     assert "- a date, a machine" in text
 

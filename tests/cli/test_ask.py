@@ -23,29 +23,45 @@ def ask(device: Daemon, *arguments: str) -> Finished:
     return run("ask", "--config", device.config_file, *arguments)
 
 
-def test_answers_are_ranked_with_source_score_and_day(device: Daemon, held: list[Path]) -> None:
+def test_answers_are_ranked_by_relevance_with_source_score_and_day(device: Daemon, held: list[Path]) -> None:
     done = ask(device, "an animal")
     assert (done.code, done.err) == (0, "")
     *lines, spent = done.out.splitlines()
     assert SPENT.match(spent)
-    hits = [re.fullmatch(r"(\d)\. (\S+)  score (-?\d\.\d\d), \d{4}-\d\d-\d\d", line) for line in lines]
+    hits = [
+        re.fullmatch(r"(\d)\. (\S+)  relevance +(\d+\.\d) %, score -?\d\.\d\d, \d{4}-\d\d-\d\d", line) for line in lines
+    ]
     found = [hit.groups() for hit in hits if hit]
     assert [rank for rank, _, _ in found] == ["1", "2", "3", "4", "5"]
     assert {name for _, name, _ in found} <= {str(path) for path in held}
-    scores = [float(score) for _, _, score in found]
-    assert scores == sorted(scores, reverse=True)
+    likely = [float(percent) for _, _, percent in found]
+    assert likely == sorted(likely, reverse=True)
 
 
 def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
     done = ask(device, "--json", "an animal")
     assert (done.code, done.err) == (0, "")
     (reply,) = done.objects
-    table = PROTOCOL.partition("A question has at most")[2].partition("## Control")[0]
-    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error"}
+    table = PROTOCOL.partition("## Reply\n")[2].partition("## Explain")[0]
+    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error", "sequence"}
     documented = set(re.findall(r"`(\w+)`", table))
     of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
     assert always <= reply.keys() <= documented | {"v", "id", "final"}
-    assert all(result.keys() == of_a_result - {"results"} for result in reply["results"])
+    assert all(result.keys() == of_a_result - {"results", "explain"} for result in reply["results"])
+
+
+def test_stream_gives_better_answers_and_the_one_without_it_last(daemon: Daemon, pictures: list[Path]) -> None:
+    done = run("add", "--config", daemon.config_file, *pictures[:24])
+    assert done.code == 0
+    streamed = ask(daemon, "--stream", "--json", "an animal").objects
+    assert [one["sequence"] for one in streamed] == list(range(len(streamed)))
+    assert [one["final"] for one in streamed] == [False] * (len(streamed) - 1) + [True]
+    assert (streamed[0]["refined"], streamed[-1]["refined"]) == (0, 24)
+    (whole,) = ask(daemon, "--json", "an animal").objects
+    assert [one["item"] for one in streamed[-1]["results"]] == [one["item"] for one in whole["results"]]
+    *earlier, last = ask(daemon, "--stream", "another animal").out.split(" so far\n\n")
+    assert last.endswith(" ms, 24 searched, 24 refined\n")
+    assert all(len(one.splitlines()) == 6 for one in earlier)
 
 
 def test_limit_says_how_many(device: Daemon) -> None:

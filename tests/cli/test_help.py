@@ -24,7 +24,7 @@ from programs import program
 
 OPTIONS = {
     "add": {"--config", "--json"},
-    "ask": {"--config", "--json", "--limit", "--sort"},
+    "ask": {"--config", "--json", "--limit", "--sort", "--stream"},
     "bench remember": {
         "--batch",
         "--bundle",

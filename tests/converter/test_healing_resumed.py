@@ -34,10 +34,7 @@ pytestmark = pytest.mark.convert
 
 ROLES = ("train",) * 40 + ("held",) * 30 + ("test",) * 10
 HEAL = next(stage for stage in pipeline.STAGES if stage.name == "heal")
-# Windows 1-2, early, and 3-4, late: each reads a rate of its own.
-SPLIT = HealRecipe(
-    windows=((1, 2), (3, 4)), rank=2, epochs=1, late_epochs=2, batch=16, tokens=0, late_from=2, precision="float32"
-)
+SPLIT = HealRecipe(windows=((1, 2), (3, 4)), rank=2, epochs=1, batch=16, tokens=0, precision="float32")
 
 
 @dataclass
@@ -147,13 +144,8 @@ def features(folder: Path) -> bytes:
     return (folder / "features.npz").read_bytes()
 
 
-def test_late_window_that_runs_away_costs_no_early_one_once_its_own_rate_is_lowered(healing: Healing) -> None:
-    with pytest.raises(RunawayError) as caught:
-        healing.run(heal=replace(SPLIT, late_rate=1e30))
-    assert str(caught.value).startswith("healing layers 3 to 4: the loss is nan at step ")
-    assert str(caught.value).endswith(
-        ": lower heal.late_rate and run again, the stages before and the windows that end by layer 2 are kept"
-    )
+def test_healing_that_ended_between_windows_goes_on_to_the_same_features(healing: Healing) -> None:
+    healing.ends_at("steps of healing layers 3 to 4")
     assert {"probe.json", "window-01-02.json", "window-01-02.safetensors"} <= set(names_in(healing.work))
     assert healing.run() == ["layers 1 to 2: healed before, kept"]
     assert healing.timings == [(1, 2, 4)]
@@ -163,34 +155,36 @@ def test_late_window_that_runs_away_costs_no_early_one_once_its_own_rate_is_lowe
     assert features(healing.done) == resumed
 
 
-def test_rate_that_both_windows_read_heals_both_again_and_nothing_else_was_promised(healing: Healing) -> None:
-    shared = replace(SPLIT, late_from=7, rate=1e-2)
-    healing.ends_at("steps of healing layers 3 to 4", heal=shared)
-    assert healing.run(heal=replace(shared, rate=3e-3)) == [
+@pytest.mark.parametrize("changed", [{"rate": 1e-2}, {"epochs": 2}], ids=["rate", "epochs"])
+def test_setting_that_all_windows_read_heals_all_again(
+    healing: Healing, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object]
+) -> None:
+    monkeypatch.setattr(step, "stream_features", in_torch)
+    healing.ends_at("steps of healing layers 3 to 4")
+    assert healing.run(heal=replace(SPLIT, **changed)) == [  # type: ignore[arg-type]
         "layers 1 to 2: healed before from what has changed, healed again"
     ]
-    with pytest.raises(RunawayError, match=r"lower heal\.rate and run again, the stages before are kept$"):
-        healing.run(heal=replace(shared, rate=1e30))
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"late_epochs": 1}, {"late_rate": 1e-4}, {"windows": ((1, 2), (3, 3), (4, 4))}],
-    ids=["late_epochs", "late_rate", "later windows"],
-)
-def test_window_stays_when_only_later_ones_change_and_what_is_no_longer_asked_for_goes(
-    healing: Healing, changed: dict[str, object]
+def test_window_that_runs_away_names_the_rate_to_lower_and_keeps_the_probe(
+    healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(step, "stream_features", in_torch)
+    with pytest.raises(RunawayError) as caught:
+        healing.run(heal=replace(SPLIT, rate=1e30))
+    assert str(caught.value).startswith("healing layers 1 to 2: the loss is nan at step ")
+    assert str(caught.value).endswith(": lower heal.rate and run again, the stages before are kept")
+    assert "probe.json" in names_in(healing.work)
+    assert healing.run() == []
+    assert healing.timings == [(1, 2, 4)]
+
+
+def test_window_stays_when_only_later_ones_change_and_what_is_no_longer_asked_for_goes(healing: Healing) -> None:
     healing.ends_at("items through layers 3 to 4")
     assert "window-03-04.json" in names_in(healing.work)
-    recipe = replace(SPLIT, **changed)  # type: ignore[arg-type]
+    recipe = replace(SPLIT, windows=((1, 2), (3, 3), (4, 4)))
     item = replace(healing.context.recipe.item, exits=(1, 2, 3))
-    told = healing.run(heal=recipe, item=item)
-    assert told[0] == "layers 1 to 2: healed before, kept"
-    if "windows" in changed:
-        assert len(told) == 1
-    else:
-        assert told[1:] == ["layers 3 to 4: healed before from what has changed, healed again"]
+    assert healing.run(heal=recipe, item=item) == ["layers 1 to 2: healed before, kept"]
     windows = {f"window-{first:02}-{last:02}" for first, last in recipe.windows}
     assert {name.partition(".")[0] for name in names_in(healing.done) if name.startswith("window")} == windows
 

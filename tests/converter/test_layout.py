@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the host tools: make convert-env")
 
 from converter import layout
-from converter.recipe import RECIPES, QueryRecipe, load_recipe
+from converter.recipe import RECIPES, ExportRecipe, QueryRecipe, load_recipe
 from converter.towers import efficientnet_lite, minilm
 from edge.bundle import RUNTIMES, Bundle, Model, TextPreprocess, Tower
 from learnt_small import EXITS, FEATURES, SENTENCE, Small, small_recipe, word_tower
@@ -43,6 +44,31 @@ def test_segments_end_at_every_exit_every_cut_and_the_end(spec: Tower) -> None:
 def test_depth_that_is_cut_and_exit_at_once_ends_one_segment(small: Small) -> None:
     recipe = small_recipe(exits=(2, 3), cuts=(2, 4))
     assert [segment.depth for segment in layout.item_spec(recipe, small.item, small.learnt).segments] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("most", "ends"),
+    [
+        (0, [8, 12]),
+        (1, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+        (2, [2, 4, 6, 8, 10, 12]),
+        (3, [2, 5, 8, 10, 12]),
+        (5, [4, 8, 12]),
+        (9, [8, 12]),
+    ],
+)
+def test_no_segment_has_more_layers_than_the_recipe_allows_and_they_are_alike(
+    small: Small, most: int, ends: list[int]
+) -> None:
+    tower = copy.copy(small.item)
+    tower.layers = [*tower.layers] * 3
+    head = small.learnt.queries[4]
+    bare = replace(small.learnt, bank=None, calibrations={}, predictor=None, gates={}, policies=None)
+    learnt = replace(bare, exits=(8, 12), queries={8: head, 12: head}, costs={8: 0.6, 12: 1.0})
+    recipe = replace(small_recipe(cuts=()), export=ExportRecipe(layers_per_segment=most))
+    spec = layout.item_spec(recipe, tower, learnt)
+    assert [segment.depth for segment in spec.segments] == ends
+    assert [(place.depth, ends[place.segment]) for place in spec.exits] == [(8, 8), (12, 12)]
 
 
 def test_exits_of_what_was_learnt_count_and_not_those_that_the_recipe_asked_for(small: Small) -> None:

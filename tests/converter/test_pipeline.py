@@ -185,6 +185,13 @@ def test_changed_heads_redo_healing_with_the_reason_and_keep_the_towers(copy: Ti
     ]
 
 
+def test_tower_that_is_cut_in_other_places_is_not_healed_again(copy: TinyBuild) -> None:
+    copy.change("predict: {", "export: {layers_per_segment: 1}\npredict: {")
+    said = copy.killed_at("7/10").splitlines()
+    assert said[:6] == [f"{stage}: done before, kept" for stage in STAGES[:6]]
+    assert said[6] == "export: recipe.export.layers_per_segment was 0 and is 1"
+
+
 def test_killed_healing_keeps_its_finished_windows_and_ends_as_the_uninterrupted_one(
     built: TinyBuild, copy: TinyBuild
 ) -> None:

@@ -75,11 +75,28 @@ def sheet(answers: list[Answered], tmp_path: Path) -> Path:
 
 def answered(question: str, files: dict[str, Path], items: list[str]) -> Answered:
     results = tuple(
-        Result(item=item, score=0.9 - 0.123 * rank, exit_depth=16 - rank, ts=0.0, source="", modality="image")
+        Result(
+            item=item,
+            score=0.9 - 0.123 * rank,
+            exit_depth=16 - rank,
+            ts=0.0,
+            source="",
+            modality="image",
+            relevance=0.5 / 10**rank if rank < 4 else None,
+        )
         for rank, item in enumerate(items)
     )
-    spent = {"took_ms": 123.4, "query_ms": 3.4, "filter_ms": 1.0, "correct_ms": 119.0}
-    return Answered(question, Reply(results=results, searched=5, refined=4, cut=False, **spent), files)
+    reply = Reply(
+        results=results,
+        searched=5,
+        refined=4,
+        cut=False,
+        took_ms=123.4,
+        query_ms=3.4,
+        filter_ms=1.0,
+        correct_ms=119.0,
+    )
+    return Answered(question, reply, files)
 
 
 def files_of(answers: list[Answered]) -> list[Path]:
@@ -127,11 +144,20 @@ def test_names_and_questions_are_shown_as_they_are(sheet: Path, answers: list[An
     assert {tag for tag, _, _ in page.attributes} <= {"html", "meta", "img", "div"}  # a name opened no element
 
 
-def test_page_says_score_exit_and_milliseconds(sheet: Path) -> None:
+def test_page_says_relevance_score_exit_and_milliseconds(sheet: Path) -> None:
     page = Page(sheet)
-    facts = [text for text in page.texts["figcaption"] if text.startswith("score ")]
-    each = [(0.90, 16), (0.78, 15), (0.65, 14), (0.53, 13), (0.41, 12)]
-    assert facts == [f"score {score:.2f}, exit at depth {depth}" for score, depth in each] * 2
+    facts = [text for text in page.texts["figcaption"] if ", exit at depth " in text]
+    assert (
+        facts
+        == [
+            "relevance 50.0 %, score 0.90, exit at depth 16",
+            "relevance  5.0 %, score 0.78, exit at depth 15",
+            "relevance  0.5 %, score 0.65, exit at depth 14",
+            "relevance  0.1 %, score 0.53, exit at depth 13",
+            "score 0.41, exit at depth 12",
+        ]
+        * 2
+    )
     assert page.texts["small"] == ["123 ms, 4 of 5 finished"] * 2
 
 

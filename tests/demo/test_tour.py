@@ -53,13 +53,16 @@ def test_each_question_is_answered_with_scores_exits_and_milliseconds(shipped: A
     assert len(answers) == len(QUESTIONS)
     for question, answer in zip(QUESTIONS, answers, strict=True):
         header, *lines = answer.strip().splitlines()[:6]
-        spent = rf"\d+ ms: text \d+, search of {len(pictures)} \d+\.\d, 50 finished \d+"
+        spent = rf"\d+ ms: \d+ for the text, \d+\.\d to search {len(pictures)}, \d+ to finish 50"
         assert re.fullmatch(rf"{re.escape(question)}”  {spent}", header)
         assert len(lines) == 5
+        likely = []
         for rank, line in enumerate(lines, 1):
-            hit = re.fullmatch(rf"  {rank}\. (\S+) +score -?\d\.\d\d  exit at depth \d+", line)
+            hit = re.fullmatch(rf"  {rank}\. (\S+) +relevance +(\d+\.\d) %, score -?\d\.\d\d, exit at depth \d+", line)
             assert hit
             assert hit[1] in names
+            likely.append(float(hit[2]))
+        assert likely == sorted(likely, reverse=True)
 
 
 def test_tour_without_a_keyboard_asks_for_nothing(shipped: Any) -> None:
@@ -148,8 +151,10 @@ def test_json_is_an_object_an_answer_and_nothing_else(tour: Callable[..., Any], 
     for answer in answers:
         assert answer.keys() == {"question", "took_ms", "results"}
         assert {Path(result["file"]).name for result in answer["results"]} == {"one.jpg", "two.JPEG", "three.jpg"}
-        assert all(result.keys() == {"file", "score", "exit_depth"} for result in answer["results"])
-        assert all(-1 <= result["score"] <= 1 for result in answer["results"])  # their order is that of relevance
+        assert all(result.keys() == {"file", "score", "relevance", "exit_depth"} for result in answer["results"])
+        assert all(-1 <= result["score"] <= 1 for result in answer["results"])
+        likely = [result["relevance"] for result in answer["results"]]
+        assert 1 >= likely[0] >= likely[1] >= likely[2] >= 0
 
 
 def test_settings_of_the_config_are_used(
@@ -163,9 +168,9 @@ def test_settings_of_the_config_are_used(
     )
     finished = tour("--config", file, "--sheet", tmp_path / "sheet.html")
     assert finished.code == 0
-    assert ", 1 threads\n" in finished.out.splitlines(keepends=True)[0]
-    questions = re.findall(rf"search of {len(pictures)} \d+\.\d, 0 finished 0$", finished.out, re.MULTILINE)
-    answers = re.findall(rf"^  ([12])\. .+  exit at depth {last}$", finished.out, re.MULTILINE)
+    assert ", 1 thread\n" in finished.out.splitlines(keepends=True)[0]
+    questions = re.findall(rf"\d+\.\d to search {len(pictures)}, 0 to finish 0$", finished.out, re.MULTILINE)
+    answers = re.findall(rf"^  ([12])\. .+, exit at depth {last}$", finished.out, re.MULTILINE)
     assert answers == ["1", "2"] * len(questions)
     assert len(questions) == len(QUESTIONS)
 

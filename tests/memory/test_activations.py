@@ -173,10 +173,10 @@ def _lose(path: Path) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize("spoil", [_truncate, _empty, _grow, _flip, _lose])
+@pytest.mark.parametrize(("spoil", "damage"), [(_truncate, 1), (_empty, 1), (_grow, 1), (_flip, 1), (_lose, 0)])
 @pytest.mark.parametrize("reopened", [False, True])
 def test_spoilt_file_is_a_miss_and_removed_and_can_be_put_again(
-    cache: Activations, folder: Path, spoil: Callable[[Path], None], *, reopened: bool
+    cache: Activations, folder: Path, spoil: Callable[[Path], None], damage: int, *, reopened: bool
 ) -> None:
     put(cache, 7)
     put(cache, 8)
@@ -184,9 +184,26 @@ def test_spoilt_file_is_a_miss_and_removed_and_can_be_put_again(
     cache = Activations(folder, PLENTY) if reopened else cache
     assert cache.get(7, HASHES) is None
     assert cache.get(8, HASHES) is not None
+    assert (cache.misses, cache.damaged) == (1, damage)
     assert (cache.count, [path.name[:2] for path in files(folder)]) == (1, ["8-"])
     assert put(cache, 7)
     assert cache.get(7, HASHES) is not None
+
+
+def test_damage_is_told_aloud_once_and_counted(
+    cache: Activations, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for item in (7, 8, 9):
+        put(cache, item)
+    for path in files(folder)[:2]:
+        _flip(path)
+    assert [cache.get(item, HASHES) is None for item in (7, 8, 9)] == [True, True, False]
+    assert (cache.damaged, cache.misses) == (2, 2)
+    (told,) = caplog.records
+    assert told.message == (
+        "the cached activation of item 7 is damaged (the file does not match its checksum): it is computed anew from"
+        " the raw item; `state` counts the others"
+    )
 
 
 def test_file_under_another_items_name_is_a_miss(cache: Activations, folder: Path) -> None:

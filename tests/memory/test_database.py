@@ -13,6 +13,7 @@ import pytest
 
 from edge.errors import DiskFullError, StoreError
 from edge.memory.database import SCHEMA, connect, connect_reader, translated
+from edge.memory.migrations import MIGRATIONS
 from edge.memory.transaction import atomic
 
 ITEM = "INSERT INTO items (digest, modality, source, bytes, added_at) VALUES (?, 'image', ?, 1, 0.0)"
@@ -158,7 +159,7 @@ def test_database_of_another_program_is_refused_and_left_as_it_is(path: Path, sc
     assert [file.name for file in path.parent.iterdir()] == ["memory.db"]
 
 
-@pytest.mark.parametrize("schema", [1, SCHEMA + 1], ids=["older", "newer"])
+@pytest.mark.parametrize("schema", [min(MIGRATIONS) - 1, SCHEMA + 1], ids=["older", "newer"])
 def test_other_schema_is_refused_with_both_and_left_as_it_is(path: Path, schema: int) -> None:
     connect(path).close()
     run(path, f"PRAGMA user_version = {schema}")

@@ -113,7 +113,7 @@ def test_the_others_stay_whole_and_are_found_as_before(filled: Memory, state: Pa
     index.refresh()
     assert index.search(3, VECTORS[ONE], COUNT).ids.tolist() == [item for item in before if item != ONE]
     assert filled.content(filled.item(ONE + 1)) == arrival(ONE + 1).content
-    cache = filled._forgetting.caches[0]
+    cache = filled._forgetting._caches[0]
     assert cache.get(ONE, [HASH]) is None
     assert cache.get(ONE + 1, [HASH]) is not None
     assert (state / "memory.db-wal").stat().st_size == 0

@@ -52,7 +52,7 @@ def test_pin_is_undone(house: Housekeeping, memory: Memory, named: Named) -> Non
     memory.accept([named("cat")])
     order(house, "pin")
     assert order(house, "unpin") == {"op": "unpin", "count": 1}
-    assert memory.pinned == frozenset()
+    assert memory._forgetting.pinned == frozenset()
 
 
 def test_order_at_the_end_and_one_that_waits_are_told_so(memory: Memory, named: Named) -> None:

@@ -214,6 +214,7 @@ def test_a_damaged_forest_is_reported_once_and_grown_again(memory: Memory, caplo
         (folder,) = folders(memory)
     flip(memory.folder / "index" / folder / "forest")
     with index_over(memory, limits=FORESTS) as index:
+        assert index.damaged == 1
         assert is_exact(memory, index)  # without its forest
         settle(index)
         (anew,) = folders(memory)

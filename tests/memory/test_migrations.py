@@ -108,14 +108,22 @@ def test_second_opening_migrates_nothing(older: Path, embedded: Callable[..., ob
         assert [part.ids.tolist() for part in memory.partitions()] == [[1]]
 
 
-@pytest.mark.parametrize("statement", range(len(MIGRATIONS[2].split(";\n"))))
+STATEMENTS = [(version, number) for version, step in MIGRATIONS.items() for number in range(len(step.split(";\n")))]
+
+
+@pytest.mark.parametrize(("version", "statement"), STATEMENTS)
 def test_migration_that_fails_anywhere_changes_nothing_and_can_be_done_later(
-    statement: int, older: Path, monkeypatch: pytest.MonkeyPatch
+    version: int, statement: int, older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = shape(older / "memory.db")
-    steps = MIGRATIONS[2].split(";\n")
     with monkeypatch.context() as patch:
-        patch.setitem(MIGRATIONS, 2, ";\n".join([*steps[:statement], "nonsense", *steps[statement:]]))
+        for later in range(version, SCHEMA):
+            patch.delitem(MIGRATIONS, later)
+        if version > min(STATEMENTS)[0]:
+            connect(older / "memory.db").close()
+    before = shape(older / "memory.db")
+    steps = MIGRATIONS[version].split(";\n")
+    with monkeypatch.context() as patch:
+        patch.setitem(MIGRATIONS, version, ";\n".join([*steps[:statement], "nonsense", *steps[statement:]]))
         with pytest.raises(StoreError, match="syntax error"):
             Memory(older, "bundle one")
     assert shape(older / "memory.db") == before

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.items import Arrival, Forgotten, Selection
-from edge.memory import Memory
+from edge.items import Arrival, Embedded, Forgotten, Selection
+from edge.memory import Limits, Memory
 from edge.memory.worth import Worth
 
 Named = Callable[[str], Arrival]
@@ -33,7 +33,7 @@ def test_pinned_item_goes_by_name_and_force_alone(pets: Memory, named: Named) ->
     cat = Selection(digests=(named("cat").digest,))
     assert pets.forget(cat) == Forgotten(items=0, pinned=1)
     assert pets.forget(cat, force=True) == Forgotten(items=1, pinned=0)
-    assert pets.pinned == frozenset()
+    assert pets._forgetting.pinned == frozenset()
 
 
 def test_pin_outlasts_a_restart_and_can_be_undone(state: Path, named: Named) -> None:
@@ -41,14 +41,14 @@ def test_pin_outlasts_a_restart_and_can_be_undone(state: Path, named: Named) -> 
         memory.accept([named("cat")])
         memory.pin(Selection(source="/pictures/"), is_pinned=True)
     with Memory(state, "bundle one") as memory:
-        assert memory.pinned == {1}
+        assert memory._forgetting.pinned == {1}
         assert memory.pin(Selection(source="/pictures/"), is_pinned=False) == 1
         assert memory.forget(Selection(source="/pictures/")) == Forgotten(items=1, pinned=0)
 
 
 def test_pin_of_nothing_pins_nothing(pets: Memory) -> None:
     assert pets.pin(Selection(source="/videos/"), is_pinned=True) == 0
-    assert pets.pinned == {1}
+    assert pets._forgetting.pinned == {1}
 
 
 def test_full_cache_never_evicts_what_is_pinned(pets: Memory) -> None:
@@ -61,3 +61,11 @@ def test_full_cache_never_evicts_what_is_pinned(pets: Memory) -> None:
     pets.pin(Selection(source="/"), is_pinned=False)
     assert cache.put(2, 0, HASH, tokens, 4, dear)
     assert cache.get(1, [HASH]) is None
+
+
+def test_raw_content_of_a_pinned_item_outlasts_every_limit(
+    pets: Memory, named: Named, embedded: Callable[[int], Embedded]
+) -> None:
+    pets.index([embedded(1), embedded(2)])
+    assert pets.evict(Limits(max_bytes=0)) == 1
+    assert [pets.content(pets.item(number)) for number in (1, 2)] == [named("cat").content, None]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge.items import Arrival, Embedded, Tally
-from edge.memory import Memory
+from edge.memory import Limits, Memory
 
 TEXTS = st.sampled_from([f"{number} " * number for number in range(1, 9)])
 DEPTHS = st.sampled_from([3, 11, 16])
@@ -39,6 +39,7 @@ class Kept:
     is_lost: bool = False
     is_welcome: bool = True  # once its file is gone
     sightings: int = 1
+    is_evicted: bool = False
 
 
 @dataclass
@@ -90,10 +91,10 @@ class Life(RuleBasedStateMachine):
             return "rejected", kept.rejected
         else:
             kept.sightings += 1
-            if not kept.is_lost:
+            if (self.reader in kept.exits) if kept.is_evicted else not kept.is_lost:
                 return "duplicate", ""
             kept.exits.pop(self.reader, None)
-            kept.is_lost, kept.rejected = False, None
+            kept.is_lost, kept.rejected, kept.is_evicted = False, None, False
         return "accepted", ""
 
     @precondition(lambda self: self.waiting())
@@ -113,6 +114,17 @@ class Life(RuleBasedStateMachine):
             exits = self.model[text].exits
             exits[self.reader] = max(depth, exits.get(self.reader, 0))
 
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), depth=DEPTHS)
+    def refine_some(self, data: st.DataObject, depth: int) -> None:
+        texts = data.draw(st.lists(st.sampled_from(list(self.model)), unique=True))
+        ids = list(self.model)
+        self.memory.refine([Embedded(item=ids.index(text) + 1, depth=depth, embedding=EMBEDDING) for text in texts])
+        for text in texts:
+            exits = self.model[text].exits
+            if self.reader in exits:
+                exits[self.reader] = max(depth, exits[self.reader])
+
     @precondition(lambda self: self.waiting())
     @rule(data=st.data(), is_lost=st.booleans())
     def reject_one_that_waits(self, data: st.DataObject, is_lost: bool) -> None:  # noqa: FBT001 - drawn
@@ -122,6 +134,17 @@ class Life(RuleBasedStateMachine):
         kept = self.model[text]
         kept.rejected, kept.is_lost, kept.is_welcome = f"{text} is damaged", True, is_lost
         kept.exits.clear()
+
+    @rule(max_bytes=st.integers(0, 80))
+    def evict(self, max_bytes: int) -> None:
+        oldest = [text for text in self.items() if text not in self.waiting() and not self.model[text].is_evicted]
+        excess = sum(map(len, oldest)) - max_bytes
+        expected = 0
+        while excess > 0:
+            self.model[oldest[expected]].is_evicted = True
+            excess -= len(oldest[expected])
+            expected += 1
+        assert self.memory.evict(Limits(max_bytes=max_bytes)) == expected
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
@@ -141,20 +164,24 @@ class Life(RuleBasedStateMachine):
     def found(self) -> list[str]:
         return [text for text, kept in self.model.items() if kept.rejected is None and self.reader in kept.exits]
 
+    def items(self) -> list[str]:
+        return [text for text, kept in self.model.items() if kept.rejected is None]
+
     def waiting(self) -> list[str]:
-        return [text for text, kept in self.model.items() if kept.rejected is None and self.reader not in kept.exits]
+        kept = self.model
+        return [text for text in self.items() if self.reader not in kept[text].exits and not kept[text].is_evicted]
 
     @invariant()
     def tally_says_what_there_is(self) -> None:
         waiting, found = self.waiting(), self.found()
         depths = [self.model[text].exits[self.reader] for text in found]
         assert self.memory.tally == Tally(
-            items=len(waiting + found),
+            items=len(self.items()),
             waiting=len(waiting),
             waiting_bytes=sum(map(len, waiting)),
-            rejected=len(self.model) - len(waiting + found),
+            rejected=len(self.model) - len(self.items()),
             exits={depth: depths.count(depth) for depth in sorted(set(depths))},
-            content_bytes=sum(map(len, waiting + found)),
+            content_bytes=sum(len(text) for text in self.items() if not self.model[text].is_evicted),
         )
 
     @invariant()

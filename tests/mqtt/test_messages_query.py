@@ -52,18 +52,28 @@ def seconds_left(**fields: object) -> float:
 
 def test_everything_that_can_be_asked_is_read() -> None:
     fields = {"limit": 3, "deadline_ms": 250, "ts": 1.5, "sort": "time", "refine": False, "reply_to": "a/b"}
+    fields |= {"stream": True, "explain": True}
     content = json.dumps({"v": 1, "id": "7", "text": "Zoë 写 🏖", **fields}).encode()
     message = QueryMessage(
-        text="Zoë 写 🏖", limit=3, deadline_ms=250, ts=1.5, sort="time", refine=False, reply_to="a/b"
-    )  # fmt: skip
+        text="Zoë 写 🏖",
+        limit=3,
+        deadline_ms=250,
+        ts=1.5,
+        sort="time",
+        refine=False,
+        stream=True,
+        explain=True,
+        reply_to="a/b",
+    )
     assert parse_query(content) == Parsed(message, "7", "")
 
 
 def test_question_has_the_configs_limit_unless_it_says_one() -> None:
     assert question(query(), 5) == Question(text="a beach", limit=5)
-    assert question(query(limit=9, sort="time", refine=False), 5) == Question(
-        text="a beach", limit=9, sort="time", refine=False
+    assert question(query(limit=9, sort="time", refine=False, stream=True, explain=True), 5) == Question(
+        text="a beach", limit=9, sort="time", refine=False, stream=True, explain=True
     )
+    assert question(query(), 5, "me").client == "me"
 
 
 @pytest.mark.parametrize(
@@ -94,6 +104,8 @@ def test_value_at_the_end_of_its_range_is_taken(fields: dict[str, Any]) -> None:
         ({"sort": None}, "sort is None: must be one of relevance, time"),
         ({"refine": "no"}, "refine is 'no': must be true or false"),
         ({"refine": 0}, "refine is 0: must be true or false"),
+        ({"stream": "yes"}, "stream is 'yes': must be true or false"),
+        ({"explain": 1}, "explain is 1: must be true or false"),
         ({"reply_to": 5}, "reply_to is 5: must be a text"),
         ({"text": None}, "text is None: must be a text"),
         ({"text": ["a beach"]}, "text is ['a beach']: must be a text"),
@@ -131,7 +143,12 @@ def test_deadline_counts_from_the_time_of_asking_where_that_is_said() -> None:
 
 def test_deadline_that_has_passed_already_stays_passed() -> None:
     assert seconds_left(deadline_ms=1_000, ts=time.time() - 20) == pytest.approx(-19, abs=5)
-    assert seconds_left(deadline_ms=1_000, ts=0) < -1e9
+    assert seconds_left(deadline_ms=1_000, ts=time.time() - 3_500) == pytest.approx(-3_499, abs=5)
+
+
+@pytest.mark.parametrize("ts", [0, 86_400])
+def test_question_of_an_asker_whose_clock_was_never_set_has_its_whole_deadline(ts: float) -> None:
+    assert seconds_left(deadline_ms=60_000, ts=ts) == pytest.approx(60, abs=5)
 
 
 def test_clock_that_is_ahead_does_not_lengthen_the_deadline() -> None:

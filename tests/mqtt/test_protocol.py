@@ -18,15 +18,17 @@ from PIL import Image
 from edge import daemon
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
-from edge.items import Answer, Hit, Instruction, Item, Outcome, Selection, Verdict
+from edge.items import Answer, Explanation, Hit, Instruction, Item, Outcome, Selection, Verdict
 from edge.mqtt import Topics, gate_event, link, messages, outcome_event, replies, topics
 from edge.mqtt.messages import NOT_YET, OPS, OPS_NOT_YET, ControlMessage, IngestMessage, QueryMessage
 from edge.power import KINDS, Energy
+from edge.recall import streaming
 from edge.remember import Gate
 from edge.remember.files import LARGEST_FILE
 from edge.report import device_info, device_state
 from edge.runtime.preprocess import image
 from edge.service import Commands, Notifier, Systemd, Vitals
+from sinks import NOTHING
 
 EDGE = Path(link.__file__).parents[1]
 PAGE = (EDGE / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -155,16 +157,39 @@ def test_error_codes_are_those_that_the_code_gives() -> None:
     assert set(raised_codes()) == set(page)
 
 
+WHY = Explanation(
+    exit_depth=8,
+    coarse=0.1,
+    coarse_relevance=0.2,
+    fine=0.3,
+    fine_relevance=0.4,
+    rank=1,
+    round="correcting",
+    ms=1.5,
+    start="activation",
+)
+
+
 def test_reply_has_the_fields_of_the_table() -> None:
-    hit = Hit(ITEM, 8, 0.5, relevance=0.9)
+    hit = Hit(ITEM, 8, 0.5, relevance=0.9, why=WHY)
     found = Answer(
-        question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1
+        question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1, sequence=0
     )  # fmt: skip
-    told = {names(field)[0]: names(meaning) for field, meaning in rows("Query", "field | meaning")}
+    told = {names(field)[0]: names(meaning) for field, meaning in rows("Reply", "field | meaning")}
     assert set(told) | set(told["took_ms"]) | {"id", "final"} == keys(replies.answer(found, "1", "w")) | {"error"}
     assert set(told["results"]) == set(json.loads(replies.answer(found, "1", ""))["results"][0])
     refusal = json.loads(replies.error(messages.UnanswerableError("version", "m"), None))
     assert told["error"] == list(refusal["error"])
+
+
+def test_explanation_has_the_fields_of_the_table() -> None:
+    found = dataclasses.replace(NOTHING, hits=[Hit(ITEM, 8, 0.5, why=WHY)])
+    told = {name: names(meaning) for field, meaning in rows("Explain", "field | meaning") for name in names(field)}
+    (result,) = json.loads(replies.answer(found, None, ""))["results"]
+    assert set(told) == set(result["explain"]) == {field.name for field in dataclasses.fields(Explanation)}
+    hints = typing.get_type_hints(Explanation)
+    assert set(told["round"]) == set(typing.get_args(hints["round"]))
+    assert set(told["start"]) == {value for kind in typing.get_args(hints["start"]) for value in typing.get_args(kind)}
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +275,7 @@ def numbers() -> Mapping[str, tuple[str, Any]]:
         "question": (r"A question has at most (\d+) bytes", messages.SHORT_BYTES),
         "text": (r"the question, at most (\d+) characters", messages.LONGEST_TEXT),
         "limit": (r"answers wanted, 1 to (\d+)", MAX_LIMIT),
+        "stream": (r"at most one every (\d+) ms", streaming.EVERY_S * 1e3),
         "deadline": (r"\| 1 to (\d+), from `ts`", messages._LONGEST_DEADLINE_MS),
         "packet": (r"`max_packet_size (\d+)`", link.PACKET_BYTES),
     }

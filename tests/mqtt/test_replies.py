@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge.decode import DecodeError
 from edge.errors import RefusedError
-from edge.items import Answer, Hit, Item, Outcome, Verdict
+from edge.items import Answer, Explanation, Hit, Item, Outcome, Verdict
 from edge.mqtt import Reply, Result, encode, gate_event, outcome_event, read_reply
 from edge.mqtt.messages import UnanswerableError, parse_query
 from edge.mqtt.replies import answer, done, error, rejected_event, verdict_event
@@ -95,6 +96,41 @@ def test_answer_says_what_was_found_and_what_it_took() -> None:
         "correct_ms": 30.46,
         "energy_kind": "none",
         "warning": "ignored: x",
+    }
+
+
+def test_answer_of_a_stream_has_its_number_and_says_whether_it_is_the_last() -> None:
+    fields = read(answer(replace(found(), sequence=0, is_final=False), "7", ""))
+    assert (fields["sequence"], fields["final"]) == (0, False)
+    assert read_reply(json.loads(answer(replace(found(), sequence=0, is_final=False), "7", ""))).final is False
+    assert "sequence" not in read(answer(found(), "7", ""))
+
+
+def test_explanation_has_what_is_known() -> None:
+    why = Explanation(
+        exit_depth=3,
+        coarse=0.123456,
+        coarse_relevance=None,
+        fine=None,
+        fine_relevance=None,
+        rank=7,
+        round="verifying",
+        ms=0.0,
+        start=None,
+    )
+    (result,) = read(answer(found(Hit(item(), 3, 0.123456, why=why)), None, ""))["results"]
+    assert result["explain"] == {"exit_depth": 3, "rank": 7, "round": "verifying", "coarse": 0.1235, "ms": 0.0}
+    finished = replace(why, fine=0.5, fine_relevance=0.98765, round="correcting", ms=1.234, start="activation")
+    (result,) = read(answer(found(Hit(item(), 11, 0.5, why=finished)), None, ""))["results"]
+    assert result["explain"] == {
+        "exit_depth": 3,
+        "rank": 7,
+        "round": "correcting",
+        "coarse": 0.1235,
+        "fine": 0.5,
+        "fine_relevance": 0.9877,
+        "start": "activation",
+        "ms": 1.23,
     }
 
 
@@ -191,6 +227,22 @@ def test_asker_reads_the_answer_as_it_was_given() -> None:
         filter_ms=2.35,
         correct_ms=30.46,
     )
+
+
+@pytest.mark.parametrize(
+    ("score", "relevance", "said"),
+    [
+        (0.664, None, "score 0.66"),
+        (0.664, 0.6318, "relevance 63.2 %, score 0.66"),
+        (-0.27, 0.0052, "relevance  0.5 %, score -0.27"),
+        (1.0, 0.0, "relevance  0.0 %, score 1.00"),
+    ],
+)
+def test_asker_reads_relevance_where_there_is_one_beside_the_score(
+    score: float, relevance: float | None, said: str
+) -> None:
+    (result,) = read_reply(json.loads(answer(found(Hit(item(), 11, score, relevance)), "7", ""))).results
+    assert (result.score, result.relevance, result.figures) == (score, relevance, said)
 
 
 def test_asker_ignores_what_a_later_version_adds() -> None:

@@ -102,7 +102,7 @@ def test_error_of_the_device_is_raised_with_its_code(mosquitto: Mosquitto, proto
     with desk_client(config, Asked()), Requester(config, TOPICS, None) as client:
         for fields, code, message in (
             ({"text": " "}, "bad_request", "text has 1 characters: must be 1 to 10000, not all blank"),
-            ({"text": "a", "stream": True}, "not_supported", "stream is not supported so far"),
+            ({"text": "a", "budget_j": 1}, "not_supported", "budget_j is not supported so far"),
         ):
             with pytest.raises(RefusedError) as caught:
                 client.request(QUERY, fields, 20)

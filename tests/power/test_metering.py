@@ -48,12 +48,13 @@ def test_items_that_can_be_found_are_counted_and_told(metering: Metering) -> Non
 
 def test_answers_are_counted_and_told_and_refusals_only_told(metering: Metering) -> None:
     told: list[Answer | RefusedError] = []
-    replies = iter((ANSWER, RefusedError("expired", "late")))
+    better = dataclasses.replace(ANSWER, sequence=0, is_final=False)  # one of a stream: the question is not over
+    replies = iter((better, ANSWER, RefusedError("expired", "late")))
     ask = metering.questions(lambda _question, reply: reply(next(replies)) or True)  # type: ignore[func-returns-value]
     question = Question(text="q", limit=1)
-    assert ask(question, told.append)
-    assert ask(question, told.append)
-    assert [type(one) for one in told] == [Answer, RefusedError]
+    for _ in range(3):
+        assert ask(question, told.append)
+    assert [type(one) for one in told] == [Answer, Answer, RefusedError]
     wait_until(lambda: metering.energy().queries_metered == 1, "the count")
 
 

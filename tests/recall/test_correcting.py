@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.bank import Banks
-from edge.bundle import Exit
+from edge.bundle import Bundle, Exit
 from edge.errors import StoreError
-from edge.items import Floats, Hit, Item, Selection
+from edge.items import Hit, Item
 from edge.memory import Memory
+from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranking
-from edge.recall.filtering import Candidate, Filter
+from edge.recall.filtering import Filter
 from edge.recall.granularity import Granularities
-from edge.runtime import Activation, TowerRunner
+from edge.runtime import Invoke, TowerRunner
+from rankings import hits_of
 
 NEVER = 1_000_000
 QUESTION = "a person outdoors"
@@ -52,6 +55,7 @@ def assert_by_relevance(hits: list[Hit]) -> None:
 
 def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
     image: TowerRunner,
+    memory: Memory,
     corrector: Corrector,
     pool: list[Candidate],
     query: Callable[[str], Granularities],
@@ -59,7 +63,7 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
 ) -> None:
     last = image.spec.exits[-1]
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, len(hits), ranking.cut) == (10, 10, False)
     assert {hit.item.id for hit in hits} == {candidate.item for candidate in pool}
     for hit in hits:
@@ -72,12 +76,13 @@ def test_finished_pool_has_the_scores_and_the_order_of_the_last_exit(
 def test_ranking_does_not_depend_on_the_batch(
     banks: Banks, image: TowerRunner, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
 ) -> None:
-    expected = Corrector(image, memory, banks, batch=256).rank(query(QUESTION), pool).hits
+    expected = hits_of(Corrector(image, memory, banks, batch=256).rank(query(QUESTION), pool), memory)
     for batch in (1, 3, 10):
         ranking = Corrector(image, memory, banks, batch).rank(query(QUESTION), pool)
         assert ranking.refined == 10
-        assert names(ranking.hits) == names(expected)
-        assert [hit.score for hit in ranking.hits] == pytest.approx([hit.score for hit in expected], abs=1e-4)
+        found = hits_of(ranking, memory)
+        assert names(found) == names(expected)
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-4)
 
 
 def delete(file: Path) -> None:
@@ -97,7 +102,7 @@ def empty(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [delete, truncate, overwrite, empty])
-def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
+def test_item_whose_content_is_lost_keeps_its_coarse_score_and_is_ranked_by_it(
     damage: Callable[[Path], None],
     memory: Memory,
     corrector: Corrector,
@@ -112,15 +117,17 @@ def test_item_whose_content_is_lost_keeps_its_coarse_score_behind_the_finished(
     for candidate in lost:
         damage(content_file(state, memory.item(candidate.item)))
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (8, False)
-    assert [hit.item.id for hit in hits[8:]] == [candidate.item for candidate in lost]
-    assert [(hit.score, hit.depth) for hit in hits[8:]] == [(one.score, one.depth) for one in lost]
-    rest = [hit.item.id for hit in whole.hits if hit.item.id not in {candidate.item for candidate in lost}]
-    assert [hit.item.id for hit in hits[:8]] == rest
+    assert_by_relevance(hits)
+    scores = {hit.item.id: (hit.score, hit.depth) for hit in hits}
+    assert [scores[one.item] for one in lost] == [(one.score, one.depth) for one in lost]
+    gone = {one.item for one in lost}
+    rest = [hit.item.id for hit in hits if hit.item.id not in gone]
+    assert rest == [hit.item.id for hit in hits_of(whole, memory) if hit.item.id not in gone]
 
 
-def test_item_whose_content_cannot_be_read_keeps_its_coarse_score_behind_the_finished(
+def test_item_whose_content_cannot_be_read_keeps_its_coarse_score(
     memory: Memory,
     corrector: Corrector,
     pool: list[Candidate],
@@ -136,9 +143,9 @@ def test_item_whose_content_cannot_be_read_keeps_its_coarse_score_behind_the_fin
 
     monkeypatch.setattr(memory, "content", read)
     ranking = corrector.rank(query(QUESTION), pool)
-    assert (ranking.refined, ranking.cut, len(ranking.hits)) == (9, False, 10)
-    last = ranking.hits[-1]
-    assert (last.item.id, last.score, last.depth) == (bad.item, bad.score, bad.depth)
+    assert (ranking.refined, ranking.cut, len(hits_of(ranking, memory))) == (9, False, 10)
+    (kept,) = [hit for hit in hits_of(ranking, memory) if hit.depth == bad.depth]
+    assert (kept.item.id, kept.score) == (bad.item, bad.score)
 
 
 def test_pool_without_any_content_is_answered_in_coarse_order(
@@ -152,9 +159,31 @@ def test_pool_without_any_content_is_answered_in_coarse_order(
     for candidate in pool:
         content_file(state, memory.item(candidate.item)).unlink()
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (0, False)
     assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, one.depth, one.score) for one in pool]
+
+
+def test_without_calibration_what_is_finished_stands_first_by_its_cosine(
+    banks: Banks,
+    bundle: Bundle,
+    image: TowerRunner,
+    invoke: Invoke,
+    memory: Memory,
+    pool: list[Candidate],
+    query: Callable[[str], Granularities],
+    content_file: Callable[[Path, Item], Path],
+    state: Path,
+) -> None:
+    exits = tuple(replace(place, calibration=None) for place in image.spec.exits)
+    tower = TowerRunner(bundle.folder, replace(image.spec, exits=exits), invoke)
+    coarse = sorted((replace(one, logit=None) for one in pool), key=lambda one: one.order)
+    content_file(state, memory.item(coarse[0].item)).unlink()
+    ranked = Corrector(tower, memory, banks, batch=4).rank(query(QUESTION), coarse).ranked
+    assert [one.fine is None for one in ranked] == [False] * 9 + [True]
+    assert ranked[-1].best == coarse[0]
+    assert [one.best.score for one in ranked[:9]] == sorted((one.best.score for one in ranked[:9]), reverse=True)
+    assert all(one.best.logit is None for one in ranked)
 
 
 def test_items_that_left_at_the_last_exit_are_not_encoded_again(
@@ -173,7 +202,7 @@ def test_items_that_left_at_the_last_exit_are_not_encoded_again(
     for candidate in pool:
         content_file(state, memory.item(candidate.item)).unlink()  # there is nothing left that could be encoded
     ranking = corrector.rank(query(QUESTION), pool)
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (5, False)
     assert [(hit.item.id, hit.depth, hit.score) for hit in hits] == [(one.item, last.depth, one.score) for one in pool]
 
@@ -191,7 +220,7 @@ def test_items_of_the_first_and_the_last_exit_are_ranked_together(
     remember(pictures[:10:2], first)
     remember(pictures[1:10:2], last)
     ranking = corrector.rank(query(QUESTION), Filter(memory, image.spec, NEVER).best(query(QUESTION), 10))
-    hits = ranking.hits
+    hits = hits_of(ranking, memory)
     assert (ranking.refined, ranking.cut) == (10, False)
     expected = [score(QUESTION, Path(hit.item.source), last) for hit in hits]
     assert [hit.score for hit in hits] == pytest.approx(expected, abs=TOLERANCE)
@@ -200,20 +229,3 @@ def test_items_of_the_first_and_the_last_exit_are_ranked_together(
 
 def test_empty_pool_has_no_hits(corrector: Corrector, query: Callable[[str], Granularities]) -> None:
     assert corrector.rank(query(QUESTION), []) == Ranking([], refined=0, cut=False)
-
-
-def test_item_that_is_forgotten_while_it_is_finished_is_no_answer(
-    corrector: Corrector, memory: Memory, pool: list[Candidate], query: Callable[[str], Granularities]
-) -> None:
-    before, after = (memory.item(pool[place].item) for place in (0, 1))
-    memory.forget(Selection(digests=(before.digest,)))
-    finish = corrector._ride
-
-    def forgotten_meanwhile(starts: Sequence[Activation]) -> Floats:
-        memory.forget(Selection(digests=(after.digest,)))
-        return finish(starts)
-
-    corrector._ride = forgotten_meanwhile  # type: ignore[method-assign]
-    ranking = corrector.rank(query(QUESTION), pool)
-    assert len(ranking.hits) == len(pool) - 2
-    assert not {before.id, after.id} & {hit.item.id for hit in ranking.hits}

@@ -14,6 +14,7 @@ from edge.items import Floats
 from edge.memory import Memory
 from edge.recall import Candidate, Corrector, Filter, Granularities
 from edge.runtime import Invoke, TowerRunner
+from rankings import hits_of
 
 QUESTION = "a person outdoors"
 BATCH = 4
@@ -62,11 +63,11 @@ def test_deadline_that_has_passed_finishes_nothing_and_keeps_the_coarse_order(
 ) -> None:
     ranking = Corrector(image, memory, banks, BATCH).rank(query(QUESTION), pool, time.monotonic())
     assert (ranking.refined, ranking.cut) == (0, True)
-    assert [(hit.item.id, hit.depth, hit.score) for hit in ranking.hits] == coarse(pool)
+    assert [(hit.item.id, hit.depth, hit.score) for hit in hits_of(ranking, memory)] == coarse(pool)
 
 
 @pytest.mark.parametrize(("batch", "refined"), [(1, 4), (2, 8)])
-def test_deadline_on_the_way_finishes_the_best_of_the_pool_and_never_half_a_batch(
+def test_deadline_on_the_way_finishes_the_best_of_the_pool_and_ranks_all_of_it_by_what_is_known(
     banks: Banks,
     batch: int,
     refined: int,
@@ -79,13 +80,41 @@ def test_deadline_on_the_way_finishes_the_best_of_the_pool_and_never_half_a_batc
     whole = Corrector(image, memory, banks, BATCH).rank(query(QUESTION), pool)
     deadline = time.monotonic() + 2.0
     ranking = slow_corrector(batch, deadline).rank(query(QUESTION), pool, deadline)
-    assert (ranking.refined, ranking.cut, len(ranking.hits)) == (refined, True, len(pool))
+    assert (ranking.refined, ranking.cut, len(ranking.ranked)) == (refined, True, len(pool))
     in_time = {one.item for one in pool[:refined]}
-    assert [hit.item.id for hit in ranking.hits[:refined]] == [
-        hit.item.id for hit in whole.hits if hit.item.id in in_time
-    ]
-    assert {hit.depth for hit in ranking.hits[:refined]} == {image.spec.exits[-1].depth}
-    assert [(hit.item.id, hit.depth, hit.score) for hit in ranking.hits[refined:]] == coarse(pool[refined:])
+    assert {one.coarse.item for one in ranking.ranked if one.fine} == in_time
+    assert [one for one in ranking.ranked if one.fine] == [one for one in whole.ranked if one.coarse.item in in_time]
+    assert [one.coarse for one in ranking.ranked if not one.fine] == pool[refined:]
+    relevance = [hit.relevance for hit in hits_of(ranking, memory) if hit.relevance is not None]
+    assert len(relevance) == len(pool)
+    assert relevance == sorted(relevance, reverse=True)
+
+
+def test_deadline_inside_a_ride_ends_it_after_the_call_at_hand(
+    banks: Banks,
+    bundle: Bundle,
+    image: TowerRunner,
+    invoke: Invoke,
+    memory: Memory,
+    pool: list[Candidate],
+    query: Callable[[str], Granularities],
+) -> None:
+    asked = query(QUESTION)
+    ran: list[Model] = []
+    deadline = time.monotonic() + 2.0
+
+    def slow(model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        ran.append(model)
+        if model == image.spec.segments[2].model:
+            time.sleep(max(0.0, deadline - time.monotonic()) + 0.001)
+        return invoke(model, inputs)
+
+    slow_tower = TowerRunner(bundle.folder, image.spec, slow)
+    ranking = Corrector(slow_tower, memory, banks, BATCH).rank(asked, pool, deadline)
+    assert (ranking.refined, ranking.cut) == (0, True)
+    assert ran == [segment.model for segment in image.spec.segments[:3]]
+    assert time.monotonic() < deadline + 1.0
+    assert [one.best for one in ranking.ranked] == pool
 
 
 def test_deadline_that_passes_during_the_last_batch_cuts_nothing(

@@ -16,6 +16,7 @@ from edge.items import Floats, Question
 from edge.memory import Memory
 from edge.recall import Candidate, Corrector, Filter, Granularities, Retriever
 from edge.runtime import Interpreters, TowerRunner, choose_runtime
+from rankings import hits_of
 
 QUESTION = "a dog with its tongue out"
 NEVER = 1_000_000
@@ -176,12 +177,12 @@ def test_pool_is_finished_with_the_embedding_for_the_last_exit(
     remember(pictures[:5])
     last = image.spec.exits[-1].depth
     pool: Sequence[Candidate] = Filter(memory, image.spec, NEVER).best(asked, 5)
-    hits = Corrector(image, memory, banks, batch=2).rank(asked, pool).hits
+    hits = hits_of(Corrector(image, memory, banks, batch=2).rank(asked, pool), memory)
     expected = {str(file): embeddings(image, file)[last] @ by_hand[last] for file in pictures[:5]}
     assert {hit.item.source: hit.score for hit in hits} == pytest.approx(expected, abs=1e-3)
 
 
-def test_question_runs_the_heads_of_occupied_exits_and_the_last_ones_for_its_pool(
+def test_question_runs_the_heads_of_occupied_exits_and_of_the_last_and_nothing_when_it_comes_again(
     retriever: Retriever,
     counting: Counting,
     granular: Bundle,
@@ -198,7 +199,7 @@ def test_question_runs_the_heads_of_occupied_exits_and_the_last_ones_for_its_poo
     assert (answer.refined, len(answer.hits)) == (2, 3)
     counting.ran.clear()
     retriever.ask(Question(text=QUESTION, limit=3, refine=False))
-    assert counting.ran == [*passed, "image/query-00.tflite"]
+    assert counting.ran == []
 
 
 def test_answer_holds_fine_scores_of_the_last_exit_and_coarse_ones_of_the_items_own(

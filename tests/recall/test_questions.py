@@ -1,4 +1,4 @@
-"""The queue of questions: one reply each, in order, whatever happens."""
+"""The queue of questions: one last reply each, clients in turn, whatever happens."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Held(Retriever):
         self.go_on.set()
         self.faults: list[Exception] = []
 
-    def ask(self, question: Question) -> Answer:
+    def ask(self, question: Question, better: Callable[[Answer], None] = lambda _: None) -> Answer:
         self.began += 1
         assert self.go_on.wait(10)
         if self.faults:
             raise self.faults.pop()
-        return super().ask(question)
+        return super().ask(question, better)
 
 
 @dataclass
@@ -93,8 +93,8 @@ def replies() -> Replies:
     return Replies()
 
 
-def about(text: str, deadline: float | None = None) -> Question:
-    return Question(text=text, limit=5, deadline=deadline)
+def about(text: str, deadline: float | None = None, client: str = "") -> Question:
+    return Question(text=text, limit=5, deadline=deadline, client=client)
 
 
 def test_question_gets_the_retrievers_answer_in_the_recall_thread(
@@ -140,6 +140,72 @@ def test_question_without_room_is_not_taken_and_gets_no_reply(
         assert questions.ask(about("later"), replies.to("later"))
         wait_until(lambda: len(replies.all) == BOUND + 2)
     assert replies.names == ["at hand", "0", "1", "2", "later"]
+
+
+def test_clients_take_turns(questions: Questions, retriever: Held, replies: Replies) -> None:
+    retriever.go_on.clear()
+    with questions:
+        questions.ask(about("at hand", client="a"), replies.to("at hand"))
+        wait_until(lambda: retriever.began == 1)
+        for name in ("a1", "a2", "b1"):
+            assert questions.ask(about(name, client=name[0]), replies.to(name))
+        retriever.go_on.set()
+        wait_until(lambda: len(replies.all) == 4)
+    assert replies.names == ["at hand", "a1", "b1", "a2"]
+
+
+def test_newest_of_the_client_that_asks_most_makes_room_and_is_told_so_at_once(
+    questions: Questions, retriever: Held, replies: Replies
+) -> None:
+    retriever.go_on.clear()
+    with questions:
+        questions.ask(about("at hand", client="a"), replies.to("at hand"))
+        wait_until(lambda: retriever.began == 1)
+        for name in ("a1", "a2", "a3"):
+            assert questions.ask(about(name, client="a"), replies.to(name))
+        assert not questions.ask(about("a4", client="a"), replies.to("a4"))
+        assert questions.ask(about("b1", client="b"), replies.to("b1"))
+        assert list(zip(replies.names, replies.codes, strict=True)) == [("a3", "busy")]
+        retriever.go_on.set()
+        wait_until(lambda: len(replies.all) == 5)
+    assert replies.names == ["a3", "at hand", "a1", "b1", "a2"]
+    assert replies.codes[1:] == ["answered"] * 4
+    assert "others want to ask: ask again later" in str(replies.all[0][1])
+
+
+def test_eight_clients_at_once_are_served_alike(
+    retriever: Held, replies: Replies, failures: list[BaseException]
+) -> None:
+    """One of them asks sixty times as much as the others; none of what was taken is lost."""
+    with Questions(retriever, 64, failures.append) as questions:
+        retriever.go_on.clear()
+        taken = [f"greedy {number}" for number in range(60)]
+        for name in taken:
+            assert questions.ask(about(name, client="greedy"), replies.to(name))
+        others = [f"{client} {number}" for number in range(2) for client in "abcdefg"]
+        for name in others:
+            assert questions.ask(about(name, client=name[0]), replies.to(name))
+        retriever.go_on.set()
+        wait_until(lambda: len(replies.all) == len(taken + others))
+    assert sorted(replies.names) == sorted(taken + others)
+    answered = [name for name, code in zip(replies.names, replies.codes, strict=True) if code == "answered"]
+    assert set(others) <= set(answered)
+    assert max(answered.index(name) for name in others) <= 1 + 2 * 8
+    assert {name.split()[0] for name, code in zip(replies.names, replies.codes, strict=True) if code == "busy"} == {
+        "greedy"
+    }
+
+
+def test_stream_has_one_last_reply_and_counts_as_one_answer(
+    questions: Questions, replies: Replies, pictures: list[Path], remember: Callable[..., None]
+) -> None:
+    remember(pictures[:8])
+    with questions:
+        questions.ask(Question(text="a dog", limit=5, stream=True), replies.to("one"))
+        wait_until(lambda: questions.answered == 1)
+    answers = [found for _, found in replies.all if isinstance(found, Answer)]
+    assert [one.is_final for one in answers] == [False] * (len(answers) - 1) + [True]
+    assert len(answers) >= 2
 
 
 def test_several_askers_get_one_reply_for_each_question_that_was_taken(questions: Questions, replies: Replies) -> None:

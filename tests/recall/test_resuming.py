@@ -15,6 +15,7 @@ from edge.memory import Activations, Halfway, Memory
 from edge.recall import Candidate, Corrector, Filter, Granularities
 from edge.remember import Elevator, Fixed, Intake
 from edge.runtime import Invoke, TowerRunner
+from rankings import hits_of
 
 QUESTION = "a person outdoors"
 PACKED = 0.03  # what four bits may change of a cosine at the last exit
@@ -96,8 +97,8 @@ def test_only_what_is_missing_is_run_and_scores_are_those_of_a_whole_ride(
     ranking = Corrector(tower, memory, banks, 8, halfway).rank(query(QUESTION), pool)
     assert counting.segments(tower) == [[], [], [], [8], [8], [8]]
     assert (ranking.refined, ranking.cut) == (8, False)
-    expected = {hit.item.id: hit.score for hit in whole.hits}
-    for hit in ranking.hits:
+    expected = {hit.item.id: hit.score for hit in hits_of(whole, memory)}
+    for hit in hits_of(ranking, memory):
         assert hit.score == pytest.approx(expected[hit.item.id], abs=PACKED)
         assert hit.depth == image.spec.exits[-1].depth
 
@@ -124,8 +125,8 @@ def test_items_of_every_exit_and_without_activation_are_one_batch_that_grows(
     ranking = Corrector(tower, memory, banks, 16, halfway).rank(query(QUESTION), pool)
     assert counting.segments(tower) == [[1], [1], [1], [4], [7], [9]]
     assert ranking.refined == 10
-    expected = {hit.item.id: hit.score for hit in whole.hits}
-    found = {hit.item.id: hit.score for hit in ranking.hits}
+    expected = {hit.item.id: hit.score for hit in hits_of(whole, memory)}
+    found = {hit.item.id: hit.score for hit in hits_of(ranking, memory)}
     assert found == pytest.approx(expected, abs=PACKED)
     assert found[1] == pytest.approx(expected[1], abs=1e-3)  # encoded again, without any loss
 
@@ -147,8 +148,11 @@ def test_item_whose_raw_content_is_gone_is_finished_from_its_activation(
     activations.remove([2])
     ranking = Corrector(image, memory, banks, 8, halfway).rank(query(QUESTION), pool_of(memory, image, query, 4))
     assert ranking.refined == 3
-    assert ranking.hits[-1].item.id == 2  # neither content nor activation: still found, with its coarse score
-    assert ranking.hits[-1].depth == image.spec.exits[1].depth
+    (coarse,) = [one for one in ranking.ranked if one.fine is None]
+    assert coarse.best.item == 2  # neither content nor activation: still found, with its coarse score
+    assert coarse.best.depth == image.spec.exits[1].depth
+    starts = {one.best.item: one.start for one in ranking.ranked}
+    assert starts == {1: "activation", 2: None, 3: "activation", 4: "activation"}
 
 
 def test_damaged_activation_is_encoded_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 import sqlite3
 import time
@@ -18,7 +19,7 @@ from edge.config import Config, RememberConfig
 from edge.engine import Engine, Hooks
 from edge.errors import DiskFullError, RefusedError
 from edge.items import Answer, Arrival, Offer, Outcome, Question, Verdict
-from edge.memory import Memory
+from edge.memory import RESERVE_BYTES, Limits, Memory
 from memories import look_into
 from told import Told
 from waiting import wait_until
@@ -55,6 +56,14 @@ def check_that_the_rest_follows(disk: Disk, pictures: list[Path], fill: Fill, be
         assert states == ["duplicate"] * before + ["accepted"] * (len(pictures) - before)
         assert engine.retriever.ask(Question(text="a dog", limit=5)).searched == len(pictures)
     look_into(disk.state).check_indexed(digests(pictures))
+
+
+def give_up_the_reserve(disk: Disk) -> None:
+    """And let others take the room that it leaves."""
+    free = disk.free
+    (disk.state / "reserve").unlink()
+    with (disk.folder / "more").open("wb") as more:
+        os.posix_fallocate(more.fileno(), 0, disk.free - free)
 
 
 @pytest.fixture
@@ -98,7 +107,7 @@ def test_disk_that_fills_with_rows_keeps_what_was_accepted_and_no_content_withou
     whole, last = pictures[: groups * GROUP], pictures[groups * GROUP :][:GROUP]
     with Engine(Config(), disk.state) as engine:
         fill(engine, whole)
-        disk.fill_up_to(room_for(last) + PAGE)  # all of the next group's content, and not its rows
+        disk.fill_up_to(room_for(last) + 2 * PAGE)  # all of the next group's content, and not its rows
         accepted, error = accept_until_full(engine, [*whole, *last])
     assert str(error) == MESSAGE.format(disk.state)
     assert isinstance(error.__cause__, sqlite3.OperationalError)
@@ -116,6 +125,7 @@ def test_disk_that_fills_with_embeddings_lets_what_was_accepted_wait_and_be_reme
         engine.memory.accept([arrival(file) for file in pictures])
         assert engine.intake.remember_group() == GROUP
         disk.fill_up_to(PAGE)
+        give_up_the_reserve(disk)
         with pytest.raises(DiskFullError, match=f"^{re.escape(MESSAGE.format(disk.state))}$"):
             engine.intake.remember_group()
         assert engine.retriever.ask(Question(text="a dog", limit=5)).searched == len(outcomes) == GROUP
@@ -137,9 +147,9 @@ def test_database_at_its_own_limit_is_a_full_disk_too(
     with Engine(Config(), state) as engine:
         fill(engine, pictures[:GROUP])
         with no_room_for_rows(engine.memory):
-            accepted, error = accept_until_full(engine, pictures)
+            accepted, error = accept_until_full(engine, pictures[GROUP:])
     assert str(error) == MESSAGE.format(state)
-    assert accepted == GROUP
+    assert accepted == 0
     look_into(state).check_indexed(digests(pictures[:GROUP]))
 
 
@@ -171,10 +181,62 @@ def test_inbox_that_meets_a_full_disk_says_so_answers_questions_and_goes_on_when
     look_into(disk.state).check_indexed([verdict.digest.hex() for verdict in told.verdicts if verdict.digest])
 
 
+def test_embeddings_of_what_was_accepted_are_written_in_the_room_that_was_held_for_them(
+    disk: Disk, pictures: list[Path], arrival: Callable[[Path], Arrival], accept_until_full: UntilFull
+) -> None:
+    with Engine(Config(), disk.state) as engine:
+        engine.memory.accept([arrival(file) for file in pictures[:GROUP]])
+        disk.fill_up_to(0)
+        assert engine.intake.remember_group() == GROUP
+        assert not (disk.state / "reserve").exists()
+        accepted, error = accept_until_full(engine, pictures[GROUP:])  # the room is not for new ones
+        assert (accepted, str(error)) == (0, MESSAGE.format(disk.state))
+        assert engine.retriever.ask(Question(text="a dog", limit=5)).searched == GROUP
+        disk.make_room()
+        engine.memory.accept([arrival(file) for file in pictures[GROUP:]])
+        assert (disk.state / "reserve").stat().st_size == RESERVE_BYTES
+    look_into(disk.state).check_accepted(digests(pictures))
+
+
+def test_start_on_a_full_disk_answers_questions_and_accepts_once_there_is_room(
+    disk: Disk, pictures: list[Path], fill: Fill
+) -> None:
+    with Engine(Config(), disk.state) as engine:
+        fill(engine, pictures[:GROUP])
+    disk.fill_up_to(0)
+    told = Told()
+    hooks = Hooks(on_outcome=told.outcome, on_gate=told.gates.append, failed=told.failures.append)
+    with Engine(Config(remember=RememberConfig(min_free_mb=0)), disk.state, hooks) as engine:
+        engine.start()
+        engine.inbox.offer(Offer(content=pictures[GROUP].read_bytes()), told.verdict)
+        wait_until(lambda: engine.inbox.gate == "disk_full")
+        replies: list[Answer | RefusedError] = []
+        engine.questions.ask(Question(text="a dog", limit=5), replies.append)
+        wait_until(lambda: replies)
+        assert isinstance(replies[0], Answer)
+        assert replies[0].searched == GROUP
+        assert told.verdicts == []
+        disk.make_room()
+        wait_until(lambda: told.outcomes)
+    assert (told.gates, told.failures) == (["disk_full", "open"], [])
+    look_into(disk.state).check_indexed(digests(pictures[: GROUP + 1]))
+
+
+def test_content_is_evicted_on_a_full_disk_and_makes_room(disk: Disk, pictures: list[Path], fill: Fill) -> None:
+    with Engine(Config(), disk.state) as engine:
+        fill(engine, pictures[:GROUP])
+        disk.fill_up_to(0)
+        engine.memory.evict(Limits(max_bytes=0))
+        assert engine.memory.tally.content_bytes == 0
+        assert disk.free >= room_for(pictures[:GROUP])
+        assert engine.retriever.ask(Question(text="a dog", limit=5)).searched == GROUP
+
+
 def test_disk_without_any_room_is_called_full_and_not_broken(disk: Disk, pictures: list[Path], fill: Fill) -> None:
     with Engine(Config(), disk.state) as engine:
         fill(engine, pictures[:GROUP])
     disk.fill_up_to(0)
+    give_up_the_reserve(disk)
     with pytest.raises(DiskFullError, match=f"^{re.escape(MESSAGE.format(disk.state))}$"):
         Engine(Config(), disk.state)
     disk.make_room()

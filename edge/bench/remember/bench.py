@@ -89,11 +89,12 @@ def _run(
     pairs: Sequence[Pair] | None,
     said: Sequence[str],
 ) -> Report:
-    full = len(bundle.manifest.tower("image").exits) - 1
+    tower = bundle.manifest.tower("image")
+    costs = dict(zip((place.depth for place in tower.exits), costs_of(tower).tolist(), strict=True))
     jobs = [
         Job(
             row=row,
-            plan=plans.get(row.way, full),
+            plan=plans.get(row.way, len(tower.exits) - 1),
             config=replace(config, memory=MemoryConfig(weights=row.weights)),
             bundle=bundle.folder,
         )
@@ -120,7 +121,7 @@ def _run(
         items=len(results[FULL][1].depths),
         overhead_only=pairs is None,
         said=said,
-        rows=[figures(row, results, recalls.get(row.name), spent[row.name], kind) for row in rows],
+        rows=[figures(row, results, recalls.get(row.name), spent[row.name], kind, costs) for row in rows],
     )
 
 

@@ -29,6 +29,7 @@ class RowFigures:
 
     items_per_s:     over all blocks; decoding and preprocessing are left out, as everywhere here
     to_full, to_mem: against full depth batched, and against full depth layer-streamed one by one
+    allowed:         to_full if nothing but the trunk up to the exits counted, where its items left
     processor_ms:    of all threads, for one item
     outside_share:   of the compute thread's busy time, not inside `invoke`; waiting for the loader is left out
     energy_j:        for one item, by a meter of `energy_kind`; above the idle board if that was measured, else with it
@@ -42,6 +43,7 @@ class RowFigures:
     items_per_s: float
     to_full: Ratio
     to_mem: Ratio
+    allowed: float
     processor_ms: float
     outside_share: float
     energy_j: float | None
@@ -76,8 +78,9 @@ def figures(
     recall: Recall | None,
     spent: Spent,
     kind: Kind,
+    costs: Mapping[int, float],
 ) -> RowFigures:
-    """Of one row, given those of all."""
+    """Of one row, given those of all. costs: of each exit by its depth, shares of full depth's milliseconds."""
     took, result = results[row.name]
     items, busy_s = len(result.depths), sum(one.busy_s - one.waiting_s for one in took)
     depths, counts = np.unique(result.depths, return_counts=True)
@@ -87,6 +90,7 @@ def figures(
         items_per_s=items / sum(one.wall_s for one in took),
         to_full=_ratio(results[FULL][0], took),
         to_mem=_ratio(results[STREAMED_ALONE][0], took),
+        allowed=items / sum(costs[depth] for depth in result.depths.tolist()),
         processor_ms=1e3 * sum(one.processor_s for one in took) / items,
         outside_share=1 - sum(one.invoke_s for one in took) / busy_s,
         energy_j=spent.gross_j_each if spent.net_j_each is None else spent.net_j_each,

@@ -17,10 +17,10 @@ def markdown(report: Report) -> str:
         *(f"- {line}" for line in report.said),
         "",
         (
-            "| | items/s | against full depth batched | against MEM | processor ms an item | outside invoke"
-            f" | J an item ({kind}) | anonymous MB | VmHWM MB | leave at depth | R@1 | R@10 |"
+            "| | items/s | against full depth batched | of what its exits allow | against MEM | processor ms an item"
+            f" | outside invoke | J an item ({kind}) | anonymous MB | VmHWM MB | leave at depth | R@1 | R@10 |"
         ),
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     full = report.row(FULL)
     return "\n".join([*lines, *(_line(row, full) for row in report.rows)])
@@ -37,6 +37,7 @@ def _line(row: RowFigures, full: RowFigures) -> str:
         row.title,
         f"{row.items_per_s:.1f}",
         f"{row.to_full.median:.2f}x [{row.to_full.low:.2f}, {row.to_full.high:.2f}]",
+        f"{row.to_full.median / row.allowed:.0%} of {row.allowed:.2f}x",
         f"{row.to_mem.median:.2f}x",
         f"{row.processor_ms:.1f}",
         f"{row.outside_share:.1%}",

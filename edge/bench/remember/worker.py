@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
 
 from edge.bank import Banks
+from edge.bench.holding import Holding
 from edge.bench.remember.rows import Row
 from edge.bench.remember.ways import Confidence, Dealt
 from edge.bundle import Bundle, Tower
@@ -87,7 +87,7 @@ class Result:
 
 def work(orders: Connection, job: Job) -> None:
     """Answer each Block with a Took, and None with the Result of all of them."""
-    with Resident() as memory, _elevator(job) as (elevator, compute):
+    with Holding(os.getpid(), _LOOK_S) as memory, _elevator(job) as (elevator, compute):
         batch = 1 if job.row.alone else job.config.remember.batch
         parts: list[tuple[int, Floats, float]] = []
         while (block := orders.recv()) is not None:
@@ -101,7 +101,7 @@ def work(orders: Connection, job: Job) -> None:
                 embeddings=np.stack(embeddings),
                 offsets=np.array(offsets, dtype=np.float32),
                 anonymous_bytes=memory.most_anonymous,
-                resident_bytes=_of_status("VmHWM"),
+                resident_bytes=memory.now("VmHWM"),
             )
         )
 
@@ -161,34 +161,3 @@ def _policy(job: Job, tower: Tower, invoke: Invoke) -> Policy:
             return Dealt(job.plan.shares)
         case None:
             return open_policy(tower, job.config.remember, job.bundle, invoke)
-
-
-class Resident:
-    """A context manager: looks at the process's anonymous memory in between, and keeps the most it saw."""
-
-    def __init__(self) -> None:
-        self.most_anonymous = 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="memory")
-
-    def __enter__(self) -> Resident:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._stopping.wait(_LOOK_S):
-            self.most_anonymous = max(self.most_anonymous, _of_status("RssAnon"))
-
-
-def _of_status(name: str) -> int:
-    """Bytes, out of Linux's /proc/self/status."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{name}:"):
-            return 1024 * int(line.split()[1])
-    raise OSError(f"/proc/self/status has no {name}")

@@ -27,6 +27,11 @@ class Found:
     scores: Floats
 
     @classmethod
+    def none(cls) -> Found:
+        """Nothing."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+
+    @classmethod
     def of(cls, block: Block, rows: Rows, query: Floats, scale: float) -> Found:
         """(R,) row numbers and (D,); what is found of a row depends on nothing but the row, to the last bit."""
         cosines = np.empty(len(rows), dtype=np.float32)

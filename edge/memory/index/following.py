@@ -79,15 +79,21 @@ class MemoryIndex:
             return tuple(depth for depth, partition in sorted(self._partitions.items()) if len(partition))
 
     @property
+    def damaged(self) -> int:
+        """How often files were found damaged, gone or wrong since it was opened; they were made anew."""
+        return self._shelf.damaged
+
+    @property
     def builder_pid(self) -> int | None:
         """Of the process that makes new files, while it runs."""
         building = self._building
         return building[0].pid if building else None
 
     def search(self, depth: int, query: Floats, count: int) -> Found:
-        """(D,) -> the `count` best items at one of `depths`, best first, equal ones by id."""
+        """(D,) -> the `count` best items at one exit, best first, equal ones by id."""
         with self._using:
-            return self._partitions[depth].search(query, count)
+            partition = self._partitions.get(depth)
+            return partition.search(query, count) if partition else Found.none()
 
     def refresh(self) -> None:
         """Take in what changed. Raises what the feed raises."""

@@ -19,12 +19,15 @@ _log = logging.getLogger(__name__)
 
 
 class Shelf:
-    """The sealed folders of one tower, for one bundle."""
+    """The sealed folders of one tower, for one bundle.
+
+    damaged: how often something was told about
+    """
 
     def __init__(self, folder: Path, tower: str, fingerprint: str) -> None:
         self._folder, self._tower, self._fingerprint = folder, tower, fingerprint
         self._names = re.compile(rf"{re.escape(tower)}-(\d+)\.(\d+)(.*)")
-        self._generation = 0
+        self._generation = self.damaged = 0
 
     def open(self, sequence: int) -> dict[int, Sealed]:
         """What holds at this number of the memory's changes, by depth. The rest is deleted, damage told about."""
@@ -82,6 +85,7 @@ class Shelf:
 
     def tell(self, depth: int, problem: str) -> None:
         """Of damage: it is made good by itself."""
+        self.damaged += 1
         _log.warning("the index of %s-%02d is rebuilt from the memory: %s", self._tower, depth, problem)
 
     def _newest_first(self) -> list[tuple[int, Path]]:

@@ -1,0 +1,27 @@
+"""The state folder: used by one process, and with its database where there is content."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from edge.errors import StoreError
+from edge.memory.content import ContentStore
+
+
+def lock_for_us(folder: Path, handle: int) -> None:
+    """Of the lock file, kept as long as it is open. Raises StoreError when another process has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StoreError(f"{folder} is in use by another process: stop it, or choose another state folder") from None
+
+
+def check_database_is_there(folder: Path, content: ContentStore) -> None:
+    """Raises StoreError for content without rows."""
+    # The sweep deletes content that no row speaks of: with the rows lost, that would be all of it.
+    database = folder / "memory.db"
+    if content.holds_any() and not (database.exists() and database.stat().st_size):
+        raise StoreError(
+            f"{folder} has content but no {database.name}: restore it from a backup, or move the folder away"
+        )

@@ -1,0 +1,32 @@
+"""What the rounds hand on: an item, and how well it fits as far as is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.relevance import sigmoid
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item id, the depth of its embedding, the cosine there with the question, and the logit of its relevance.
+
+    logit: None where the bundle is not calibrated
+    """
+
+    item: int
+    depth: int
+    score: float
+    logit: float | None = None
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Sorts the best first."""
+        return -(self.score if self.logit is None else self.logit), self.item
+
+    @property
+    def relevance(self) -> float | None:
+        """The probability that it is what was asked for."""
+        return None if self.logit is None else float(sigmoid(np.array(self.logit, dtype=np.float32)))
