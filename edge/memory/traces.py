@@ -8,6 +8,7 @@ the whole file anew, gets rid of them; this looks whether it must.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,14 @@ class Traces:
         self._words: list[_Words] = []
         self._texts: list[bytes] = []
 
-    def add(self, digest: bytes, source: str, vectors: list[bytes]) -> None:
+    def add(self, digest: bytes, modality: str, source: str, vectors: list[bytes]) -> None:
         """A row that will be deleted."""
         self._items += 1
         if self._items <= _MOST:
             joined = b"".join(each[: len(each) // _WORD * _WORD] for each in (digest, *vectors))
             self._words.append(np.frombuffer(joined, "<u8"))
-            self._texts.append(source.encode())
+            # A short one is looked for with the text before it in its row: it could stand anywhere.
+            self._texts += [(source if len(source) >= _WORD else modality + source).encode()] if source else []
 
     def add_unknown(self) -> None:
         """Rows that nobody knows any more."""
@@ -48,34 +50,42 @@ class Traces:
         if self._items > _MOST:
             return True
         words = np.unique(np.concatenate([*self._words, np.zeros(0, "<u8")]))
-        words = words[words != 0]
-        return any(self._is_in(unused, words) for unused in _unused_parts(file))
+        texts: dict[int, list[bytes]] = {}
+        for text in self._texts:
+            texts.setdefault(_end(text), []).append(text)
+        ends = np.array(sorted(texts), "<u8")
+        for unused in _unused_parts(file):
+            windows = np.lib.stride_tricks.sliding_window_view(np.frombuffer(unused, np.uint8), _WORD)
+            seen = np.unique(np.ascontiguousarray(windows).view("<u8"))
+            if np.isin(seen, words[words != 0]).any():
+                return True
+            # To look for each text takes long: for those alone whose end stands there.
+            if any(text in unused for end in seen[np.isin(seen, ends)].tolist() for text in texts[end]):
+                return True
+        return False
 
-    def _is_in(self, unused: bytes, words: _Words) -> bool:
-        if len(unused) < _WORD:
-            return False
-        windows = np.lib.stride_tricks.sliding_window_view(np.frombuffer(unused, np.uint8), _WORD)
-        if np.isin(np.ascontiguousarray(windows).view("<u8"), words).any():
-            return True
-        return any(text in unused for text in self._texts if text)
+
+def _end(text: bytes) -> int:
+    return int.from_bytes(text[-_WORD:], "little")
 
 
-def _unused_parts(file: Path) -> list[bytes]:
-    """Of the pages between the list of their rows and the rows, where something stands; see "Database File Format".
+def _unused_parts(file: Path) -> Iterator[bytes]:
+    """Of some pages at a time, what stands between the list of their rows and the rows; see "Database File Format".
 
     A page has at 0 its kind, at 3 the number of its rows, at 5 where they begin; the first one 100 bytes later.
     """
-    found = []
     with file.open("rb") as pages:
         size = int.from_bytes(pages.read(18)[16:18], "big")
         size = 65_536 if size == 1 else size
         pages.seek(0)
         at = 100
         while part := pages.read(size * _PAGES):
+            found = []
             for start in range(0, len(part), size):
-                found.append(_unused(part[start : start + size], at))
+                found.append(_unused(part[start : start + size], at).strip(b"\0"))
                 at = 0
-    return [part for part in found if part.strip(b"\0")]
+            if joined := bytes(_WORD).join(each for each in found if each):
+                yield bytes(_WORD) + joined
 
 
 def _unused(page: bytes, at: int) -> bytes:

@@ -42,7 +42,7 @@ def forget_most(rows: sqlite3.Connection) -> Traces:
     traces = Traces()
     for number in range(COUNT):
         if number % 5:
-            traces.add(DIGESTS[number], SOURCES[number], [])
+            traces.add(DIGESTS[number], "image", SOURCES[number], [])
     rows.execute("DELETE FROM items WHERE (id - 1) % 5")
     assert rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
     return traces
@@ -69,7 +69,7 @@ def test_copies_are_seen_and_a_new_file_has_none(rows: sqlite3.Connection, tmp_p
 
 def test_file_whose_rows_never_moved_need_not_be_written_anew(rows: sqlite3.Connection, tmp_path: Path) -> None:
     traces = Traces()
-    traces.add(DIGESTS[-1], SOURCES[-1], [b"12345678" * 8])
+    traces.add(DIGESTS[-1], "image", SOURCES[-1], [b"12345678" * 8])
     rows.execute("DELETE FROM items WHERE id = ?", (COUNT,))
     rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert not traces.are_in(tmp_path / "memory.db")
@@ -82,3 +82,35 @@ def test_rows_that_nobody_knows_may_be_anywhere(rows: sqlite3.Connection, tmp_pa
     assert not traces.are_in(tmp_path / "memory.db")
     traces.add_unknown()
     assert traces.are_in(tmp_path / "memory.db")
+
+
+@pytest.mark.parametrize("source", ["a", "cat.jpg", "/pictures/of/a/cat.jpg"])
+def test_each_form_alone_is_seen_in_an_unused_part(source: str, rows: sqlite3.Connection, tmp_path: Path) -> None:
+    file = tmp_path / "memory.db"
+    rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    vector = np.random.default_rng(7).bytes(48)
+    page = rows.execute("SELECT rootpage FROM sqlite_master WHERE name = 'embeddings'").fetchone()[0]
+    empty = file.read_bytes()
+    traces = Traces()
+    traces.add(bytes(range(32)), "image", source, [vector])
+    assert not traces.are_in(file)
+    for form in (bytes(range(8, 24)), b"image" + source.encode(), vector[11:40]):
+        content = bytearray(empty)
+        at = page * 4_096 - 500  # nothing is in that table: most of its page is unused
+        content[at : at + len(form)] = form
+        file.write_bytes(content)
+        assert traces.are_in(file)
+    file.write_bytes(empty)
+
+
+def test_text_whose_end_alone_is_there_is_not_taken_for_it(rows: sqlite3.Connection, tmp_path: Path) -> None:
+    file = tmp_path / "memory.db"
+    rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    page = rows.execute("SELECT rootpage FROM sqlite_master WHERE name = 'embeddings'").fetchone()[0]
+    content = bytearray(file.read_bytes())
+    at = page * 4_096 - 500
+    content[at : at + 20] = b"another/holiday.jpg."
+    file.write_bytes(content)
+    traces = Traces()
+    traces.add(bytes(range(32)), "image", "/pictures/holiday.jpg", [])
+    assert not traces.are_in(file)
