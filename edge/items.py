@@ -139,8 +139,8 @@ class Selection:
     """Which items a question may find, or an order means: those for which all holds that is said; None is not said.
 
     digests:      SHA-256 of their content
-    source:       what it starts with; with `*`, `?` or `[` in it, a pattern for all of it, as a shell's, in which `*` is
-                  any text, `/` included
+    source:       what it starts with; with `*`, `?` or `[` in it, a pattern for all of it, as a shell's, in which `*`
+                  is any text, `/` included
     since, until: seconds of Unix time, see `happened_at`; from the first on, and before the second
     """
 

@@ -28,25 +28,16 @@ from edge.memory.folder import check_database_is_there, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
+from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, reject, renew, sight
 from edge.memory.known import look_up
 from edge.memory.refining import refine
 from edge.memory.reserve import Reserve
+from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
 CRASHED_TWICE = "crashed the device twice"
-_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at", "evicted")
-_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at, evicted FROM items"
-_LONGEST_WAITING = f"{_ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
-_REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
-_INSERT = """
-INSERT INTO items (id, digest, modality, source, bytes, added_at, taken_at)
-VALUES (1 + max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM forgotten)), ?, ?, ?, ?, ?, ?) RETURNING id
-"""
-_SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
-_RENEWED = """
-UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
-"""
+_LONGEST_WAITING = f"{ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
 # What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
 _WAIT = """
 INSERT OR IGNORE INTO waiting (item) SELECT id FROM items
@@ -55,7 +46,6 @@ AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 """
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
 _KEPT = "SELECT digest FROM items WHERE rejected IS NULL AND NOT evicted"
-_HAS_ROW = "SELECT 1 FROM items WHERE id = ?"
 _WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
 
 
@@ -188,7 +178,7 @@ class Memory:
 
     def waiting(self, count: int) -> list[Item]:
         """The `count` items that have waited longest for their embedding; suspects come behind all others."""
-        return [_item(row) for row in self._select(_LONGEST_WAITING, count)]
+        return [item_of(row) for row in self._select(_LONGEST_WAITING, count)]
 
     def partitions(self) -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
@@ -210,10 +200,10 @@ class Memory:
 
     def item(self, number: int) -> Item:
         """The item with this id. Raises KeyError."""
-        found = self._select(f"{_ITEM} WHERE id = ?", number)
+        found = self._select(f"{ITEM} WHERE id = ?", number)
         if not found:
             raise KeyError(number)
-        return _item(found[0])
+        return item_of(found[0])
 
     def admitted(self, narrowing: Selection) -> Rows:
         """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
@@ -234,7 +224,7 @@ class Memory:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
             return self._forgetting.open_activations(
-                max_bytes, self._clock.now, lambda item: bool(self._select(_HAS_ROW, item))
+                max_bytes, self._clock.now, lambda item: bool(self._select(HAS_ROW, item))
             )
 
     def open_index(self, tower: str, scales: Mapping[int, float], forest_from: int) -> MemoryIndex:
@@ -286,12 +276,14 @@ class Memory:
                     verdicts.append(verdict or Verdict("accepted", one.digest))
                     if verdict is None:
                         written += [one.digest] if self._content.put(one.digest, one.content) else []
-                        item = self._renew(found, now) if found else self._insert(one, now)
+                        item = found or insert(self._rows, one, now)
+                        if found:
+                            renew(self._rows, self._model, found, now, self.version + 1)
                         self._rows.execute("INSERT OR IGNORE INTO waiting (item) VALUES (?)", (item,))
                         accepted.append((item, len(one.content)))
                         renewed = renewed or bool(found)
                     elif verdict.state == "duplicate":
-                        self._rows.execute(_SIGHTED, (now, one.digest))
+                        sight(self._rows, one.digest, now)
         except BaseException:
             self._content.remove(written)
             raise
@@ -305,19 +297,8 @@ class Memory:
     def _sighted(self, digests: list[bytes]) -> None:
         with atomic(self._rows):
             now = self._clock.follow(self._rows)
-            self._rows.executemany(_SIGHTED, [(now, digest) for digest in digests])
-
-    def _insert(self, one: Arrival, now: float) -> int:
-        values = (one.digest, one.modality, one.source, len(one.content), now, one.taken_at)
-        (number,) = self._rows.execute(_INSERT, values).fetchone()
-        return int(number)
-
-    def _renew(self, item: int, now: float) -> int:
-        """An item whose content was gone and came again is embedded anew."""
-        self._rows.execute(_RENEWED, (now, item))
-        self._rows.execute(f"{_REMOVE} AND model = ?", (self.version + 1, item, self._model))
-        self._rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, self._model))
-        return item
+            for digest in digests:
+                sight(self._rows, digest, now)
 
     def _count_again(self) -> None:
         self._counts = Counts(self._rows, self._model)
@@ -326,7 +307,7 @@ class Memory:
 
     def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
         version = self.version + 1
-        batch = [one for one in arrived if self._rows.execute(_HAS_ROW, (one.item,)).fetchone()]
+        batch = [one for one in arrived if self._rows.execute(HAS_ROW, (one.item,)).fetchone()]
         rows = [
             (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
             for one in batch
@@ -348,22 +329,15 @@ class Memory:
         self.version = last_sequence(self._rows)
 
     def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
-        if not self._rows.execute(_HAS_ROW, (item.id,)).fetchone():
+        if not self._rows.execute(HAS_ROW, (item.id,)).fetchone():
             return False
         with atomic(self._rows):
-            self._reject_row(item.id, reason, is_lost=is_lost)
+            reject(self._rows, item.id, reason, self.version + 1, is_lost=is_lost)
         self._content.remove([item.digest])  # what stays is swept at the next start
         self._counts.rejected(item.id, item.bytes)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
         return True
-
-    def _reject_row(self, item: int, reason: str, *, is_lost: bool) -> None:
-        self._rows.execute("UPDATE items SET rejected = ?, lost = ? WHERE id = ?", (reason, is_lost, item))
-        self._rows.execute("DELETE FROM waiting WHERE item = ?", (item,))
-        # Another bundle may have read it before it was damaged: what does not count cannot be found either.
-        self._rows.execute(_REMOVE, (self.version + 1, item))
-        self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))
 
     def _evict(self, limits: Limits) -> int:
         with atomic(self._rows):
@@ -394,13 +368,8 @@ class Memory:
         self._rows.executemany(
             "UPDATE waiting SET blame = blame + ? WHERE item = ?", [(blame, item) for item, blame in left.items()]
         )
-        found = self._rows.execute(f"{_ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
-        accused = tuple(_item(row) for row in found)
+        found = self._rows.execute(f"{ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
+        accused = tuple(item_of(row) for row in found)
         for item in accused:
-            self._reject_row(item.id, CRASHED_TWICE, is_lost=False)
+            reject(self._rows, item.id, CRASHED_TWICE, self.version + 1, is_lost=False)
         return accused
-
-
-def _item(row: tuple[Any, ...]) -> Item:
-    *values, evicted = row
-    return Item(**dict(zip(_COLUMNS[:-1], values, strict=True)), evicted=bool(evicted))
