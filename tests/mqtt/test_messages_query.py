@@ -25,6 +25,7 @@ from edge.mqtt.messages import (
     question,
     reply_to,
 )
+from edge.mqtt.moments import MEANT
 
 
 def query(**fields: object) -> QueryMessage:
@@ -211,7 +212,7 @@ def test_order_that_is_not_supported_is_refused_by_name(op: str) -> None:
         ({"op": "forget", "items": ["../x"]}, "items must be one or more texts of 64 hexadecimal digits"),
         ({"op": "forget", "items": [3]}, "items[0] is 3: must be a text"),
         ({"op": "forget", "source": ""}, "source must be Unicode text of 1 to 1000 characters"),
-        ({"op": "pin", "since": -1}, "since is -1.0: must be seconds of Unix time"),
+        ({"op": "pin", "since": -1}, f"since is -1.0: must be {MEANT}"),
         ({"op": "forget", "older_than_s": -1}, "older_than_s is -1.0: must be 0 to 253402300799"),
         ({"op": "forget", "source": "a", "force": True}, "force is for op 'forget' with items"),
         ({"op": "pin", "items": ["a" * 64], "force": True}, "force is for op 'forget' with items"),
