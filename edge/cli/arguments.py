@@ -18,6 +18,7 @@ from edge.cli.settings import settings
 from edge.cli.status import status
 from edge.config import MAX_LIMIT
 from edge.mqtt import MODALITIES, MOST_OFFSET
+from edge.mqtt.moments import moment
 from edge.signals import signals_held
 
 Command = Callable[[argparse.Namespace], int]
@@ -181,8 +182,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_selection(one: argparse.ArgumentParser) -> None:
     when = "a day like 2026-07-01, or a time like 2026-07-01T18:30 or 2026-07-01T18:30:00+02:00"
-    one.add_argument("--since", metavar="WHEN", help=f"only what happened from then on: {when}")
-    one.add_argument("--until", metavar="WHEN", help="only what happened before; a day is included")
+    one.add_argument("--since", type=_when, metavar="WHEN", help=f"only what happened from then on: {when}")
+    one.add_argument("--until", type=_when, metavar="WHEN", help="only what happened before; a day is included")
     one.add_argument(
         "--source", metavar="TEXT", help="only sources that start with it, or match it if it has *, ? or ["
     )
@@ -236,6 +237,15 @@ def _limit(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
         raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to {MAX_LIMIT}")
     return int(text)
+
+
+def _when(text: str) -> str:
+    """Which moment it is, the daemon says, in its own time zone."""
+    try:
+        moment(text, is_end=False)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _offset(text: str) -> int:
