@@ -4,6 +4,7 @@ from edge.memory.activations import Activations
 from edge.memory.changes import Changes, Partition
 from edge.memory.eviction import Limits
 from edge.memory.halfway import Halfway
+from edge.memory.housekeeping import Housekeeping
 from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import CRASHED_TWICE, Memory
 from edge.memory.reserve import RESERVE_BYTES
@@ -17,6 +18,7 @@ __all__ = [
     "Changes",
     "Found",
     "Halfway",
+    "Housekeeping",
     "Limits",
     "Memory",
     "MemoryIndex",

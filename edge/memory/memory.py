@@ -15,36 +15,29 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edge.errors import DiskFullError
-from edge.items import Arrival, Embedded, Item, Narrowing, Tally, Verdict
+from edge.items import Arrival, Embedded, Forgotten, Item, Selection, Tally, Verdict
 from edge.memory.activations import Activations
-from edge.memory.admitting import ADMITTED, admitted_values
 from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.clock import Clock
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
-from edge.memory.database import connect, connect_reader, translated
+from edge.memory.database import connect, connect_reader, model_id, translated
 from edge.memory.eviction import Limits, evict
 from edge.memory.folder import check_database_is_there, lock_for_us
+from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
+from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, reject, renew, sight
+from edge.memory.known import look_up
 from edge.memory.refining import refine
 from edge.memory.reserve import Reserve
+from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
 
 T = TypeVar("T")
 CRASHED_TWICE = "crashed the device twice"
-_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at", "evicted")
-_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at, evicted FROM items"
-_LONGEST_WAITING = f"{_ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
-_REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
-_INSERT = """
-INSERT INTO items (digest, modality, source, bytes, added_at, taken_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id
-"""
-_SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
-_RENEWED = """
-UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
-"""
+_LONGEST_WAITING = f"{ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
 # What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
 _WAIT = """
 INSERT OR IGNORE INTO waiting (item) SELECT id FROM items
@@ -53,10 +46,6 @@ AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 """
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
 _KEPT = "SELECT digest FROM items WHERE rejected IS NULL AND NOT evicted"
-_KNOWN = """
-SELECT id, rejected, lost, evicted, EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
-FROM items WHERE digest = ?
-"""
 _WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
 
 
@@ -94,7 +83,9 @@ class Memory:
             undo.callback(self._rows.close)
             self._attempts = Attempts(folder)
             undo.callback(self._attempts.close)
-            self._model, self.version = _model_id(self._rows, fingerprint), last_sequence(self._rows)
+            self._forgetting = Forgetting(folder, self._rows, self._content, self._follow_blame)
+            self._forgetting.finish()
+            self._model, self.version = model_id(self._rows, fingerprint), last_sequence(self._rows)
             self._clock = Clock()
             with atomic(self._rows):
                 self._clock.follow(self._rows)
@@ -128,9 +119,25 @@ class Memory:
         with translated(self.folder):
             return self._writer.submit(self._accept, batch).result()
 
-    def index(self, batch: Sequence[Embedded]) -> None:
-        """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError."""
-        self._write(lambda: self._index(batch))
+    def index(self, batch: Sequence[Embedded]) -> frozenset[int]:
+        """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError.
+
+        Returns of which items: the others were forgotten meanwhile.
+        """
+        return self._write(lambda: self._index(batch))
+
+    def forget(
+        self, selection: Selection, *, force: bool = False, is_stopping: Callable[[], bool] = lambda: False
+    ) -> Forgotten:
+        """See `Forgetting.forget`: on return they are gone from the disk."""
+        with translated(self.folder):
+            return self._forgetting.forget(
+                selection, self._write, self._count_again, force=force, is_stopping=is_stopping
+            )
+
+    def pin(self, selection: Selection, *, is_pinned: bool) -> int:
+        """Pin what is meant, or let it go; returns how many items it is. Raises DiskFullError or StoreError."""
+        return self._write(lambda: self._forgetting.pin(selection, is_pinned=is_pinned))
 
     def refine(self, batch: Sequence[Embedded]) -> None:
         """Finer embeddings take the place of what their items have, all or nothing, in one commit.
@@ -139,13 +146,13 @@ class Memory:
         """
         self._write(lambda: self._refine(batch))
 
-    def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> None:
+    def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> bool:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
 
         is_lost: not its bytes are to blame, only that they are gone: the same may come again.
-        Raises DiskFullError or StoreError.
+        False when it was forgotten meanwhile. Raises DiskFullError or StoreError.
         """
-        self._write(lambda: self._reject(item, reason, is_lost=is_lost))
+        return self._write(lambda: self._reject(item, reason, is_lost=is_lost))
 
     def sighted(self, digests: Iterable[bytes]) -> None:
         """The same bytes as known items' came again, in one commit. Raises DiskFullError or StoreError."""
@@ -171,7 +178,7 @@ class Memory:
 
     def waiting(self, count: int) -> list[Item]:
         """The `count` items that have waited longest for their embedding; suspects come behind all others."""
-        return [_item(row) for row in self._select(_LONGEST_WAITING, count)]
+        return [item_of(row) for row in self._select(_LONGEST_WAITING, count)]
 
     def partitions(self) -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
@@ -193,21 +200,20 @@ class Memory:
 
     def item(self, number: int) -> Item:
         """The item with this id. Raises KeyError."""
-        found = self._select(f"{_ITEM} WHERE id = ?", number)
+        found = self._select(f"{ITEM} WHERE id = ?", number)
         if not found:
             raise KeyError(number)
-        return _item(found[0])
+        return item_of(found[0])
 
-    def admitted(self, narrowing: Narrowing) -> Rows:
+    def admitted(self, narrowing: Selection) -> Rows:
         """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
         with translated(self.folder):
-            found = self._reader().execute(ADMITTED, admitted_values(narrowing)).fetchall()
-        return np.array(found, dtype=np.int64).reshape(-1)
+            return np.array(admitted_ids(self._reader(), narrowing), dtype=np.int64)
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""
-        found = self._select(_KNOWN, self._model, digest)
-        return self._verdict(digest, *found[0][1:]) if found else None
+        with translated(self.folder):
+            return look_up(self._reader(), self._content, self._model, digest)[1]
 
     def content(self, item: Item) -> bytes | None:
         """The item's raw content, or None when it is not kept, or its file is gone."""
@@ -217,7 +223,9 @@ class Memory:
     def open_activations(self, max_bytes: int) -> Activations:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
-            return Activations(self.folder / "activations", max_bytes, self._clock.now)
+            return self._forgetting.open_activations(
+                max_bytes, self._clock.now, lambda item: bool(self._select(HAS_ROW, item))
+            )
 
     def open_index(self, tower: str, scales: Mapping[int, float], forest_from: int) -> MemoryIndex:
         """The index over what left a tower, in files of this folder; closed together with the memory.
@@ -228,6 +236,7 @@ class Memory:
         """
         folder, limits = self.folder / "index", IndexLimits(forest_from=forest_from)
         index = MemoryIndex(folder, tower, self, fingerprint=self._fingerprint, scales=scales, limits=limits)
+        self._forgetting.indexes.append(index)
         return self._closing.enter_context(index)
 
     def _write(self, change: Callable[[], T]) -> T:
@@ -258,21 +267,23 @@ class Memory:
         verdicts: list[Verdict] = []
         renewed = False
         self._reserve.restore()
+        self._forgetting.hurry(one.digest for one in batch)
         try:
             with atomic(self._rows):
                 now = self._clock.follow(self._rows)
                 for one in batch:
-                    found = self._rows.execute(_KNOWN, (self._model, one.digest)).fetchone()
-                    verdict = self._verdict(one.digest, *found[1:]) if found else None
+                    found, verdict = look_up(self._rows, self._content, self._model, one.digest)
                     verdicts.append(verdict or Verdict("accepted", one.digest))
                     if verdict is None:
                         written += [one.digest] if self._content.put(one.digest, one.content) else []
-                        item = self._renew(found[0], now) if found else self._insert(one, now)
+                        item = found or insert(self._rows, one, now)
+                        if found:
+                            renew(self._rows, self._model, found, now, self.version + 1)
                         self._rows.execute("INSERT OR IGNORE INTO waiting (item) VALUES (?)", (item,))
                         accepted.append((item, len(one.content)))
                         renewed = renewed or bool(found)
                     elif verdict.state == "duplicate":
-                        self._rows.execute(_SIGHTED, (now, one.digest))
+                        sight(self._rows, one.digest, now)
         except BaseException:
             self._content.remove(written)
             raise
@@ -283,37 +294,20 @@ class Memory:
         self.tally = self._counts.tally()
         return verdicts
 
-    def _verdict(
-        self, digest: bytes, rejected: str | None, lost: int, evicted: int, is_embedded: int
-    ) -> Verdict | None:
-        """For content that has a row; None when it is welcome again.
-
-        So it is when its file is gone against our will, or was evicted and only another bundle has embedded it.
-        """
-        if rejected is not None and not lost:
-            return Verdict("rejected", digest, rejected)
-        is_there = is_embedded if evicted else self._content.holds(digest)
-        return Verdict("duplicate", digest) if is_there else None
-
     def _sighted(self, digests: list[bytes]) -> None:
         with atomic(self._rows):
             now = self._clock.follow(self._rows)
-            self._rows.executemany(_SIGHTED, [(now, digest) for digest in digests])
+            for digest in digests:
+                sight(self._rows, digest, now)
 
-    def _insert(self, one: Arrival, now: float) -> int:
-        values = (one.digest, one.modality, one.source, len(one.content), now, one.taken_at)
-        (number,) = self._rows.execute(_INSERT, values).fetchone()
-        return int(number)
+    def _count_again(self) -> None:
+        self._counts = Counts(self._rows, self._model)
+        self.tally = self._counts.tally()
+        self._follow_blame()
 
-    def _renew(self, item: int, now: float) -> int:
-        """An item whose content was gone and came again is embedded anew."""
-        self._rows.execute(_RENEWED, (now, item))
-        self._rows.execute(f"{_REMOVE} AND model = ?", (self.version + 1, item, self._model))
-        self._rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, self._model))
-        return item
-
-    def _index(self, batch: Sequence[Embedded]) -> None:
+    def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
         version = self.version + 1
+        batch = [one for one in arrived if self._rows.execute(HAS_ROW, (one.item,)).fetchone()]
         rows = [
             (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
             for one in batch
@@ -325,6 +319,7 @@ class Memory:
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
+        return frozenset(one.item for one in batch)
 
     def _refine(self, batch: Sequence[Embedded]) -> None:
         with atomic(self._rows):
@@ -333,20 +328,16 @@ class Memory:
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
 
-    def _reject(self, item: Item, reason: str, *, is_lost: bool) -> None:
+    def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
+        if not self._rows.execute(HAS_ROW, (item.id,)).fetchone():
+            return False
         with atomic(self._rows):
-            self._reject_row(item.id, reason, is_lost=is_lost)
+            reject(self._rows, item.id, reason, self.version + 1, is_lost=is_lost)
         self._content.remove([item.digest])  # what stays is swept at the next start
         self._counts.rejected(item.id, item.bytes)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
-
-    def _reject_row(self, item: int, reason: str, *, is_lost: bool) -> None:
-        self._rows.execute("UPDATE items SET rejected = ?, lost = ? WHERE id = ?", (reason, is_lost, item))
-        self._rows.execute("DELETE FROM waiting WHERE item = ?", (item,))
-        # Another bundle may have read it before it was damaged: what does not count cannot be found either.
-        self._rows.execute(_REMOVE, (self.version + 1, item))
-        self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))
+        return True
 
     def _evict(self, limits: Limits) -> int:
         with atomic(self._rows):
@@ -377,20 +368,8 @@ class Memory:
         self._rows.executemany(
             "UPDATE waiting SET blame = blame + ? WHERE item = ?", [(blame, item) for item, blame in left.items()]
         )
-        found = self._rows.execute(f"{_ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
-        accused = tuple(_item(row) for row in found)
+        found = self._rows.execute(f"{ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
+        accused = tuple(item_of(row) for row in found)
         for item in accused:
-            self._reject_row(item.id, CRASHED_TWICE, is_lost=False)
+            reject(self._rows, item.id, CRASHED_TWICE, self.version + 1, is_lost=False)
         return accused
-
-
-def _item(row: tuple[Any, ...]) -> Item:
-    *values, evicted = row
-    return Item(**dict(zip(_COLUMNS[:-1], values, strict=True)), evicted=bool(evicted))
-
-
-def _model_id(rows: sqlite3.Connection, fingerprint: str) -> int:
-    with atomic(rows):
-        rows.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
-    (number,) = rows.execute("SELECT id FROM models WHERE fingerprint = ?", (fingerprint,)).fetchone()
-    return int(number)

@@ -43,7 +43,21 @@ CREATE TABLE clock (
 ) STRICT;
 PRAGMA user_version = 4
 """
-MIGRATIONS = {2: _FROM_2, 3: _FROM_3}  # by the schema that they start from
+_FROM_4 = """
+ALTER TABLE items ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE forgetting (
+    item INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL
+) STRICT;
+CREATE TABLE forgotten (
+    last INTEGER NOT NULL
+) STRICT;
+INSERT INTO forgotten VALUES (0);
+CREATE INDEX items_by_source ON items (source);
+CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));
+PRAGMA user_version = 5
+"""
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4}  # by the schema that they start from
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
