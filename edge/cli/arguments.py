@@ -10,7 +10,7 @@ from typing import TypeAlias
 from edge import __version__
 from edge.cli.add import add
 from edge.cli.ask import ask
-from edge.cli.bench import bench_remember, count, shares
+from edge.cli.bench import bench_paper, bench_recall, bench_remember, count, shares, sizes
 from edge.cli.check import check
 from edge.cli.house import age, forget, pin
 from edge.cli.run import run
@@ -37,6 +37,7 @@ examples:
   reminisce status                            what it holds and takes
   reminisce check --config config.yaml        is this config all right?
   reminisce bench remember --data flickr8k    how fast it remembers here, against every baseline
+  reminisce bench recall --data flickr8k      how well and how fast it answers here, against every baseline
 
 {_CODES}"""
 _RUN = """\
@@ -99,6 +100,19 @@ examples:
   reminisce bench remember --bundle my-vit/bundle --data flickr8k --picture remember.svg
   reminisce bench remember --bundle clip/bundle --exits 0.4,0.3,0.2,0.1
       speed alone, on noise, with exits dealt by a histogram: for a bundle that finds nothing
+"""
+_BENCH_RECALL = """\
+examples:
+  reminisce bench recall --data flickr8k --sizes 1000
+      the demo bundle on Flickr8k's 1,000 dev photos: some two minutes
+  reminisce bench recall --bundle my-vit/bundle --data flickr8k --picture recall.svg
+      the same, then among 9,000 and 99,000 synthetic distractors
+"""
+_BENCH_PAPER = """\
+examples:
+  reminisce bench remember --bundle my-vit/bundle --data flickr8k --json > remember.json
+  reminisce bench recall --bundle my-vit/bundle --data flickr8k --sizes 1000 --json > recall.json
+  reminisce bench paper remember.json recall.json
 """
 _DEMO = """\
 examples:
@@ -174,8 +188,10 @@ def make_parser() -> argparse.ArgumentParser:
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
     benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
-    measuring = _add_bench_remember(command, benches.add_subparsers(required=True, metavar="WHAT"))
-    for one in (adding, asking, forgetting, pinning, showing, checking, measuring):
+    whats = benches.add_subparsers(required=True, metavar="WHAT")
+    measuring, recalling = _add_bench_remember(command, whats), _add_bench_recall(command, whats)
+    _add_bench_paper(command, whats)
+    for one in (adding, asking, forgetting, pinning, showing, checking, measuring, recalling):
         one.add_argument("--json", action="store_true", help="print JSON, for other programs")
     return parser
 
@@ -199,10 +215,40 @@ def _add_bench_remember(command: Maker, benches: Commands) -> argparse.ArgumentP
     what.add_argument("--data", type=Path, metavar="DIR", help="Flickr8k in its official layout")
     what.add_argument("--exits", type=shares, metavar="SHARES", help="deal exits to noise: speed alone")
     one.add_argument("--limit", type=count, metavar="N", help="only the first N items, for a quick look")
+    _add_measured(one)
+    return one
+
+
+def _add_bench_recall(command: Maker, benches: Commands) -> argparse.ArgumentParser:
+    one = command(
+        "recall", bench_recall, "recall, milliseconds, joules and memory of answers, against every baseline",
+        _BENCH_RECALL, "nothing was measured", among=benches,
+    )  # fmt: skip
+    one.add_argument("--bundle", type=Path, metavar="DIR", help="default: that of the config, else the demo bundle")
+    one.add_argument("--data", type=Path, metavar="DIR", required=True, help="Flickr8k in its official layout")
+    one.add_argument(
+        "--sizes", type=sizes, default=(1_000, 10_000, 100_000), metavar="N,N,...",
+        help="items of the memories; above the photos, distractors (default: 1000,10000,100000)",
+    )  # fmt: skip
+    one.add_argument(
+        "--questions", type=count, default=40, metavar="N", help="timed of each row and size (default: %(default)s)"
+    )
+    _add_measured(one)
+    return one
+
+
+def _add_bench_paper(command: Maker, benches: Commands) -> None:
+    one = command(
+        "paper", bench_paper, "the paper's figures beside those of `bench remember` and `bench recall`",
+        _BENCH_PAPER, "nothing was compared", among=benches,
+    )  # fmt: skip
+    one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what these printed with --json")
+
+
+def _add_measured(one: argparse.ArgumentParser) -> None:
     one.add_argument("--batch", type=count, default=32, metavar="N", help="items of a batch (default: %(default)s)")
     one.add_argument("--threads", type=count, default=1, metavar="N", help="of a segment call (default: %(default)s)")
     one.add_argument("--picture", type=Path, metavar="FILE", help="where an SVG of it goes")
-    return one
 
 
 def _add_demo(command: Maker) -> None:

@@ -37,6 +37,18 @@ OPTIONS = {
         "--stream",
         "--until",
     },
+    "bench paper": {"--config"},
+    "bench recall": {
+        "--batch",
+        "--bundle",
+        "--config",
+        "--data",
+        "--json",
+        "--picture",
+        "--questions",
+        "--sizes",
+        "--threads",
+    },
     "bench remember": {
         "--batch",
         "--bundle",

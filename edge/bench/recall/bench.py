@@ -15,14 +15,13 @@ from edge.bench.recall.anytime import EACH, FIRST, SHARES, Curve
 from edge.bench.recall.crowd import SEED, Cloud, fit, grow
 from edge.bench.recall.device import POOL, Device, Job, Towers, open_device, open_towers
 from edge.bench.recall.figures import Found, Memories, Point, Report, Timing, Visited
-from edge.bench.recall.filling import KEPT, cost_of, fill, mixed_shares, place_for
+from edge.bench.recall.filling import KEPT, SHARED_MEMORY, cost_of, fill, mixed_shares, place_for
 from edge.bench.recall.judging import Judge, Stored, Way
 from edge.bench.recall.timing import time_rows
 from edge.bench.recall.visit import Visit, visit
 from edge.bench.remember.recalls import embed_captions
 from edge.bundle import Bundle
 from edge.config import Config
-from edge.errors import UsageError
 from edge.memory import Memory
 from edge.pairs import Pair, read_flickr8k
 from edge.power import Kind
@@ -124,8 +123,10 @@ class _Run:
     def _judge(self, device: Device, judge: Judge) -> None:
         """Fill one memory, and see what can be found in it."""
         kept, stored = device.job.kept, fill(device, self._towers.text, self._pairs)
-        ways: Mapping[Way, Sequence[int]] = {"single": (0, POOL), "naive": (0, POOL), "calibrated": POOLS}
-        for way, sizes in ways.items() if kept != "full" else [("calibrated", (0,))]:
+        ways: dict[Way, Sequence[int]] = {"single": (0, POOL), "naive": (0, POOL), "calibrated": POOLS}
+        if kept == "full":
+            ways = {"calibrated": POOLS[:1]}
+        for way, sizes in ways.items():
             pools = judge.pools(stored, way)
             self._found += [
                 Found(kept=kept, way=way, pool=pool, recall=judge.recall(stored, pools, pool)) for pool in sizes
@@ -158,18 +159,17 @@ def _shares(stored: Stored) -> dict[int, float]:
 
 
 def _said(options: Options, job: Job) -> tuple[str, ...]:
-    where = (
-        "in RAM, where writing costs nothing" if job.folder.is_relative_to("/dev/shm") else "in the temporary folder"
-    )
+    in_ram = job.folder.is_relative_to(SHARED_MEMORY)
+    where = "in RAM, where writing costs nothing" if in_ram else "in the temporary folder"
     return (
         machine(choose_runtime(job.config.runtime.backend), options.threads),
         (
-            f"{job.photos} Flickr8k dev photos with all captions; whatever is above them are SYNTHETIC distractors:"
-            f" Gaussians fitted on {FITTED} train photos at each exit"
+            f"{job.photos:,} Flickr8k dev photos with all captions; what is above their number are SYNTHETIC"
+            f" distractors, drawn at each exit from a Gaussian fitted on {FITTED:,} train photos"
         ),
         (
-            f"pool {POOL}, batches of {options.batch}, INT4 activations, nothing refined for good, no MQTT; a distractor"
-            " is finished from the activation of a photo that left at its exit"
+            f"pool {POOL}, batches of {options.batch}, INT4 activations, nothing refined for good, no MQTT; a"
+            " distractor is finished from the activation of a photo that left at its exit"
         ),
         f"memories {where}; {options.questions} questions, each through every row in turn",
     )

@@ -22,7 +22,7 @@ from edge.runtime import TowerRunner
 KEPT: tuple[Kept, ...] = ("full", "default", "mixed")
 _LEAST, _EXITS = 0.12, 3  # shares so large that a deal of 1,000 photos leaves no exit below a tenth
 _ITEM_BYTES = 24_000  # of the largest memory: a row, its index, a file of one block and, of photos, the activation
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours inside
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours inside
 
 
 def mixed_shares(tower: Tower) -> tuple[float, ...]:
@@ -40,7 +40,7 @@ def mixed_shares(tower: Tower) -> tuple[float, ...]:
 def cost_of(tower: Tower, exits: Mapping[int, float]) -> float:
     """Mean share of full depth's milliseconds, of shares of items by the depth where they left."""
     costs = dict(zip((place.depth for place in tower.exits), costs_of(tower).tolist(), strict=True))
-    return sum(costs[depth] * share for depth, share in exits.items())
+    return float(sum(costs[depth] * share for depth, share in exits.items()))
 
 
 def fill(device: Device, text: TowerRunner, pairs: Sequence[Pair]) -> Stored:
@@ -74,4 +74,4 @@ def _stored(device: Device, text: TowerRunner) -> Stored:
 def place_for(items: int) -> Path | None:
     """Where so many items in each memory are written fast: in RAM, if it has room; None: where temporary files are."""
     needed = len(KEPT) * items * _ITEM_BYTES
-    return _SHARED_MEMORY if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free > needed else None
+    return SHARED_MEMORY if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > needed else None

@@ -87,7 +87,9 @@ def _visited(one: Visited) -> str:
 
 
 def _curve(report: Report) -> Iterator[str]:
-    yield from _header("memory", "deadline, ms", "answer p50 / p95 ms", "finished", "R@1 / 5 / 10", "of full R@1 / R@10")
+    yield from _header(
+        "memory", "deadline, ms", "answer p50 / p95 ms", "finished", "R@1 / 5 / 10", "of full R@1 / R@10"
+    )
     for one in report.curve:
         answer, of_full = _pair((one.p50_ms, one.p95_ms)), _share(one.recall, report.full)
         yield _row(_NAMES[one.kept], one.deadline_ms, answer, f"{one.refined:.1f}", _recall(one.recall), of_full)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from tqdm import tqdm
 
-from edge.bench.recall.device import Device, Job, Towers, open_device
+from edge.bench.recall.device import Job, Towers, open_device
 from edge.bench.recall.figures import Timing, percentiles
 from edge.power import Kind, Ledger, Sampler, Spent
 

@@ -28,6 +28,7 @@ _LOOK_S = 0.005
 _WARM = 3  # questions before memory is read
 _BACKLOG = 64  # photos that wait at least, so that remembering never rests
 _GROUP = 64
+_PAUSE_S = 0.05  # between questions: without it, those that are fast would leave nothing to remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,26 @@ def _while_remembering(
     """Milliseconds of coarse and of fine answers, and photos a second that could be found meanwhile."""
     coarse_ms: list[float] = []
     fine_ms: list[float] = []
-    arriving, tally = _arriving(what.photos, device.memory.tally.items), lambda: device.memory.tally
+    arriving = _arriving(what.photos, device.memory.tally.items)
     with device.follower, device.intake:
         _top_up(device, arriving)
-        began, before = time.perf_counter(), tally().items - tally().waiting
+        began, before = time.perf_counter(), _found(device)
         for text in what.texts:
             for pool, spent in ((0, coarse_ms), (POOL, fine_ms)):
+                time.sleep(_PAUSE_S)
                 _top_up(device, arriving)
                 start = time.perf_counter()
                 device.ask(f"{text} ", pool)  # with the blank, another text than was asked before
                 spent.append((time.perf_counter() - start) * 1e3)
-        done, took_s = tally().items - tally().waiting - before, time.perf_counter() - began
-        while tally().waiting and not failures:  # the next to visit it must find nothing that waits
-            time.sleep(0.05)
+        done, took_s = _found(device) - before, time.perf_counter() - began
+        while device.memory.tally.waiting and not failures:  # the next to come must find nothing that waits
+            time.sleep(_PAUSE_S)
     return coarse_ms, fine_ms, done / took_s
+
+
+def _found(device: Device) -> int:
+    tally = device.memory.tally
+    return tally.items - tally.waiting
 
 
 def _top_up(device: Device, arriving: Iterator[Arrival]) -> None:
