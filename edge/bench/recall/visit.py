@@ -128,10 +128,10 @@ def _while_remembering(
                 start = time.perf_counter()
                 device.ask(f"{text} ", pool)  # with the blank, another text than was asked before
                 spent.append((time.perf_counter() - start) * 1e3)
-        done, took_s = _found(device) - before, time.perf_counter() - began
         while device.memory.tally.waiting and not failures:  # the next to come must find nothing that waits
             time.sleep(_PAUSE_S)
-    return coarse_ms, fine_ms, done / took_s
+        items_per_s = (_found(device) - before) / (time.perf_counter() - began)
+    return coarse_ms, fine_ms, items_per_s
 
 
 def _found(device: Device) -> int:
