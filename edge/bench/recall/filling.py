@@ -21,7 +21,7 @@ from edge.runtime import TowerRunner
 
 KEPT: tuple[Kept, ...] = ("full", "default", "mixed")
 _LEAST, _EXITS = 0.12, 3  # shares so large that a deal of 1,000 photos leaves no exit below a tenth
-_ITEM_BYTES = 24_000  # of the largest memory: a row, its index, a file of one block and, of photos, the activation
+_ITEM_BYTES, _PHOTOS_BYTES = 8_000, 200_000_000  # of a memory: a row, its index and a file of one block; and of photos
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours inside
 
 
@@ -73,5 +73,5 @@ def _stored(device: Device, text: TowerRunner) -> Stored:
 
 def place_for(items: int) -> Path | None:
     """Where so many items in each memory are written fast: in RAM, if it has room; None: where temporary files are."""
-    needed = len(KEPT) * items * _ITEM_BYTES
+    needed = len(KEPT) * (items * _ITEM_BYTES + _PHOTOS_BYTES)
     return SHARED_MEMORY if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > needed else None

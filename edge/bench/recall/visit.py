@@ -51,6 +51,9 @@ def visit(what: Visit) -> Visited:
         answer: object = ours.recv()
     except EOFError:
         raise WorkerError(f"the process of memory {what.job.kept} ended before its work") from None
+    except BaseException:  # we are told to end: so is it
+        process.terminate()
+        raise
     finally:
         process.join()
     if isinstance(answer, ReminisceError):
