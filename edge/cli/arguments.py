@@ -110,9 +110,8 @@ examples:
 """
 _BENCH_PAPER = """\
 examples:
-  reminisce bench remember --bundle my-vit/bundle --data flickr8k --json > remember.json
-  reminisce bench recall --bundle my-vit/bundle --data flickr8k --sizes 1000 --json > recall.json
   reminisce bench paper remember.json recall.json
+      each what the benchmark of that name printed as JSON, of any number of bundles
 """
 _DEMO = """\
 examples:
@@ -242,7 +241,7 @@ def _add_bench_paper(command: Maker, benches: Commands) -> None:
         "paper", bench_paper, "the paper's figures beside those of `bench remember` and `bench recall`",
         _BENCH_PAPER, "nothing was compared", among=benches,
     )  # fmt: skip
-    one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what these printed with --json")
+    one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what these printed as JSON")
 
 
 def _add_measured(one: argparse.ArgumentParser) -> None:

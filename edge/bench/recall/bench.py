@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -141,8 +142,11 @@ class _Run:
     def _grow(self, size: int, clouds: Mapping[int, Cloud]) -> None:
         for job in self._jobs:
             with Memory(job.folder, self._towers.bundle.fingerprint) as memory:
-                if memory.tally.items < size:
-                    grow(memory, size, job.photos, clouds, self._towers.image.spec.exits, self._towers.banks)
+                if memory.tally.items >= size:
+                    continue
+                grow(memory, size, job.photos, clouds, self._towers.image.spec.exits, self._towers.banks)
+            # A cache, made anew in files when it is opened: a daemon, which follows while it grows, has it so.
+            shutil.rmtree(job.folder / "index")
 
     def _numbers(self, count: int) -> list[int]:
         """Of captions, drawn anew; each at most once, as long as there are so many."""
