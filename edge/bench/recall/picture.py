@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 from edge.bench.recall.figures import Point, Report
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 400, 60, 180, 70, 44
+_LABEL = 15  # pixels between two
 _INK, _GREY = "#24292f", "#6e7781"
 _LINES = (("default", "#0969da"), ("mixed", "#bc4c00"))
 _CUTS = (("at_1", "R@1", ""), ("at_10", "R@10", ' stroke-dasharray="5 3"'))
@@ -36,12 +37,17 @@ def svg(report: Report) -> str:
         parts.append(_text(16, y(share) + 4, f"{share:.0%}", _GREY, 12))
     parts += [_text(x(one), _HEIGHT - 24, f"{one:.0f}", _GREY, 12) for one in (0, latest / 2, latest)]
     parts.append(_text(_LEFT, _HEIGHT - 8, "deadline, milliseconds", _GREY, 12))
+    labels: list[tuple[float, str, str]] = []
     for kept, colour in _LINES:
         points = [one for one in report.curve if one.kept == kept]
         for cut, title, dashes in _CUTS:
             places = [(x(one.deadline_ms), y(_share(report, one, cut))) for one in points]
             parts.append(_line(places, colour, f' stroke-width="2"{dashes}'))
-            parts.append(_text(places[-1][0] + 8, places[-1][1] + 4, f"{title}, {kept}", colour, 12))
+            labels.append((places[-1][1], f"{title}, {kept}", colour))
+    free = 0.0
+    for at, label, colour in sorted(labels):
+        free = max(free + _LABEL, at)
+        parts.append(_text(_WIDTH - _RIGHT + 8, free + 4, label, colour, 12))
     return "\n".join([*parts, "</svg>\n"])
 
 
