@@ -120,8 +120,11 @@ def markdown(here: Here) -> str:
     titles = ("tower", "what", "paper: Orin", "TX2", "Raspberry Pi 4B", "phone", f"here: {here.model}")
     lines = [_line(*titles), _line(*["---"] * len(titles))]
     for paper in PAPER:
-        lines += _tower(paper, here if paper.tower == "image" else Here(here.model, None, None))
-    return "\n".join([*lines, *_answers(here), "", *said, *(f"- {note}" for note in NOTES)])
+        if paper.tower == "image":
+            lines += [*_tower(paper, here), *_answers(here)]
+        else:
+            lines += _tower(paper, Here(here.model, None, None))
+    return "\n".join([*lines, "", *said, *(f"- {note}" for note in NOTES)])
 
 
 def _tower(paper: Published, here: Here) -> Iterator[str]:
