@@ -42,7 +42,7 @@ UPDATE main.items SET
     FROM there JOIN other.items AS o ON o.id = there.other WHERE items.id = there.item AND NOT is_new;
 INSERT OR IGNORE INTO main.models (fingerprint) SELECT fingerprint FROM other.models;
 CREATE TEMP TABLE coming AS
-    SELECT item, ours.id AS model, depth, e.rowid AS row
+    SELECT there.item, ours.id AS model, depth, e.rowid AS row
     FROM other.embeddings AS e
     JOIN there ON there.other = e.item
     JOIN other.models AS theirs ON theirs.id = e.model
@@ -55,7 +55,6 @@ DELETE FROM main.embeddings WHERE rowid IN (
     SELECT had.rowid FROM coming JOIN main.embeddings AS had ON had.item = coming.item AND had.model = coming.model);
 INSERT INTO main.embeddings SELECT coming.item, coming.model, coming.depth, vector, offset, :sequence
     FROM coming JOIN other.embeddings AS e ON e.rowid = row;
-UPDATE main.forgotten SET last = max(last, :highest + (SELECT last FROM other.forgotten));
 UPDATE main.clock SET first = (SELECT max(id) + 1 FROM main.items);
 DROP TABLE coming;
 DROP TABLE there
@@ -75,7 +74,7 @@ def check(rows: sqlite3.Connection) -> None:
     """Whether an imported database, of the present schema, is what one of ours can be. Raises ArchiveError."""
     (found,) = rows.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok" or rows.execute("PRAGMA foreign_key_check").fetchone():
-        raise ArchiveError(f"its database is damaged ({found})")
+        raise ArchiveError("its database is damaged")
     if rows.execute("SELECT 1 FROM items WHERE length(digest) != 32 OR id < 1").fetchone():
         raise ArchiveError("its database has an item whose id is none")
     if wide := [name for name, low, high in rows.execute(_WIDTHS.format("main")) if low != high]:

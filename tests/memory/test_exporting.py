@@ -126,7 +126,7 @@ def test_what_waits_comes_first_and_what_was_rejected_or_evicted_has_no_content(
 
 
 def test_nothing_of_a_forgotten_item_is_in_the_file(memory: Memory, keep: Keep, named: Named, tmp_path: Path) -> None:
-    texts = [f"animal number {number}" for number in range(400)]
+    texts = [f"animal number {number}" for number in range(80)]
     keep(memory, *texts)
     cache(memory, 7)
     gone = named(texts[6])
