@@ -11,6 +11,7 @@ from edge import __version__
 from edge.cli.add import add
 from edge.cli.ask import ask
 from edge.cli.bench import bench_paper, bench_recall, bench_remember, count, shares, sizes
+from edge.cli.carry import export_memory, import_into
 from edge.cli.check import check
 from edge.cli.house import age, forget, pin
 from edge.cli.run import run
@@ -82,6 +83,18 @@ examples:
   reminisce pin beach.jpg
       kept when the cache is full, and by every `forget` that does not name it with --force
   reminisce pin --undo beach.jpg
+"""
+_EXPORT = """\
+examples:
+  reminisce export memory.tar
+      all of it, while the daemon runs or not; the file is for your eyes alone, as the memory is
+  reminisce export --no-cache smaller.tar
+      without the half-finished items, which can be computed again from their content
+"""
+_IMPORT = """\
+examples:
+  reminisce import --state restored memory.tar
+      into a folder of its own; without --state into the daemon's, which must be stopped
 """
 _STATUS = """\
 examples:
@@ -184,13 +197,14 @@ def make_parser() -> argparse.ArgumentParser:
         one.add_argument("items", nargs="*", metavar="ITEM", help="a file with the same bytes, or an id")
         _add_selection(one)
         one.add_argument("--older-than", type=age, metavar="AGE", help="what happened longer ago, as 90d, 12h or 6w")
+    carrying = _add_carrying(command)
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
     benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
     whats = benches.add_subparsers(required=True, metavar="WHAT")
     measuring, recalling = _add_bench_remember(command, whats), _add_bench_recall(command, whats)
     _add_bench_paper(command, whats)
-    for one in (adding, asking, forgetting, pinning, showing, checking, measuring, recalling):
+    for one in (adding, asking, forgetting, pinning, *carrying, showing, checking, measuring, recalling):
         one.add_argument("--json", action="store_true", help="print JSON, for other programs")
     return parser
 
@@ -202,6 +216,22 @@ def _add_selection(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--source", metavar="TEXT", help="only sources that start with it, or match it if it has *, ? or ["
     )
+
+
+def _add_carrying(command: Maker) -> tuple[argparse.ArgumentParser, ...]:
+    exporting = command("export", export_memory, "all of the memory into one file", _EXPORT, "there is no file")
+    exporting.add_argument("--no-cache", action="store_true", help="leave out half-finished items")
+    importing = command(
+        "import",
+        import_into,
+        "add what is in an exported file to the memory",
+        _IMPORT,
+        "run it again: what is there is not added twice",
+    )
+    for one in (exporting, importing):
+        one.add_argument("--state", type=Path, metavar="DIR", help="the memory's folder (default: the config's)")
+        one.add_argument("file", type=Path, metavar="FILE.tar")
+    return exporting, importing
 
 
 def _add_bench_remember(command: Maker, benches: Commands) -> argparse.ArgumentParser:

@@ -3,8 +3,10 @@
 from edge.memory.activations import Activations
 from edge.memory.changes import Changes, Partition
 from edge.memory.eviction import Limits
+from edge.memory.exporting import Exported, export
 from edge.memory.halfway import Halfway
 from edge.memory.housekeeping import Housekeeping
+from edge.memory.importing import Imported, import_memory
 from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import CRASHED_TWICE, Memory
 from edge.memory.reserve import RESERVE_BYTES
@@ -16,9 +18,11 @@ __all__ = [
     "RESERVE_BYTES",
     "Activations",
     "Changes",
+    "Exported",
     "Found",
     "Halfway",
     "Housekeeping",
+    "Imported",
     "Limits",
     "Memory",
     "MemoryIndex",
@@ -27,4 +31,6 @@ __all__ = [
     "Rows",
     "annoy_is_installed",
     "database_bytes",
+    "export",
+    "import_memory",
 ]

@@ -25,3 +25,8 @@ def check_database_is_there(folder: Path, content: ContentStore) -> None:
         raise StoreError(
             f"{folder} has content but no {database.name}: restore it from a backup, or move the folder away"
         )
+
+
+def importing(folder: Path) -> Path:
+    """Where an import unpacks; what one left there that was ended is of no use to anybody."""
+    return folder / "importing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,12 +25,13 @@ from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
 from edge.memory.database import connect, connect_reader, model_id, translated
 from edge.memory.eviction import Limits, evict
-from edge.memory.folder import check_database_is_there, lock_for_us
+from edge.memory.folder import check_database_is_there, importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
 from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, reject, renew, sight
 from edge.memory.known import look_up
+from edge.memory.merging import Merged, attached, merge
 from edge.memory.refining import refine
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
@@ -76,6 +78,7 @@ class Memory:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = undo.enter_context((folder / "lock").open("w"))
             lock_for_us(folder, lock.fileno())
+            shutil.rmtree(importing(folder), ignore_errors=True)
             self._reserve = Reserve(folder, reserve_bytes)
             self._content = ContentStore(folder / "content")
             check_database_is_there(folder, self._content)
@@ -138,6 +141,10 @@ class Memory:
     def pin(self, selection: Selection, *, is_pinned: bool) -> int:
         """Pin what is meant, or let it go; returns how many items it is. Raises DiskFullError or StoreError."""
         return self._write(lambda: self._forgetting.pin(selection, is_pinned=is_pinned))
+
+    def merge(self, unpacked: Path) -> Merged:
+        """Add what an import unpacked, in one commit. Raises ArchiveError, DiskFullError or StoreError."""
+        return self._write(lambda: self._merge(unpacked))
 
     def refine(self, batch: Sequence[Embedded]) -> None:
         """Finer embeddings take the place of what their items have, all or nothing, in one commit.
@@ -320,6 +327,15 @@ class Memory:
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
         return frozenset(one.item for one in batch)
+
+    def _merge(self, unpacked: Path) -> Merged:
+        self._content.adopt(unpacked / "content")  # without rows it is swept at the next start
+        with attached(self._rows, unpacked / "memory.db"), atomic(self._rows):
+            merged = merge(self._rows)
+            self._rows.execute(_WAIT, (self._model,))
+            self._rows.execute(_WAIT_NO_MORE, (self._model,))
+        self._count_again()
+        return merged
 
     def _refine(self, batch: Sequence[Embedded]) -> None:
         with atomic(self._rows):

@@ -1,0 +1,153 @@
+"""An exported file back into a memory: see archive.py. Nothing of it can be seen before all of it was checked.
+
+It is unpacked into the folder `importing` of the memory, whose lock is held, and each file compared with the manifest:
+name, size, checksum. Then the database is checked, content moves to where rows look for it, and one transaction adds
+the rows: that is the moment of the import. What ends the process before leaves the memory as it was, and half an
+`importing` or content without rows, which the next start deletes. Activations follow: they are a cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from edge.errors import UsageError
+from edge.memory.archive import DATABASE, ArchiveError, Member, read_end, read_manifest, read_member
+from edge.memory.database import SCHEMA, connect, translated
+from edge.memory.folder import importing
+from edge.memory.memory import Memory
+from edge.memory.merging import check, check_kinds
+from edge.signals import signals_held
+
+Progress = Callable[[int, int], None]
+_KEPT = "SELECT digest, bytes FROM items WHERE rejected IS NULL AND NOT evicted"
+# Its content should be in the file and is not: it was gone, or was evicted while the file was written.
+_WITHOUT = "UPDATE items SET evicted = 1 WHERE digest = ? AND EXISTS (SELECT 1 FROM embeddings WHERE item = items.id)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of the items of a file, and of the memory that they are in now.
+
+    new:     items that were not there before; known: those that were
+    waiting: items of the memory that the bundle in use embeds next, from their content
+    unread:  items of the memory that it cannot find: only another bundle has embedded them, and their content is gone
+    """
+
+    new: int
+    known: int
+    waiting: int
+    unread: int
+
+
+def import_memory(
+    source: Path, folder: Path, fingerprint: str, *, on_progress: Progress = lambda _done, _all: None
+) -> Imported:
+    """Add what is in the file `source` to the memory in `folder`, which is made if need be: all or nothing.
+
+    fingerprint: of the bundle that it is used with; what only another one embedded waits to be embedded anew
+    on_progress: called with the bytes unpacked so far and in all
+    Raises UsageError, ArchiveError, StoreError (in use, damaged, newer), DiskFullError.
+    """
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise UsageError(f"{source} cannot be read ({error.strerror})") from None
+    with file, _named(source):
+        manifest, members = read_manifest(file)
+        if manifest.schema > SCHEMA:
+            raise ArchiveError(
+                f"it has schema {manifest.schema}, this version reads {SCHEMA}: use the version that wrote it"
+            )
+        with Memory(folder, fingerprint) as memory:
+            place = importing(folder)
+            try:
+                with translated(folder):
+                    _unpack(file, members, place, on_progress)
+                    _check_database(place / DATABASE, members)
+                with signals_held():  # or it would be there, after all, when whoever stopped it is told that it is not
+                    merged = memory.merge(place)
+                    if merged.keeps_ids:
+                        _move(place / "activations", folder / "activations")
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+            tally = memory.tally
+        _give_to_owner(folder)
+    unread = tally.items - tally.waiting - sum(tally.exits.values())
+    return Imported(new=merged.new, known=merged.known, waiting=tally.waiting, unread=unread)
+
+
+@contextlib.contextmanager
+def _named(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except ArchiveError as error:
+        raise ArchiveError(f"{source} cannot be imported, and nothing was changed: {error}") from None
+
+
+def _unpack(file: BinaryIO, members: list[Member], place: Path, on_progress: Progress) -> None:
+    """All files, durable."""
+    place.mkdir(mode=0o700)
+    total_bytes = sum(member.size for member in members)
+    done_bytes = 0
+    for member in members:
+        path = place / member.name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(path, "xb", opener=_for_us) as unpacked:
+            read_member(file, member, unpacked.write)
+        done_bytes += member.size
+        on_progress(done_bytes, total_bytes)
+    read_end(file)
+    # Each at the end and not one by one: by then most of it is on the disk.
+    for member in members:
+        handle = os.open(place / member.name, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _for_us(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _check_database(path: Path, members: list[Member]) -> None:
+    """Bring it to the present schema, and to what there is of content. Raises ArchiveError."""
+    check_kinds(path)
+    sizes = {bytes.fromhex(one.sha256): one.size for one in members if one.name.startswith("content/")}
+    with contextlib.closing(connect(path)) as rows:
+        try:
+            check(rows)
+            kept = dict(rows.execute(_KEPT))
+            rows.executemany(_WITHOUT, [(digest,) for digest in kept.keys() - sizes.keys()])
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):  # of the disk
+                raise
+            raise ArchiveError(f"its database is not what its schema says ({error})") from None
+    for digest, size in sizes.items():
+        if kept.get(digest) != size:
+            raise ArchiveError(f"its database does not have the item {digest.hex()} as it is in the file")
+
+
+def _move(place: Path, target: Path) -> None:
+    """Activations, as far as the disk lets us: they are a cache."""
+    with contextlib.suppress(OSError):
+        target.mkdir(mode=0o700, exist_ok=True)
+        for path in place.glob("*/*"):
+            (target / path.parent.name).mkdir(mode=0o700, exist_ok=True)
+            path.replace(target / path.parent.name / path.name)
+
+
+def _give_to_owner(folder: Path) -> None:
+    """What root imports for a daemon that is another user."""
+    if os.geteuid():
+        return
+    owner = folder.stat()
+    for path in folder.rglob("*"):
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
