@@ -121,9 +121,11 @@ class Tally:
     """What the memory holds, counted.
 
     items:         accepted and not rejected
-    waiting:       of these, without an embedding so far; `waiting_bytes` of raw content
+    waiting:       of these, without an embedding so far, of whatever bundle; `waiting_bytes` of raw content
     exits:         items by the depth where they left
     content_bytes: raw content of all items that is kept
+    earlier:       items that only another bundle has embedded
+    migrating:     of these, the ones that wait to be embedded by this one; the rest stays as it is
     """
 
     items: int
@@ -132,6 +134,8 @@ class Tally:
     rejected: int
     exits: Mapping[int, int]
     content_bytes: int
+    earlier: int = 0
+    migrating: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,25 +17,26 @@ from edge.errors import DiskFullError
 from edge.items import Arrival, Embedded, Item, Narrowing, Tally, Verdict
 from edge.memory.activations import Activations
 from edge.memory.admitting import ADMITTED, admitted_values
-from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
+from edge.memory.attempts import CRASHED, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.clock import Clock
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts
-from edge.memory.database import connect, connect_reader, translated
+from edge.memory.database import connect, translated
+from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
 from edge.memory.eviction import Limits, evict
 from edge.memory.folder import check_database_is_there, lock_for_us
+from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.index import MemoryIndex, Rows
+from edge.memory.item_rows import ITEM, item_of
+from edge.memory.readers import Readers
 from edge.memory.refining import refine
+from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
 from edge.memory.transaction import atomic, snapshot
+from edge.memory.turns import ask, join, line_up, next_rows, switch
 
 T = TypeVar("T")
-CRASHED_TWICE = "crashed the device twice"
-_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at", "evicted")
-_ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at, evicted FROM items"
-_LONGEST_WAITING = f"{_ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
 _REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _INSERT = """
 INSERT INTO items (digest, modality, source, bytes, added_at, taken_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id
@@ -45,19 +45,12 @@ _SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest
 _RENEWED = """
 UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
 """
-# What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
-_WAIT = """
-INSERT OR IGNORE INTO waiting (item) SELECT id FROM items
-WHERE rejected IS NULL AND NOT evicted
-AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
-"""
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
 _KEPT = "SELECT digest FROM items WHERE rejected IS NULL AND NOT evicted"
 _KNOWN = """
 SELECT id, rejected, lost, evicted, EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 FROM items WHERE digest = ?
 """
-_WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
 
 
 class Memory:
@@ -69,20 +62,22 @@ class Memory:
     tally:    what it holds; replaced after each commit
     suspects: waiting items that the process was working on when it ended last, by id; each should be worked on alone
     accused:  items that were rejected on opening, because the process ended too often while it worked on them
+    origins:  other bundles by which items were embedded when it was opened, the newest first
     """
 
     version: int
     tally: Tally
     suspects: frozenset[int]
     accused: tuple[Item, ...]
+    origins: tuple[Origin, ...]
 
-    def __init__(self, folder: Path, fingerprint: str, reserve_bytes: int = 0) -> None:
-        """Open or create; `reserve_bytes` of the disk are held for when it is full, see reserve.py.
+    def __init__(self, folder: Path, fingerprint: str, reserve_bytes: int = 0, bundle: Path | None = None) -> None:
+        """Open or create for the bundle of this fingerprint, which lies in the folder `bundle`.
 
+        `reserve_bytes` of the disk are held for when it is full, see reserve.py.
         Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then.
         """
         self.folder, self._fingerprint = folder, fingerprint
-        self._reading = threading.local()
         with ExitStack() as undo, translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = undo.enter_context((folder / "lock").open("w"))
@@ -98,17 +93,19 @@ class Memory:
             self._clock = Clock()
             with atomic(self._rows):
                 self._clock.follow(self._rows)
-                self._rows.execute(_WAIT, (self._model,))
-                self._rows.execute(_WAIT_NO_MORE, (self._model,))
-                self.accused = self._blame(self._attempts.left)
+                note_folder(self._rows, self._model, bundle)
+                line_up(self._rows, self._model)
+                self.accused = blame(self._rows, self._model, self._attempts.left, self.version + 1)
             self._attempts.begin()
             self._follow_blame()
             self._content.sweep({digest for (digest,) in self._rows.execute(_KEPT)})
             with contextlib.suppress(OSError):  # no room for it: nothing is accepted before there is
                 self._reserve.restore()
+            self.origins = origins(self._rows, besides=self._model)
+            sweep(folder / "index", self.origins)
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
-            self._readers = undo.enter_context(ExitStack())
+            self._reader = undo.enter_context(Readers(folder / "memory.db"))
             self._writer = undo.enter_context(ThreadPoolExecutor(1, "memory-writer"))
             self._closing = undo.pop_all()
 
@@ -139,13 +136,13 @@ class Memory:
         """
         self._write(lambda: self._refine(batch))
 
-    def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> None:
+    def reject(self, item: Item, reason: str, *, is_lost: bool = False) -> bool:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
 
         is_lost: not its bytes are to blame, only that they are gone: the same may come again.
-        Raises DiskFullError or StoreError.
+        False when it stays with the bundle that has embedded it. Raises DiskFullError or StoreError.
         """
-        self._write(lambda: self._reject(item, reason, is_lost=is_lost))
+        return self._write(lambda: self._reject(item, reason, is_lost=is_lost))
 
     def sighted(self, digests: Iterable[bytes]) -> None:
         """The same bytes as known items' came again, in one commit. Raises DiskFullError or StoreError."""
@@ -170,8 +167,17 @@ class Memory:
         self._attempts.note(items)
 
     def waiting(self, count: int) -> list[Item]:
-        """The `count` items that have waited longest for their embedding; suspects come behind all others."""
-        return [_item(row) for row in self._select(_LONGEST_WAITING, count)]
+        """The `count` items whose turn is next to be embedded, see turns.py."""
+        with translated(self.folder):
+            return [item_of(row) for row in next_rows(self._reader(), ITEM, count)]
+
+    def is_again(self, item: int) -> bool:
+        """Whether an item that waits can be found already, as another bundle has embedded it."""
+        return self._counts.is_again(item)
+
+    def asked(self, times: Mapping[int, int]) -> None:
+        """These items were answers so many times, for whoever embeds them anew. Raises DiskFullError or StoreError."""
+        self._write(lambda: self._asked(times))
 
     def partitions(self) -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
@@ -193,10 +199,10 @@ class Memory:
 
     def item(self, number: int) -> Item:
         """The item with this id. Raises KeyError."""
-        found = self._select(f"{_ITEM} WHERE id = ?", number)
+        found = self._select(f"{ITEM} WHERE id = ?", number)
         if not found:
             raise KeyError(number)
-        return _item(found[0])
+        return item_of(found[0])
 
     def admitted(self, narrowing: Narrowing) -> Rows:
         """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
@@ -226,8 +232,22 @@ class Memory:
         forest_from: items from which it is approximate
         Raises StoreError.
         """
-        folder, limits = self.folder / "index", IndexLimits(forest_from=forest_from)
-        index = MemoryIndex(folder, tower, self, fingerprint=self._fingerprint, scales=scales, limits=limits)
+        return self._open_index(self, self.folder / "index", self._fingerprint, tower, scales, forest_from)
+
+    def open_earlier_index(
+        self, origin: Origin, tower: str, scales: Mapping[int, float], forest_from: int
+    ) -> MemoryIndex:
+        """The same over what another bundle embedded."""
+        feed = EarlierRows(origin, self._reader, lambda: self.version)
+        folder = index_folder(self.folder / "index", origin)
+        return self._open_index(feed, folder, origin.fingerprint, tower, scales, forest_from)
+
+    def _open_index(
+        self, feed: Feed, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int
+    ) -> MemoryIndex:
+        limits = IndexLimits(forest_from=forest_from)
+        with translated(self.folder):
+            index = MemoryIndex(folder, tower, feed, fingerprint=mark, scales=scales, limits=limits)
         return self._closing.enter_context(index)
 
     def _write(self, change: Callable[[], T]) -> T:
@@ -245,13 +265,6 @@ class Memory:
         with translated(self.folder):
             return self._reader().execute(query, values).fetchall()
 
-    def _reader(self) -> sqlite3.Connection:
-        if not hasattr(self._reading, "rows"):
-            self._reading.rows = connect_reader(self.folder / "memory.db")
-            self._readers.callback(self._reading.rows.close)
-        rows: sqlite3.Connection = self._reading.rows
-        return rows
-
     def _accept(self, batch: Sequence[Arrival]) -> list[Verdict]:
         written: list[bytes] = []
         accepted: list[tuple[int, int]] = []
@@ -268,7 +281,7 @@ class Memory:
                     if verdict is None:
                         written += [one.digest] if self._content.put(one.digest, one.content) else []
                         item = self._renew(found[0], now) if found else self._insert(one, now)
-                        self._rows.execute("INSERT OR IGNORE INTO waiting (item) VALUES (?)", (item,))
+                        join(self._rows, item)
                         accepted.append((item, len(one.content)))
                         renewed = renewed or bool(found)
                     elif verdict.state == "duplicate":
@@ -295,6 +308,10 @@ class Memory:
         is_there = is_embedded if evicted else self._content.holds(digest)
         return Verdict("duplicate", digest) if is_there else None
 
+    def _asked(self, times: Mapping[int, int]) -> None:
+        with atomic(self._rows):
+            ask(self._rows, times)
+
     def _sighted(self, digests: list[bytes]) -> None:
         with atomic(self._rows):
             now = self._clock.follow(self._rows)
@@ -320,7 +337,7 @@ class Memory:
         ]
         with atomic(self._rows):
             self._rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._rows.executemany("DELETE FROM waiting WHERE item = ?", [(one.item,) for one in batch])
+            switch(self._rows, self._model, [one.item for one in batch], version)
         if not self._counts.indexed(batch):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
@@ -328,31 +345,27 @@ class Memory:
 
     def _refine(self, batch: Sequence[Embedded]) -> None:
         with atomic(self._rows):
-            moves = refine(self._rows, self._model, batch, self.version + 1)
-        self._counts.refined(moves)
+            refined = refine(self._rows, self._model, batch, self.version + 1)
+        self._counts.refined(refined.moves)
+        self._counts.indexed(refined.switched)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
 
-    def _reject(self, item: Item, reason: str, *, is_lost: bool) -> None:
+    def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
         with atomic(self._rows):
-            self._reject_row(item.id, reason, is_lost=is_lost)
-        self._content.remove([item.digest])  # what stays is swept at the next start
-        self._counts.rejected(item.id, item.bytes)
+            is_rejected = reject(self._rows, self._model, item.id, reason, self.version + 1, is_lost=is_lost)
+        if is_rejected:
+            self._content.remove([item.digest])  # what stays is swept at the next start
+            self._counts.rejected(item.id, item.bytes)
+        self._counts.kept_back(item.id)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
-
-    def _reject_row(self, item: int, reason: str, *, is_lost: bool) -> None:
-        self._rows.execute("UPDATE items SET rejected = ?, lost = ? WHERE id = ?", (reason, is_lost, item))
-        self._rows.execute("DELETE FROM waiting WHERE item = ?", (item,))
-        # Another bundle may have read it before it was damaged: what does not count cannot be found either.
-        self._rows.execute(_REMOVE, (self.version + 1, item))
-        self._rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))
+        return is_rejected
 
     def _evict(self, limits: Limits) -> int:
         with atomic(self._rows):
             now = self._clock.follow(self._rows)
-            kept_bytes = self.tally.content_bytes - self.tally.waiting_bytes
-            gone = evict(self._rows, limits, kept_bytes, now if self._clock.is_settled else None)
+            gone = evict(self._rows, limits, self._counts.settled_bytes(), now if self._clock.is_settled else None)
         self._content.remove(digest for digest, _ in gone)  # what stays is swept at the next start
         self._counts.evicted(sum(size for _, size in gone))
         self.tally = self._counts.tally()
@@ -360,33 +373,19 @@ class Memory:
 
     def _accuse(self, item: Item) -> bool:
         with atomic(self._rows):
-            accused = self._blame({item.id: CRASHED})
+            accused = blame(self._rows, self._model, {item.id: CRASHED}, self.version + 1)
         self._follow_blame()
         if accused:
             self._content.remove([item.digest])
             self._counts.rejected(item.id, item.bytes)
-            self.tally = self._counts.tally()
+        elif item.id not in self.suspects:  # it waits no more: it stays with another bundle
+            self._counts.kept_back(item.id)
+        self.tally = self._counts.tally()
         return bool(accused)
 
     def _follow_blame(self) -> None:
         self.version = last_sequence(self._rows)
         self.suspects = frozenset(item for (item,) in self._rows.execute(_SUSPECTS))
-
-    def _blame(self, left: Mapping[int, int]) -> tuple[Item, ...]:
-        """Those among the waiting that the last process ended over are suspects, and rejected in the end."""
-        self._rows.executemany(
-            "UPDATE waiting SET blame = blame + ? WHERE item = ?", [(blame, item) for item, blame in left.items()]
-        )
-        found = self._rows.execute(f"{_ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
-        accused = tuple(_item(row) for row in found)
-        for item in accused:
-            self._reject_row(item.id, CRASHED_TWICE, is_lost=False)
-        return accused
-
-
-def _item(row: tuple[Any, ...]) -> Item:
-    *values, evicted = row
-    return Item(**dict(zip(_COLUMNS[:-1], values, strict=True)), evicted=bool(evicted))
 
 
 def _model_id(rows: sqlite3.Connection, fingerprint: str) -> int:

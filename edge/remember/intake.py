@@ -128,8 +128,10 @@ class Intake:
             self._flights.land([item.id])
             return None
         if isinstance(made, Refusal):
-            self._memory.reject(item, made.reason, is_lost=made.is_lost)
-            self._tell_rejected(item, made.reason)
+            if self._memory.reject(item, made.reason, is_lost=made.is_lost):
+                self._tell_rejected(item, made.reason)
+            else:  # it stays with the bundle that has embedded it
+                self._flights.land([item.id])
             return None
         return made
 
