@@ -194,6 +194,7 @@ class Explanation:
                       the last exit already; "verifying" where its coarse score had to do
     ms:               its share of the batch that finished it; 0 where nothing was to do
     start:            what it was finished from; None where it was not
+    is_earlier:       exit_depth and coarse are of an earlier bundle, through its own query tower
     """
 
     exit_depth: int
@@ -205,6 +206,7 @@ class Explanation:
     round: Literal["verifying", "correcting"]
     ms: float
     start: Literal["activation", "content"] | None
+    is_earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class Answer:
     is_final:  whether no better one will come
     query_ms:  the text tower, one head for each exit; filter_ms: search over coarse embeddings
     correct_ms: finishing and re-ranking the pool
+    earlier_ms: query towers of earlier bundles, and the search over what is still theirs
     """
 
     question: str
@@ -244,9 +247,10 @@ class Answer:
     query_ms: float
     filter_ms: float
     correct_ms: float
+    earlier_ms: float = 0.0
     sequence: int | None = None
     is_final: bool = True
 
     @property
     def total_ms(self) -> float:
-        return self.query_ms + self.filter_ms + self.correct_ms
+        return self.query_ms + self.filter_ms + self.earlier_ms + self.correct_ms

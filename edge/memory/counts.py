@@ -71,7 +71,8 @@ class Counts:
 
     def settled_bytes(self) -> int:
         """Of the raw content that nothing waits for."""
-        return self._content_bytes - self._waiting_bytes - sum(self._again.values())
+        content_bytes: int = self._content_bytes
+        return content_bytes - self._waiting_bytes - sum(self._again.values())
 
     def rejected(self, item: int, size: int) -> None:
         """An accepted item of `size` bytes turned out to be unreadable."""

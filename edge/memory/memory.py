@@ -21,7 +21,7 @@ from edge.memory.attempts import CRASHED, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.clock import Clock
 from edge.memory.content import ContentStore
-from edge.memory.counts import Counts
+from edge.memory.counts import Counts, exits_of
 from edge.memory.database import connect, translated
 from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
 from edge.memory.eviction import Limits, evict
@@ -241,6 +241,11 @@ class Memory:
         feed = EarlierRows(origin, self._reader, lambda: self.version)
         folder = index_folder(self.folder / "index", origin)
         return self._open_index(feed, folder, origin.fingerprint, tower, scales, forest_from)
+
+    def left(self, origin: Origin) -> int:
+        """How many items are still of another bundle."""
+        with translated(self.folder):
+            return sum(exits_of(self._reader(), origin.number).values())
 
     def _open_index(
         self, feed: Feed, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int

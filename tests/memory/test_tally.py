@@ -201,7 +201,8 @@ class Life(RuleBasedStateMachine):
     def again(self) -> list[str]:
         kept = self.model
         may = [text for text in self.earlier() if not kept[text].is_evicted and self.reader not in kept[text].cannot]
-        return sorted(reversed(may), key=lambda text: -kept[text].asked)
+        newest_first = may[::-1]
+        return sorted(newest_first, key=lambda text: -kept[text].asked)
 
     @invariant()
     def tally_says_what_there_is(self) -> None:
