@@ -5,9 +5,9 @@
 
 Threads: "memory-writer" writes SQLite, "compute" invokes, "loader" opens the segments of a model that does not fit in
 memory as a whole, one ahead, "inbox" makes durable what arrives, "decode", "remember" and "write" embed what waits,
-"recall" answers, "refine" writes down what that finished, "retention" deletes content beyond its limits, "power" reads
-the meter; three of the MQTT clients, which only parse and enqueue; this one attends. What the parts do with each other
-is in engine.py.
+"recall" answers, "refine" writes down what that finished, "house" forgets and pins, "retention" deletes content beyond
+its limits, "power" reads the meter; three of the MQTT clients, which only parse and enqueue; this one attends. What the
+parts do with each other is in engine.py.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 from edge.config import Config, load_config
 from edge.engine import Engine, Hooks, open_bundle
 from edge.errors import ReminisceError
 from edge.heap import return_large_blocks
+from edge.items import Instruction
 from edge.mqtt import Desk, Ingest, Topics, gate_event, outcome_event, read_password
 from edge.power import Metering
 from edge.remember import Gate
 from edge.report import device_info, device_state
-from edge.service import Commands, Failure, News, Notifier, Order, Reload, Stop, Systemd, Vitals
+from edge.service import Commands, Failure, News, Notifier, Order, Reload, Reply, Stop, Systemd, Vitals
 
 STATE_S = 10.0  # how often `state` is published
 _CONNECT_S = 5.0  # how long a start waits for the broker; one that is away must not look like a start that failed
@@ -137,16 +137,19 @@ class Daemon:
                     self._notifier.ready("the reload was refused: see the log")
                 case News():
                     due = time.monotonic()
-                case Order(op=op, reply=reply):
-                    reply(self._obey(engine, op))
+                case Order(what=what, reply=reply):
+                    self._obey(engine, what, reply)
                 case Failure(error=error):
                     raise error
 
-    def _obey(self, engine: Engine, op: str) -> dict[str, Any]:
-        if op != "ping":
-            self._is_paused = op == "pause"  # outlasts a reload
+    def _obey(self, engine: Engine, what: Instruction, reply: Reply) -> None:
+        if what.selection is not None:
+            engine.housekeeping.order(what, reply)
+            return
+        if what.op != "ping":
+            self._is_paused = what.op == "pause"  # outlasts a reload
             engine.intake.pause(paused=self._is_paused)
-        return {"op": op, "paused": self._is_paused}
+        reply({"op": what.op, "paused": self._is_paused})
 
     def _load(self) -> Config:
         return load_config(self._config_file) if self._config_file else Config()

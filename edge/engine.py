@@ -34,7 +34,7 @@ from edge.bundle import Bundle, Model, Tower
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Floats, Outcome
-from edge.memory import RESERVE_BYTES, Activations, Halfway, Limits, Memory, Retention
+from edge.memory import RESERVE_BYTES, Activations, Halfway, Housekeeping, Limits, Memory, Retention
 from edge.power import RECALL, REMEMBER
 from edge.recall import Corrector, Filter, Follower, Haste, Questions, Refining, Retriever, open_earlier
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
@@ -130,6 +130,7 @@ class Engine:
                 earlier,
                 self.refining.asked,
             )
+            self.housekeeping = Housekeeping(self.memory, hooks.failed)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
             self.retention = Retention(self.memory, content_limits(config), hooks.failed)
             elevator = Elevator(background, policy, banks)
@@ -190,7 +191,8 @@ class Engine:
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""
-        for part in (self.follower, self.refining, self.intake, self.inbox, self.questions, self.retention):
+        threads = (self.follower, self.refining, self.intake, self.inbox, self.questions, self.retention)
+        for part in (*threads, self.housekeeping):
             self._stack.enter_context(part)
 
 

@@ -139,20 +139,47 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowing:
-    """Which items a question may find; None admits all.
+class Selection:
+    """Which items a question may find, or an order means: those for which all holds that is said; None is not said.
 
+    digests:      SHA-256 of their content
+    source:       what it starts with; with `*`, `?` or `[` in it, a pattern for all of it, as a shell's, in which `*`
+                  is any text, `/` included
     since, until: seconds of Unix time, see `happened_at`; from the first on, and before the second
-    source:       what it starts with, or a pattern with `*`, `?` and `[...]` for all of it
     """
 
+    digests: tuple[bytes, ...] | None = None
+    source: str | None = None
     since: float | None = None
     until: float | None = None
-    source: str | None = None
     modality: str | None = None
 
 
-EVERYTHING = Narrowing()
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What became of an order to forget.
+
+    items:  gone for good
+    pinned: meant, and kept because they are pinned
+    """
+
+    items: int
+    pinned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """What the owner wants done: one of the ops of PROTOCOL.md, to `selection` where it is about items.
+
+    force: pinned items, too
+    """
+
+    op: str
+    selection: Selection | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +199,7 @@ class Question:
     text: str
     limit: int
     offset: int = 0
-    narrowing: Narrowing = EVERYTHING
+    narrowing: Selection = EVERYTHING
     least: float | None = None
     refine: bool = True
     sort: Literal["relevance", "time"] = "relevance"

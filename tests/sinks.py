@@ -14,7 +14,7 @@ from typing import Any
 from brokers import Mosquitto
 from edge.config import MqttConfig
 from edge.errors import RefusedError
-from edge.items import Answer, Offer, Question, Verdict
+from edge.items import Answer, Instruction, Offer, Question, Verdict
 from edge.mqtt import Desk, Ingest, Topics
 from waiting import wait_until
 
@@ -137,11 +137,11 @@ class Asked:
             reply(self.answer)
         return True
 
-    def order(self, op: str, reply: Callable[[dict[str, Any]], None]) -> bool:
+    def order(self, what: Instruction, reply: Callable[[dict[str, Any]], None]) -> bool:
         if len(self.orders) >= self.room:
             return False
-        self.orders.append(op)
-        reply({"op": op, "paused": op == "pause"})
+        self.orders.append(what.op)
+        reply({"op": what.op, "paused": what.op == "pause"})
         return True
 
 

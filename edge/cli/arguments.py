@@ -12,11 +12,13 @@ from edge.cli.add import add
 from edge.cli.ask import ask
 from edge.cli.bench import bench_remember, count, shares
 from edge.cli.check import check
+from edge.cli.house import age, forget, pin
 from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
 from edge.config import MAX_LIMIT
 from edge.mqtt import MODALITIES, MOST_OFFSET
+from edge.mqtt.moments import moment
 from edge.signals import signals_held
 
 Command = Callable[[argparse.Namespace], int]
@@ -31,6 +33,7 @@ examples:
   reminisce run --config config.yaml          the daemon; under systemd see systemd/reminisce.service
   reminisce add ~/Pictures                    have it remember pictures
   reminisce ask "a dog on the beach"          ask it
+  reminisce forget beach.jpg                  forget it, for good
   reminisce status                            what it holds and takes
   reminisce check --config config.yaml        is this config all right?
   reminisce bench remember --data flickr8k    how fast it remembers here, against every baseline
@@ -64,6 +67,20 @@ examples:
   reminisce ask --min-relevance 0.5 "a unicorn"
       may well find nothing
   reminisce ask --json "a red car" | jq -r '.results[0].source'
+"""
+_FORGET = """\
+examples:
+  reminisce forget beach.jpg
+      the item with the bytes of this file; or its id, as `ask --json` tells it
+  reminisce forget --source "/home/pi/Pictures/work/" --until 2025-01-01
+  reminisce forget --source "*/screenshots/*" --older-than 90d
+      gone from disk, index and cache when it returns; what is pinned stays
+"""
+_PIN = """\
+examples:
+  reminisce pin beach.jpg
+      kept when the cache is full, and by every `forget` that does not name it with --force
+  reminisce pin --undo beach.jpg
 """
 _STATUS = """\
 examples:
@@ -136,29 +153,39 @@ def make_parser() -> argparse.ArgumentParser:
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
     asking.add_argument("--stream", action="store_true", help="print answers as they get better, the last one last")
-    _add_narrowing(asking)
-    showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
-    checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
-    benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
-    measuring = _add_bench_remember(command, benches.add_subparsers(required=True, metavar="WHAT"))
-    for one in (adding, asking, showing, checking, measuring):
-        one.add_argument("--json", action="store_true", help="print JSON, for other programs")
-    return parser
-
-
-def _add_narrowing(asking: argparse.ArgumentParser) -> None:
+    _add_selection(asking)
     asking.add_argument(
         "--offset", type=_offset, default=0, metavar="N", help="best answers to leave out: the next page"
-    )
-    when = "a day like 2026-07-01, or a time like 2026-07-01T18:30 or 2026-07-01T18:30:00+02:00"
-    asking.add_argument("--since", metavar="WHEN", help=f"only what happened from then on: {when}")
-    asking.add_argument("--until", metavar="WHEN", help="only what happened before; a day is included")
-    asking.add_argument(
-        "--source", metavar="TEXT", help="only sources that start with it, or match it if it has *, ? or ["
     )
     asking.add_argument("--modality", choices=MODALITIES, help="only items of it")
     asking.add_argument(
         "--min-relevance", type=_share, metavar="P", help="only answers that are at least so probable, 0 to 1"
+    )
+    forgetting = command(
+        "forget", forget, "forget items for good", _FORGET, "run it again to be sure that all are gone"
+    )
+    forgetting.add_argument("--force", action="store_true", help="named items that are pinned, too")
+    pinning = command("pin", pin, "keep items whatever happens", _PIN, "run it again to be sure that all are pinned")
+    pinning.add_argument("--undo", action="store_true", help="let them go again")
+    for one in (forgetting, pinning):
+        one.add_argument("items", nargs="*", metavar="ITEM", help="a file with the same bytes, or an id")
+        _add_selection(one)
+        one.add_argument("--older-than", type=age, metavar="AGE", help="what happened longer ago, as 90d, 12h or 6w")
+    showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
+    checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
+    benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
+    measuring = _add_bench_remember(command, benches.add_subparsers(required=True, metavar="WHAT"))
+    for one in (adding, asking, forgetting, pinning, showing, checking, measuring):
+        one.add_argument("--json", action="store_true", help="print JSON, for other programs")
+    return parser
+
+
+def _add_selection(one: argparse.ArgumentParser) -> None:
+    when = "a day like 2026-07-01, or a time like 2026-07-01T18:30 or 2026-07-01T18:30:00+02:00"
+    one.add_argument("--since", type=_when, metavar="WHEN", help=f"only what happened from then on: {when}")
+    one.add_argument("--until", type=_when, metavar="WHEN", help="only what happened before; a day is included")
+    one.add_argument(
+        "--source", metavar="TEXT", help="only sources that start with it, or match it if it has *, ? or ["
     )
 
 
@@ -210,6 +237,15 @@ def _limit(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
         raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to {MAX_LIMIT}")
     return int(text)
+
+
+def _when(text: str) -> str:
+    """Which moment it is, the daemon says, in its own time zone."""
+    try:
+        moment(text, is_end=False)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _offset(text: str) -> int:

@@ -5,6 +5,7 @@ from edge.memory.changes import Changes, Partition
 from edge.memory.earlier import Origin
 from edge.memory.eviction import Limits
 from edge.memory.halfway import Halfway
+from edge.memory.housekeeping import Housekeeping
 from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import Memory
 from edge.memory.rejecting import CRASHED_TWICE
@@ -19,6 +20,7 @@ __all__ = [
     "Changes",
     "Found",
     "Halfway",
+    "Housekeeping",
     "Limits",
     "Memory",
     "MemoryIndex",

@@ -19,6 +19,7 @@ from pathlib import Path
 from edge.items import Floats
 from edge.memory.activation_file import decode, encode
 from edge.memory.catalogue import FOLDERS, UNFINISHED, Catalogue, Kept, value_per_byte
+from edge.memory.content import sync_folder
 from edge.memory.worth import Worth
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
@@ -33,11 +34,23 @@ class Activations:
     damaged:      of the misses, those whose file was there and was not what had been written
     """
 
-    def __init__(self, folder: Path, max_bytes: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        now: Callable[[], float] = time.time,
+        *,
+        is_known: Callable[[int], bool] = lambda _: True,
+        pinned: Callable[[], Collection[int]] = tuple,
+    ) -> None:
         """Open or create, in one pass over the names. Deletes unfinished files, and what is above `max_bytes`.
 
-        `now` gives seconds of Unix time. Raises OSError when the folder cannot be made.
+        now:      gives seconds of Unix time
+        is_known: whether there is such an item; nothing is kept of one that was forgotten
+        pinned:   items whose activations are never evicted
+        Raises OSError when the folder cannot be made.
         """
+        self._is_known, self._pinned = is_known, pinned
         self.hits = self.misses = self.damaged = 0
         self._folder, self._max_bytes, self._now = folder, max_bytes, now
         self._lock = threading.Lock()  # over the catalogue and the names that it stands for
@@ -75,12 +88,16 @@ class Activations:
             return False
         unfinished = self._path(kept).with_name(kept.name + UNFINISHED)
         try:
-            unfinished.parent.mkdir(mode=0o700, exist_ok=True)
-            unfinished.write_bytes(content)
-            self._rename(unfinished, kept)
+            with self._lock:  # who forgets the item removes its row first, and waits here: there is no file after that
+                if not self._is_known(item):
+                    return False
+                unfinished.parent.mkdir(mode=0o700, exist_ok=True)
+                unfinished.write_bytes(content)
+                earlier = self._name(unfinished, kept)
         except OSError:
             _delete(unfinished)
             return False
+        self._drop_earlier(earlier, kept)
         return True
 
     def get(self, item: int, hashes: Sequence[bytes]) -> tuple[int, Floats] | None:
@@ -147,10 +164,18 @@ class Activations:
     def _rename(self, path: Path, kept: Kept) -> None:
         """Give a file its name, in place of the item's earlier one. Raises OSError and changes nothing then."""
         with self._lock:
-            path.replace(self._path(kept))
-            if earlier := self._catalogue.find(kept.item):
-                self._catalogue.drop(earlier)
-            self._catalogue.add([kept])
+            earlier = self._name(path, kept)
+        self._drop_earlier(earlier, kept)
+
+    def _name(self, path: Path, kept: Kept) -> Kept | None:
+        """Under the lock. Returns what the item had before."""
+        path.replace(self._path(kept))
+        if earlier := self._catalogue.find(kept.item):
+            self._catalogue.drop(earlier)
+        self._catalogue.add([kept])
+        return earlier
+
+    def _drop_earlier(self, earlier: Kept | None, kept: Kept) -> None:
         if earlier and earlier != kept:
             _delete(self._path(earlier))
 
@@ -159,7 +184,7 @@ class Activations:
         if excess_bytes <= 0:
             return True
         wanted_bytes = excess_bytes + self._max_bytes // _AT_ONCE
-        least = self._catalogue.least_worth(wanted_bytes, self._now(), below)
+        least = self._catalogue.least_worth(wanted_bytes, self._now(), below, self._pinned())
         if sum(kept.size_bytes for kept in least) < excess_bytes:
             return False
         for kept in least:
@@ -191,6 +216,19 @@ def _scan(folder: Path) -> list[Kept]:
         elif Kept.named(folder.name, name.removesuffix(UNFINISHED)):
             _delete(folder / name)
     return list(files.values())
+
+
+def erase(folder: Path, items: Collection[int]) -> None:
+    """Delete what there is of these items for good: no power cut brings it back. Raises OSError."""
+    wanted = set(items)
+    for number in {item % FOLDERS for item in wanted}:
+        place = folder / f"{number:02x}"
+        if place.is_dir():
+            for path in place.iterdir():
+                kept = Kept.named(place.name, path.name.removesuffix(UNFINISHED))
+                if kept and kept.item in wanted:
+                    path.unlink(missing_ok=True)
+            sync_folder(place)
 
 
 def _delete(path: Path) -> None:

@@ -99,11 +99,14 @@ class Catalogue:
         table = np.concatenate(self._tables)
         return _kept(table[~np.isin(table[:, _MADE_BY], [_short(made_by) for made_by in hashes])])
 
-    def least_worth(self, wanted_bytes: int, now: float, below: float) -> list[Kept]:
-        """As few files as take `wanted_bytes`, the least value per byte first, all of them worth less than `below`."""
+    def least_worth(self, wanted_bytes: int, now: float, below: float, pinned: Collection[int] = ()) -> list[Kept]:
+        """As few files as take `wanted_bytes`, the least value per byte first, all of them worth less than `below`.
+
+        None of items that are `pinned`.
+        """
         table = np.concatenate(self._tables)
         value = _value(table, now)
-        candidates = np.flatnonzero(value < below)
+        candidates = np.flatnonzero((value < below) & ~np.isin(table[:, _ITEM], list(pinned)))
         order = candidates[np.argsort(value[candidates], kind="stable")]
         enough = int(np.searchsorted(np.cumsum(table[order, _BYTES]), wanted_bytes)) + 1
         return _kept(table[order[:enough]])

@@ -23,11 +23,11 @@ class ContentStore:
         """Make `content` durable under its digest; False if it was there. Raises OSError and leaves nothing behind."""
         path = self._path(digest)
         if path.exists():
-            _sync_folder(path.parent)  # an earlier put may have failed between the rename and this
+            sync_folder(path.parent)  # an earlier put may have failed between the rename and this
             return False
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         unfinished = path.with_suffix(_UNFINISHED)
         try:
             with unfinished.open("wb") as file:
@@ -36,7 +36,7 @@ class ContentStore:
                 os.fsync(file.fileno())
             unfinished.replace(path)
             # Without this a power cut can lose the name itself, on ext4 too.
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError:
             for leftover in (unfinished, path):
                 leftover.unlink(missing_ok=True)
@@ -59,6 +59,18 @@ class ContentStore:
         for digest in digests:
             with contextlib.suppress(OSError):
                 self._path(digest).unlink(missing_ok=True)
+
+    def erase(self, digests: Iterable[bytes]) -> None:
+        """Delete files for good: on return no power cut brings them back. Raises OSError."""
+        folders = set()
+        for digest in digests:
+            path = self._path(digest)
+            for each in (path, path.with_suffix(_UNFINISHED)):
+                with contextlib.suppress(FileNotFoundError):
+                    each.unlink()
+                    folders.add(path.parent)
+        for folder in folders:
+            sync_folder(folder)
 
     def sweep(self, kept: set[bytes]) -> int:
         """Delete what a kill left: unfinished files, and whole ones that no row speaks of. Returns how many."""
@@ -83,7 +95,8 @@ class ContentStore:
         return self._folder / name[:2] / name
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Names that were made or deleted in it are so on disk. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -13,7 +13,7 @@ from edge.errors import DiskFullError, StoreError
 from edge.memory.migrations import MIGRATIONS, migrate
 from edge.memory.transaction import atomic
 
-SCHEMA = 5
+SCHEMA = 6
 _APPLICATION = 0x524D4E53  # "RMNS"
 _SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
@@ -29,8 +29,11 @@ CREATE TABLE items (
     lost     INTEGER NOT NULL DEFAULT 0, -- whether it was rejected because its file was gone: it may come again
     sightings INTEGER NOT NULL DEFAULT 1, -- how often these bytes came
     seen_at  REAL,                   -- seconds of Unix time at which they last came again
-    evicted  INTEGER NOT NULL DEFAULT 0 -- whether its content was deleted to keep within the limits, see eviction.py
+    evicted  INTEGER NOT NULL DEFAULT 0, -- whether its content was deleted to keep within the limits, see eviction.py
+    pinned   INTEGER NOT NULL DEFAULT 0 -- whether nothing but its name makes it go
 ) STRICT;
+CREATE INDEX items_by_source ON items (source);
+CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));
 CREATE TABLE waiting (
     item     INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE, -- accepted, and not embedded so far
     blame    INTEGER NOT NULL DEFAULT 0, -- for ends of the process while it was worked on, see attempts.py
@@ -71,6 +74,14 @@ CREATE TABLE clock (
     since_s REAL NOT NULL,
     first   INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE forgetting (
+    item   INTEGER PRIMARY KEY,      -- to be forgotten, or forgotten with files that are still to be deleted
+    digest BLOB NOT NULL
+) STRICT;
+CREATE TABLE forgotten (
+    last   INTEGER NOT NULL          -- one row: the highest id of a forgotten item; no other item gets it
+) STRICT;
+INSERT INTO forgotten VALUES (0);
 """
 
 
@@ -102,6 +113,14 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, for one thread; the database must be open for writing elsewhere."""
     with translated(path.parent):
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+
+
+def model_id(rows: sqlite3.Connection, fingerprint: str) -> int:
+    """The number of a bundle, which it gets when it is new."""
+    with atomic(rows):
+        rows.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
+    (number,) = rows.execute("SELECT id FROM models WHERE fingerprint = ?", (fingerprint,)).fetchone()
+    return int(number)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ CREATE INDEX IF NOT EXISTS items_with_content ON items (added_at) WHERE NOT evic
 """
 _OLDEST = """
 SELECT id, digest, bytes, added_at FROM items
-WHERE NOT evicted AND rejected IS NULL AND id NOT IN (SELECT item FROM waiting) ORDER BY added_at, id LIMIT ?
+WHERE NOT evicted AND NOT pinned AND rejected IS NULL AND id NOT IN (SELECT item FROM waiting)
+ORDER BY added_at, id LIMIT ?
 """
 
 

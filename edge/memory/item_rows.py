@@ -1,16 +1,55 @@
-"""Items as they stand in their table."""
+"""The table of items, row by row. Who changes it does so in a transaction."""
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
-from edge.items import Item
+from edge.items import Arrival, Item
 
 _COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at", "evicted")
 ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at, evicted FROM items"
+HAS_ROW = "SELECT 1 FROM items WHERE id = ?"
+_REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
+_INSERT = """
+INSERT INTO items (id, digest, modality, source, bytes, added_at, taken_at)
+VALUES (1 + max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM forgotten)), ?, ?, ?, ?, ?, ?) RETURNING id
+"""
+_SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
+_RENEWED = """
+UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
+"""
 
 
 def item_of(row: tuple[Any, ...]) -> Item:
-    """A row that `ITEM` selected."""
+    """Of a row that ITEM selects."""
     *values, evicted = row
     return Item(**dict(zip(_COLUMNS[:-1], values, strict=True)), evicted=bool(evicted))
+
+
+def insert(rows: sqlite3.Connection, one: Arrival, now: float) -> int:
+    """The id of a new item; no item that was forgotten had it."""
+    values = (one.digest, one.modality, one.source, len(one.content), now, one.taken_at)
+    (number,) = rows.execute(_INSERT, values).fetchone()
+    return int(number)
+
+
+def sight(rows: sqlite3.Connection, digest: bytes, now: float) -> None:
+    """The same bytes came again."""
+    rows.execute(_SIGHTED, (now, digest))
+
+
+def renew(rows: sqlite3.Connection, model: int, item: int, now: float, change: int) -> None:
+    """An item whose content was gone and came again is embedded anew; `change` is the number of the commit."""
+    rows.execute(_RENEWED, (now, item))
+    rows.execute(f"{_REMOVE} AND model = ?", (change, item, model))
+    rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, model))
+
+
+def reject(rows: sqlite3.Connection, item: int, reason: str, change: int, *, is_lost: bool) -> None:
+    """It counts no more; `change` is the number of the commit."""
+    rows.execute("UPDATE items SET rejected = ?, lost = ? WHERE id = ?", (reason, is_lost, item))
+    rows.execute("DELETE FROM waiting WHERE item = ?", (item,))
+    # Another bundle may have read it before it was damaged: what does not count cannot be found either.
+    rows.execute(_REMOVE, (change, item))
+    rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))

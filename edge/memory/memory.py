@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,43 +13,33 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edge.errors import DiskFullError
-from edge.items import Arrival, Embedded, Item, Narrowing, Tally, Verdict
+from edge.items import Arrival, Embedded, Forgotten, Item, Selection, Tally, Verdict
 from edge.memory.activations import Activations
-from edge.memory.admitting import ADMITTED, admitted_values
 from edge.memory.attempts import CRASHED, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.clock import Clock
 from edge.memory.content import ContentStore
 from edge.memory.counts import Counts, exits_of
-from edge.memory.database import connect, translated
+from edge.memory.database import connect, model_id, translated
 from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
 from edge.memory.eviction import Limits, evict
 from edge.memory.folder import check_database_is_there, lock_for_us
+from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.item_rows import ITEM, item_of
+from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, renew, sight
+from edge.memory.known import look_up
 from edge.memory.readers import Readers
 from edge.memory.refining import refine
 from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
+from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
 from edge.memory.turns import ask, join, line_up, next_rows, switch
 
 T = TypeVar("T")
-_REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
-_INSERT = """
-INSERT INTO items (digest, modality, source, bytes, added_at, taken_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id
-"""
-_SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
-_RENEWED = """
-UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
-"""
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
 _KEPT = "SELECT digest FROM items WHERE rejected IS NULL AND NOT evicted"
-_KNOWN = """
-SELECT id, rejected, lost, evicted, EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
-FROM items WHERE digest = ?
-"""
 
 
 class Memory:
@@ -89,7 +78,9 @@ class Memory:
             undo.callback(self._rows.close)
             self._attempts = Attempts(folder)
             undo.callback(self._attempts.close)
-            self._model, self.version = _model_id(self._rows, fingerprint), last_sequence(self._rows)
+            self._forgetting = Forgetting(folder, self._rows, self._content, self._follow_blame)
+            self._forgetting.finish()
+            self._model, self.version = model_id(self._rows, fingerprint), last_sequence(self._rows)
             self._clock = Clock()
             with atomic(self._rows):
                 self._clock.follow(self._rows)
@@ -125,9 +116,25 @@ class Memory:
         with translated(self.folder):
             return self._writer.submit(self._accept, batch).result()
 
-    def index(self, batch: Sequence[Embedded]) -> None:
-        """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError."""
-        self._write(lambda: self._index(batch))
+    def index(self, batch: Sequence[Embedded]) -> frozenset[int]:
+        """Make the embeddings of waiting items durable, in one commit. Raises DiskFullError or StoreError.
+
+        Returns of which items: the others were forgotten meanwhile.
+        """
+        return self._write(lambda: self._index(batch))
+
+    def forget(
+        self, selection: Selection, *, force: bool = False, is_stopping: Callable[[], bool] = lambda: False
+    ) -> Forgotten:
+        """See `Forgetting.forget`: on return they are gone from the disk."""
+        with translated(self.folder):
+            return self._forgetting.forget(
+                selection, self._write, self._count_again, force=force, is_stopping=is_stopping
+            )
+
+    def pin(self, selection: Selection, *, is_pinned: bool) -> int:
+        """Pin what is meant, or let it go; returns how many items it is. Raises DiskFullError or StoreError."""
+        return self._write(lambda: self._forgetting.pin(selection, is_pinned=is_pinned))
 
     def refine(self, batch: Sequence[Embedded]) -> None:
         """Finer embeddings take the place of what their items have, all or nothing, in one commit.
@@ -140,7 +147,8 @@ class Memory:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
 
         is_lost: not its bytes are to blame, only that they are gone: the same may come again.
-        False when it stays with the bundle that has embedded it. Raises DiskFullError or StoreError.
+        False when it was forgotten meanwhile, or stays with the bundle that has embedded it.
+        Raises DiskFullError or StoreError.
         """
         return self._write(lambda: self._reject(item, reason, is_lost=is_lost))
 
@@ -204,16 +212,15 @@ class Memory:
             raise KeyError(number)
         return item_of(found[0])
 
-    def admitted(self, narrowing: Narrowing) -> Rows:
+    def admitted(self, narrowing: Selection) -> Rows:
         """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
         with translated(self.folder):
-            found = self._reader().execute(ADMITTED, admitted_values(narrowing)).fetchall()
-        return np.array(found, dtype=np.int64).reshape(-1)
+            return np.array(admitted_ids(self._reader(), narrowing), dtype=np.int64)
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""
-        found = self._select(_KNOWN, self._model, digest)
-        return self._verdict(digest, *found[0][1:]) if found else None
+        with translated(self.folder):
+            return look_up(self._reader(), self._content, self._model, digest)[1]
 
     def content(self, item: Item) -> bytes | None:
         """The item's raw content, or None when it is not kept, or its file is gone."""
@@ -223,7 +230,9 @@ class Memory:
     def open_activations(self, max_bytes: int) -> Activations:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
-            return Activations(self.folder / "activations", max_bytes, self._clock.now)
+            return self._forgetting.open_activations(
+                max_bytes, self._clock.now, lambda item: bool(self._select(HAS_ROW, item))
+            )
 
     def open_index(self, tower: str, scales: Mapping[int, float], forest_from: int) -> MemoryIndex:
         """The index over what left a tower, in files of this folder; closed together with the memory.
@@ -253,6 +262,7 @@ class Memory:
         limits = IndexLimits(forest_from=forest_from)
         with translated(self.folder):
             index = MemoryIndex(folder, tower, feed, fingerprint=mark, scales=scales, limits=limits)
+        self._forgetting.indexes.append(index)
         return self._closing.enter_context(index)
 
     def _write(self, change: Callable[[], T]) -> T:
@@ -276,21 +286,23 @@ class Memory:
         verdicts: list[Verdict] = []
         renewed = False
         self._reserve.restore()
+        self._forgetting.hurry(one.digest for one in batch)
         try:
             with atomic(self._rows):
                 now = self._clock.follow(self._rows)
                 for one in batch:
-                    found = self._rows.execute(_KNOWN, (self._model, one.digest)).fetchone()
-                    verdict = self._verdict(one.digest, *found[1:]) if found else None
+                    found, verdict = look_up(self._rows, self._content, self._model, one.digest)
                     verdicts.append(verdict or Verdict("accepted", one.digest))
                     if verdict is None:
                         written += [one.digest] if self._content.put(one.digest, one.content) else []
-                        item = self._renew(found[0], now) if found else self._insert(one, now)
+                        item = found or insert(self._rows, one, now)
+                        if found:
+                            renew(self._rows, self._model, found, now, self.version + 1)
                         join(self._rows, item)
                         accepted.append((item, len(one.content)))
                         renewed = renewed or bool(found)
                     elif verdict.state == "duplicate":
-                        self._rows.execute(_SIGHTED, (now, one.digest))
+                        sight(self._rows, one.digest, now)
         except BaseException:
             self._content.remove(written)
             raise
@@ -301,18 +313,6 @@ class Memory:
         self.tally = self._counts.tally()
         return verdicts
 
-    def _verdict(
-        self, digest: bytes, rejected: str | None, lost: int, evicted: int, is_embedded: int
-    ) -> Verdict | None:
-        """For content that has a row; None when it is welcome again.
-
-        So it is when its file is gone against our will, or was evicted and only another bundle has embedded it.
-        """
-        if rejected is not None and not lost:
-            return Verdict("rejected", digest, rejected)
-        is_there = is_embedded if evicted else self._content.holds(digest)
-        return Verdict("duplicate", digest) if is_there else None
-
     def _asked(self, times: Mapping[int, int]) -> None:
         with atomic(self._rows):
             ask(self._rows, times)
@@ -320,22 +320,17 @@ class Memory:
     def _sighted(self, digests: list[bytes]) -> None:
         with atomic(self._rows):
             now = self._clock.follow(self._rows)
-            self._rows.executemany(_SIGHTED, [(now, digest) for digest in digests])
+            for digest in digests:
+                sight(self._rows, digest, now)
 
-    def _insert(self, one: Arrival, now: float) -> int:
-        values = (one.digest, one.modality, one.source, len(one.content), now, one.taken_at)
-        (number,) = self._rows.execute(_INSERT, values).fetchone()
-        return int(number)
+    def _count_again(self) -> None:
+        self._counts = Counts(self._rows, self._model)
+        self.tally = self._counts.tally()
+        self._follow_blame()
 
-    def _renew(self, item: int, now: float) -> int:
-        """An item whose content was gone and came again is embedded anew."""
-        self._rows.execute(_RENEWED, (now, item))
-        self._rows.execute(f"{_REMOVE} AND model = ?", (self.version + 1, item, self._model))
-        self._rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ?", (item, self._model))
-        return item
-
-    def _index(self, batch: Sequence[Embedded]) -> None:
+    def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
         version = self.version + 1
+        batch = [one for one in arrived if self._rows.execute(HAS_ROW, (one.item,)).fetchone()]
         rows = [
             (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
             for one in batch
@@ -347,6 +342,7 @@ class Memory:
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
+        return frozenset(one.item for one in batch)
 
     def _refine(self, batch: Sequence[Embedded]) -> None:
         with atomic(self._rows):
@@ -357,6 +353,8 @@ class Memory:
         self.version = last_sequence(self._rows)
 
     def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
+        if not self._rows.execute(HAS_ROW, (item.id,)).fetchone():
+            return False
         with atomic(self._rows):
             is_rejected = reject(self._rows, self._model, item.id, reason, self.version + 1, is_lost=is_lost)
         if is_rejected:
@@ -391,10 +389,3 @@ class Memory:
     def _follow_blame(self) -> None:
         self.version = last_sequence(self._rows)
         self.suspects = frozenset(item for (item,) in self._rows.execute(_SUSPECTS))
-
-
-def _model_id(rows: sqlite3.Connection, fingerprint: str) -> int:
-    with atomic(rows):
-        rows.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
-    (number,) = rows.execute("SELECT id FROM models WHERE fingerprint = ?", (fingerprint,)).fetchone()
-    return int(number)

@@ -43,7 +43,21 @@ CREATE TABLE clock (
 ) STRICT;
 PRAGMA user_version = 4
 """
-_TO_TURNS = """
+_FROM_4 = """
+ALTER TABLE items ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE forgetting (
+    item INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL
+) STRICT;
+CREATE TABLE forgotten (
+    last INTEGER NOT NULL
+) STRICT;
+INSERT INTO forgotten VALUES (0);
+CREATE INDEX items_by_source ON items (source);
+CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));
+PRAGMA user_version = 5
+"""
+_FROM_5 = """
 ALTER TABLE models ADD COLUMN folder TEXT;
 ALTER TABLE waiting ADD COLUMN asked INTEGER;
 UPDATE waiting SET asked = 0 WHERE item IN (SELECT item FROM embeddings);
@@ -54,9 +68,10 @@ CREATE TABLE kept_back (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX waiting_new ON waiting (item) WHERE asked IS NULL;
 CREATE INDEX waiting_again ON waiting (blame > 0, asked DESC, item DESC) WHERE asked IS NOT NULL;
-PRAGMA user_version = 5
+PRAGMA user_version = 6
 """
-MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _TO_TURNS}  # by the schema that they start from
+# By the schema that they start from.
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5}
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from edge.items import Item
 from edge.memory.attempts import MOST_BLAME
 from edge.memory.item_rows import ITEM, item_of
+from edge.memory.item_rows import reject as reject_row
 from edge.memory.turns import keep_back
 
 CRASHED_TWICE = "crashed the device twice"
-_REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _ACCUSED = f"{ITEM} JOIN waiting ON item = id WHERE blame >= ?"
 
 
@@ -19,11 +19,7 @@ def reject(rows: sqlite3.Connection, model: int, item: int, reason: str, sequenc
     """In a transaction. False when bundle number `model` cannot use it, and it stays with the one that can."""
     if keep_back(rows, model, item):
         return False
-    rows.execute("UPDATE items SET rejected = ?, lost = ? WHERE id = ?", (reason, is_lost, item))
-    rows.execute("DELETE FROM waiting WHERE item = ?", (item,))
-    # This bundle may have read it before it was damaged: what does not count cannot be found either.
-    rows.execute(_REMOVE, (sequence, item))
-    rows.execute("DELETE FROM embeddings WHERE item = ?", (item,))
+    reject_row(rows, item, reason, sequence, is_lost=is_lost)
     return True
 
 

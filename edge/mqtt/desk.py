@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 
 from edge.config import MqttConfig
 from edge.errors import RefusedError
-from edge.items import Answer, Question
+from edge.items import Answer, Instruction, Question
 from edge.mqtt import replies
 from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
-from edge.mqtt.messages import UnanswerableError, parse_control, parse_query, question, reply_to
+from edge.mqtt.messages import UnanswerableError, instruction, parse_control, parse_query, question, reply_to
 from edge.mqtt.topics import Topics
 
 Ask: TypeAlias = Callable[[Question, Callable[["Answer | RefusedError"], None]], bool]
-Order: TypeAlias = Callable[[str, Callable[["dict[str, Any] | RefusedError"], None]], bool]
+Order: TypeAlias = Callable[[Instruction, Callable[["dict[str, Any] | RefusedError"], None]], bool]
 _log = logging.getLogger(__name__)
 _BUSY = RefusedError("busy", "too many are waiting: ask again later")
 
@@ -57,7 +57,7 @@ class Desk:
         self._takes_items = self._is_said = False
         self._saying = threading.Lock()
         self._ask: Ask = lambda _question, _reply: False
-        self._order: Order = lambda _op, _reply: False
+        self._order: Order = lambda _what, _reply: False
         session = Session(
             client_id=f"reminisce-{topics.device}",
             subscriptions=(topics.query,),
@@ -169,7 +169,7 @@ class Desk:
             else:
                 self._reply(sender, replies.done(done, parsed.id, parsed.warning), parsed.id)
 
-        if not self._order(parsed.body.op, reply):
+        if not self._order(instruction(parsed.body), reply):
             self._reply(sender, replies.error(_BUSY, parsed.id), parsed.id)
 
     def _reply(self, sender: _Sender, payload: bytes, id_: str | None) -> None:

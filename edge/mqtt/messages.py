@@ -16,12 +16,14 @@ from typing import Any, Generic, Literal, TypeVar
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
-from edge.items import Narrowing, Offer, Question
+from edge.items import Instruction, Offer, Question, Selection
 from edge.mqtt.moments import moment
 
 VERSION = 1
 MODALITIES = ("image",)
-OPS = ("ping", "pause", "resume")
+OPS = ("ping", "pause", "resume", "forget", "pin", "unpin")
+_FILTERS = ("source", "since", "until", "older_than_s")
+_ABOUT_ITEMS = ("forget", "pin", "unpin")
 SHORT_BYTES = 64 << 10  # of a question or an order: a parser that reads megabytes holds up everything else
 MOST_OFFSET = 10_000
 LONGEST_TEXT = 10_000  # characters of a question; the text tower reads some hundred of them
@@ -37,7 +39,7 @@ NOT_YET = {
     "query": ("image", "like", "budget_j"),
     "control": ("args",),
 }
-OPS_NOT_YET = ("reindex", "delete", "purge", "checkpoint", "set")
+OPS_NOT_YET = ("reindex", "checkpoint", "set")
 
 T = TypeVar("T")
 
@@ -101,7 +103,7 @@ class QueryMessage:
     min_relevance: float | None = None
 
     def __post_init__(self) -> None:
-        problems = _time_problems(self.ts) + self._narrowing_problems()
+        problems = _time_problems(self.ts) + _narrowing_problems(self)
         if not self.text.strip() or len(self.text) > LONGEST_TEXT:
             problems.append(f"text has {len(self.text)} characters: must be 1 to {LONGEST_TEXT}, not all blank")
         if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
@@ -115,28 +117,45 @@ class QueryMessage:
         if problems:
             raise DecodeError(tuple(problems))
 
-    def narrowing(self) -> Narrowing:
+    def narrowing(self) -> Selection:
         """The items that are asked about. Raises ValueError where a time cannot be read."""
-        return Narrowing(
-            since=None if self.since is None else moment(self.since, is_end=False),
-            until=None if self.until is None else moment(self.until, is_end=True),
-            source=self.source,
-            modality=self.modality,
-        )
-
-    def _narrowing_problems(self) -> list[str]:
-        problems = _moment_problems("since", self.since) + _moment_problems("until", self.until)
-        if self.source is not None and not _is_source(self.source):
-            problems.append(f"source must be Unicode text of 1 to {_LONGEST_SOURCE} characters")
-        return problems
+        since, until = _span(self)
+        return Selection(since=since, until=until, source=self.source, modality=self.modality)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMessage:
-    """An order. op: one of OPS."""
+    """An order. op: one of OPS. The rest says which items it is about, see edge.items.Selection."""
 
     op: str
+    items: tuple[str, ...] | None = None
+    source: str | None = None
+    since: float | str | None = None
+    until: float | str | None = None
+    older_than_s: float | None = None
+    force: bool = False
     reply_to: str | None = None
+
+    def __post_init__(self) -> None:
+        problems = _narrowing_problems(self)
+        if self.items is not None and not (self.items and all(_is_sha256(item) for item in self.items)):
+            problems.append("items must be one or more texts of 64 hexadecimal digits")
+        if self.older_than_s is not None and not 0 <= self.older_than_s <= _LATEST:
+            problems.append(f"older_than_s is {self.older_than_s}: must be 0 to {_LATEST}")
+        says = self.says_which
+        if self.op in _ABOUT_ITEMS and not says:
+            problems.append(f"op {self.op!r} must say which items: one or more of items, {', '.join(_FILTERS)}")
+        if self.op in OPS and self.op not in _ABOUT_ITEMS and says:
+            problems.append(f"op {self.op!r} is not about items")
+        if self.force and (self.op != "forget" or self.items is None):
+            problems.append("force is for op 'forget' with items")
+        if problems:
+            raise DecodeError(tuple(problems))
+
+    @property
+    def says_which(self) -> bool:
+        """Whether there is anything that chooses items."""
+        return self.items is not None or any(getattr(self, name) is not None for name in _FILTERS)
 
 
 def parse_ingest(payload: bytes) -> Parsed[Offer]:
@@ -187,6 +206,18 @@ def parse_control(payload: bytes) -> Parsed[ControlMessage]:
     if op not in OPS:
         raise UnanswerableError("bad_request", f"op is {op[:40]!r}: must be one of {', '.join(OPS)}", parsed.id)
     return parsed
+
+
+def instruction(message: ControlMessage) -> Instruction:
+    """What the message orders; an age counts back from now."""
+    if not message.says_which:
+        return Instruction(op=message.op)
+    since, until = _span(message)
+    if message.older_than_s is not None:
+        until = min(time.time() - message.older_than_s, math.inf if until is None else until)
+    digests = None if message.items is None else tuple(bytes.fromhex(item) for item in message.items)
+    selection = Selection(digests=digests, source=message.source, since=since, until=until)
+    return Instruction(op=message.op, selection=selection, force=message.force)
 
 
 def question(message: QueryMessage, limit: int, client: str = "") -> Question:
@@ -313,6 +344,19 @@ def _time_problems(value: float | None) -> list[str]:
     if value is None or 0 <= value <= _LATEST:  # false for NaN, too
         return []
     return [f"ts is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
+
+
+def _span(message: QueryMessage | ControlMessage) -> tuple[float | None, float | None]:
+    """Its `since` and `until`. Raises ValueError where a time cannot be read."""
+    since = None if message.since is None else moment(message.since, is_end=False)
+    return since, None if message.until is None else moment(message.until, is_end=True)
+
+
+def _narrowing_problems(message: QueryMessage | ControlMessage) -> list[str]:
+    problems = _moment_problems("since", message.since) + _moment_problems("until", message.until)
+    if message.source is not None and not _is_source(message.source):
+        problems.append(f"source must be Unicode text of 1 to {_LONGEST_SOURCE} characters")
+    return problems
 
 
 def _moment_problems(name: str, value: float | str | None) -> list[str]:

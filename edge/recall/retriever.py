@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from edge.bundle import Tower
 from edge.errors import RefusedError
-from edge.items import EVERYTHING, Answer, Explanation, Hit, Narrowing, Question, happened_at
+from edge.items import EVERYTHING, Answer, Explanation, Hit, Question, Selection, happened_at
 from edge.memory import Memory, Rows
 from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
@@ -100,7 +100,7 @@ class Retriever:
         if items := [one.best.item for one in page(question, ranked) if one.best.is_earlier]:
             self._on_earlier(items)
 
-    def _admitted(self, narrowing: Narrowing) -> Rows | None:
+    def _admitted(self, narrowing: Selection) -> Rows | None:
         return None if narrowing == EVERYTHING else self._memory.admitted(narrowing)
 
     def _embed(self, question: str) -> Granularities:

@@ -73,10 +73,10 @@ class Writing:
 
     def write(self, group: Sequence[Landed]) -> None:
         """One commit; then they are told. Raises DiskFullError or StoreError; they wait on then."""
-        if group:
-            self._memory.index([_embedded(one) for one in group])
+        there = self._memory.index([_embedded(one) for one in group]) if group else frozenset()
         self._count(len(group))
         self._flights.land(one.item.id for one in group)
+        group = [one for one in group if one.item.id in there]  # the others were forgotten
         for one in group:
             self._on_outcome(Outcome(item=one.item, state="indexed", depth=one.left.exit.depth, ms=one.ms))
         if self._halfway:  # behind the commit: an embedding is worth more than what only spares time

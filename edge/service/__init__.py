@@ -1,6 +1,6 @@
 """What the service manager and the board are told and asked, and what the main thread is told."""
 
-from edge.service.commands import Commands, Failure, News, Order, Reload, Stop
+from edge.service.commands import Commands, Failure, News, Order, Reload, Reply, Stop
 from edge.service.notify import Notifier
 from edge.service.systemd import Systemd
 from edge.service.vitals import Sample, Vitals
@@ -12,6 +12,7 @@ __all__ = [
     "Notifier",
     "Order",
     "Reload",
+    "Reply",
     "Sample",
     "Stop",
     "Systemd",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from edge.errors import RefusedError
+from edge.items import Instruction
 
 Reply: TypeAlias = Callable[["dict[str, Any] | RefusedError"], None]
 _ORDERS = 64  # that may wait
@@ -33,7 +34,7 @@ class Reload:
 class Order:
     """From the control topic."""
 
-    op: str
+    what: Instruction
     reply: Reply
 
 
@@ -92,13 +93,13 @@ class Commands:
         """See News."""
         self._queue.put(News())
 
-    def order(self, op: str, reply: Reply) -> bool:
+    def order(self, what: Instruction, reply: Reply) -> bool:
         """False when there is no room. Each that was taken gets one reply, `stopping` if nobody will carry it out."""
         with self._taking:
             if self._takes_orders:
                 if self._queue.qsize() >= _ORDERS:
                     return False
-                self._queue.put(Order(op, reply))
+                self._queue.put(Order(what, reply))
                 return True
         reply(_STOPPING)
         return True

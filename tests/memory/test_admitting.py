@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.items import Arrival, Item, Narrowing, happened_at
+from edge.items import Arrival, Item, Selection, happened_at
 from edge.memory import Memory
 
 SOURCES = (
@@ -43,13 +43,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
         yield memory
 
 
-def admitted(memory: Memory, narrowing: Narrowing) -> list[Item]:
+def admitted(memory: Memory, narrowing: Selection) -> list[Item]:
     numbers = memory.admitted(narrowing).tolist()
     assert numbers == sorted(numbers)
     return [memory.item(number) for number in numbers]
 
 
-def by_hand(memory: Memory, narrowing: Narrowing) -> list[int]:
+def by_hand(memory: Memory, narrowing: Selection) -> list[int]:
     def fits(item: Item) -> bool:
         source = narrowing.source
         if source is None:
@@ -75,26 +75,26 @@ patterns = st.none() | st.sampled_from(
 def test_database_admits_what_a_look_at_each_item_does(
     filled: Memory, since: float | None, until: float | None, source: str | None
 ) -> None:
-    narrowing = Narrowing(since=since, until=until, source=source, modality="image")
+    narrowing = Selection(since=since, until=until, source=source, modality="image")
     assert filled.admitted(narrowing).tolist() == by_hand(filled, narrowing)
 
 
 def test_first_moment_is_in_and_the_last_is_not(filled: Memory) -> None:
-    assert {item.taken_at for item in admitted(filled, Narrowing(since=5.0, until=5.5))} == {5.0}
+    assert {item.taken_at for item in admitted(filled, Selection(since=5.0, until=5.5))} == {5.0}
 
 
 def test_what_was_not_dated_counts_by_its_coming(filled: Memory) -> None:
-    assert {item.taken_at for item in admitted(filled, Narrowing(since=1e9 + 1))} == {None}
+    assert {item.taken_at for item in admitted(filled, Selection(since=1e9 + 1))} == {None}
 
 
 def test_modality_that_nothing_has_admits_nothing(filled: Memory) -> None:
-    assert admitted(filled, Narrowing(modality="audio")) == []
+    assert admitted(filled, Selection(modality="audio")) == []
 
 
 def test_rejected_item_is_not_admitted(tmp_path: Path) -> None:
     with Memory(tmp_path / "state", "bundle one") as memory:
         digest = hashlib.sha256(b"x").digest()
         memory.accept([Arrival(content=b"x", digest=digest, modality="image", source="a", taken_at=None)])
-        assert len(memory.admitted(Narrowing(source="a"))) == 1
+        assert len(memory.admitted(Selection(source="a"))) == 1
         memory.reject(memory.item(1), "not a picture")
-        assert len(memory.admitted(Narrowing(source="a"))) == 0
+        assert len(memory.admitted(Selection(source="a"))) == 0

@@ -24,6 +24,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from edge.memory import Memory
+from edge.memory.database import SCHEMA
 with Memory(Path(sys.argv[1]), "bundle one"):
     print("open", flush=True)
     sys.stdin.read()

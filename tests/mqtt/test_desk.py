@@ -94,7 +94,7 @@ def test_reply_has_the_qos_of_the_question_and_is_not_retained(mosquitto: Mosqui
         (TOPICS.query, asking(reply_to=MINE, v=2), "version"),
         (TOPICS.query, asking(reply_to=MINE, budget_j=1), "not_supported"),
         (TOPICS.control, b'{"op": "format", "reply_to": "reminisce/dev1/reply/me/1"}', "bad_request"),
-        (TOPICS.control, b'{"op": "purge", "reply_to": "reminisce/dev1/reply/me/1"}', "not_supported"),
+        (TOPICS.control, b'{"op": "reindex", "reply_to": "reminisce/dev1/reply/me/1"}', "not_supported"),
     ],
 )
 def test_message_that_is_not_valid_is_answered_with_one_error(

@@ -43,7 +43,7 @@ SOUND = {
     "modality": st.sampled_from(["image", "text"]),
     "source": TEXTS,
     "text": TEXTS,
-    "op": st.sampled_from(["ping", "pause", "purge", ""]),
+    "op": st.sampled_from(["ping", "pause", "forget", ""]),
     "limit": st.integers(-1, 1_002),
     "deadline_ms": st.integers(-1, 3_600_002),
     "ts": st.one_of(st.floats(), st.integers(-1, 253_402_300_801)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge.items import EVERYTHING, Narrowing, Question
+from edge.items import EVERYTHING, Question, Selection
 from edge.mqtt.messages import MOST_OFFSET, UnanswerableError, parse_query, question
 
 
@@ -22,7 +22,7 @@ def test_question_that_narrows_nothing_admits_everything() -> None:
 
 def test_everything_that_narrows_is_read() -> None:
     found = asked(since=5, until="1970-01-02T00:00Z", source="cam/*", modality="image", min_relevance=0.5, offset=7)
-    assert found.narrowing == Narrowing(since=5.0, until=86_400.0, source="cam/*", modality="image")
+    assert found.narrowing == Selection(since=5.0, until=86_400.0, source="cam/*", modality="image")
     assert (found.least, found.offset) == (0.5, 7)
 
 

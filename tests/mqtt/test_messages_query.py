@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge.config import MAX_LIMIT
-from edge.items import Question
+from edge.items import Instruction, Question, Selection
 from edge.mqtt.messages import (
     LONGEST_TEXT,
     OPS,
@@ -19,11 +19,13 @@ from edge.mqtt.messages import (
     Parsed,
     QueryMessage,
     UnanswerableError,
+    instruction,
     parse_control,
     parse_query,
     question,
     reply_to,
 )
+from edge.mqtt.moments import MEANT
 
 
 def query(**fields: object) -> QueryMessage:
@@ -157,8 +159,32 @@ def test_clock_that_is_ahead_does_not_lengthen_the_deadline() -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_order_is_read(op: str) -> None:
-    content = json.dumps({"v": 1, "id": "7", "op": op, "reply_to": "a/b"}).encode()
-    assert parse_control(content) == Parsed(ControlMessage(op=op, reply_to="a/b"), "7", "")
+    which = {"source": "/pictures/"} if op in {"forget", "pin", "unpin"} else {}
+    content = json.dumps({"v": 1, "id": "7", "op": op, "reply_to": "a/b", **which}).encode()
+    message = ControlMessage(op=op, reply_to="a/b", source=which.get("source"))
+    assert parse_control(content) == Parsed(message, "7", "")
+
+
+def selected(**fields: object) -> Selection | None:
+    return instruction(parse_control(json.dumps({"op": "forget", **fields}).encode()).body).selection
+
+
+def test_items_source_and_times_say_which_items_an_order_means() -> None:
+    assert selected(items=["AB" * 32], source="/p/*", since=5, until="1970-01-01T00:00:09Z") == Selection(
+        digests=(b"\xab" * 32,), source="/p/*", since=5, until=9
+    )
+    assert selected(source="a") == Selection(source="a")
+
+
+def test_age_counts_back_from_now_and_the_narrower_of_two_ends_holds() -> None:
+    aged = selected(older_than_s=3_600)
+    assert aged is not None
+    assert aged.until == pytest.approx(time.time() - 3_600, abs=5)
+    assert selected(older_than_s=3_600, until=7) == Selection(until=7)
+
+
+def test_order_that_is_not_about_items_selects_none() -> None:
+    assert instruction(ControlMessage(op="pause")) == Instruction(op="pause")
 
 
 @pytest.mark.parametrize("op", OPS_NOT_YET)
@@ -172,11 +198,24 @@ def test_order_that_is_not_supported_is_refused_by_name(op: str) -> None:
         ({}, "op is missing"),
         ({"op": None}, "op is None: must be a text"),
         ({"op": ["ping"]}, "op is ['ping']: must be a text"),
-        ({"op": "format"}, "op is 'format': must be one of ping, pause, resume"),
-        ({"op": "Ping"}, "op is 'Ping': must be one of ping, pause, resume"),
-        ({"op": ""}, "op is '': must be one of ping, pause, resume"),
-        ({"op": "x" * 1_000}, f"op is {'x' * 40!r}: must be one of ping, pause, resume"),
+        ({"op": "format"}, f"op is 'format': must be one of {', '.join(OPS)}"),
+        ({"op": "Ping"}, f"op is 'Ping': must be one of {', '.join(OPS)}"),
+        ({"op": ""}, f"op is '': must be one of {', '.join(OPS)}"),
+        ({"op": "x" * 1_000}, f"op is {'x' * 40!r}: must be one of {', '.join(OPS)}"),
         ({"op": "ping", "reply_to": 1}, "reply_to is 1: must be a text"),
+        (
+            {"op": "forget"},
+            "op 'forget' must say which items: one or more of items, source, since, until, older_than_s",
+        ),
+        ({"op": "ping", "source": "a"}, "op 'ping' is not about items"),
+        ({"op": "forget", "items": []}, "items must be one or more texts of 64 hexadecimal digits"),
+        ({"op": "forget", "items": ["../x"]}, "items must be one or more texts of 64 hexadecimal digits"),
+        ({"op": "forget", "items": [3]}, "items[0] is 3: must be a text"),
+        ({"op": "forget", "source": ""}, "source must be Unicode text of 1 to 1000 characters"),
+        ({"op": "pin", "since": -1}, f"since is -1.0: must be {MEANT}"),
+        ({"op": "forget", "older_than_s": -1}, "older_than_s is -1.0: must be 0 to 253402300799"),
+        ({"op": "forget", "source": "a", "force": True}, "force is for op 'forget' with items"),
+        ({"op": "pin", "items": ["a" * 64], "force": True}, "force is for op 'forget' with items"),
     ],
 )
 def test_order_that_is_not_given_right_is_refused(fields: dict[str, object], message: str) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from edge import daemon
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
-from edge.items import Answer, Explanation, Hit, Item, Outcome, Verdict
+from edge.items import Answer, Explanation, Hit, Instruction, Item, Outcome, Selection, Verdict
 from edge.mqtt import Topics, gate_event, link, messages, outcome_event, replies, topics
 from edge.mqtt.messages import NOT_YET, OPS, OPS_NOT_YET, ControlMessage, IngestMessage, QueryMessage
 from edge.power import KINDS, Energy
@@ -34,11 +34,12 @@ EDGE = Path(link.__file__).parents[1]
 PAGE = (EDGE / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
 ITEM = Item(id=1, digest=bytes(32), modality="image", source="a.jpg", bytes=9, added_at=1.0, taken_at=None)
 MESSAGES = {"Ingest": IngestMessage, "Query": QueryMessage, "Control": ControlMessage}
-TYPES: dict[str, set[type]] = {
+TYPES: dict[str, set[Any]] = {
     "text": {str},
     "number": {int, float},
     "true or false": {bool},
     "number or text": {int, float, str},
+    "list": {tuple[str, ...]},
 }
 
 
@@ -241,10 +242,17 @@ def test_state_names_why_it_is_busy(engine: Engine, tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("op", OPS)
 def test_reply_to_an_order_has_the_fields_that_the_page_names(engine: Engine, op: str) -> None:
-    (told,) = re.findall(r"The reply has (.*?)\.", section("Control"))
+    told = re.findall(r"(?:The reply|That to (?:`\w+`(?: and )?)+) has (.*?)[.:]", section("Control"))
+    meant = {"forget": told[1], "pin": told[2], "unpin": told[2]}
+    replies: list[Any] = []
     nobody = Systemd.from_environ({})
     root = daemon.Daemon(None, nobody, Notifier(nobody), Commands())
-    assert names(told) == list(root._obey(engine, op))
+    what = Instruction(op=op, selection=Selection(digests=(bytes(32),)) if op in meant else None)
+    if op in meant:
+        replies.append(engine.housekeeping._obey(what))
+    else:
+        root._obey(engine, what, replies.append)
+    assert names(meant.get(op, told[0])) == list(replies[0])
 
 
 def numbers() -> Mapping[str, tuple[str, Any]]:

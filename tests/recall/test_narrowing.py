@@ -12,7 +12,7 @@ import pytest
 
 from edge.bank import Banks
 from edge.errors import RefusedError
-from edge.items import Answer, Arrival, Narrowing, Question
+from edge.items import Answer, Arrival, Question, Selection
 from edge.memory import Memory
 from edge.recall import Corrector, Filter, Questions, Retriever
 from edge.runtime import TowerRunner
@@ -30,7 +30,7 @@ def retriever(banks: Banks, image: TowerRunner, text: TowerRunner, memory: Memor
 
 @pytest.fixture
 def ask(retriever: Retriever) -> Ask:
-    """`ask("a dog", limit=5, narrowing=Narrowing(source="cam"))`."""
+    """`ask("a dog", limit=5, narrowing=Selection(source="cam"))`."""
 
     def run(sentence: str, *, limit: int = 12, **more: Any) -> Answer:
         return retriever.ask(Question(text=sentence, limit=limit, **more))
@@ -53,7 +53,7 @@ def twelve(
 
 @pytest.mark.usefixtures("twelve")
 def test_only_what_is_admitted_is_searched_and_found(ask: Ask) -> None:
-    answer = ask("a dog", narrowing=Narrowing(source="odd/", since=3.0, until=9.0))
+    answer = ask("a dog", narrowing=Selection(source="odd/", since=3.0, until=9.0))
     assert {hit.item.source for hit in answer.hits} == {"odd/3", "odd/5", "odd/7"}
     assert (answer.searched, answer.refined) == (3, 3)
 
@@ -61,13 +61,13 @@ def test_only_what_is_admitted_is_searched_and_found(ask: Ask) -> None:
 @pytest.mark.usefixtures("twelve")
 def test_narrowing_comes_before_the_choice_of_the_best(ask: Ask) -> None:
     worst = ask("a dog", refine=False).hits[-1]
-    answer = ask("a dog", limit=1, refine=False, narrowing=Narrowing(source=worst.item.source))
+    answer = ask("a dog", limit=1, refine=False, narrowing=Selection(source=worst.item.source))
     assert list(answer.hits) == [worst]
 
 
 @pytest.mark.usefixtures("twelve")
 def test_narrowing_that_admits_nothing_finds_nothing(ask: Ask) -> None:
-    answer = ask("a dog", narrowing=Narrowing(source="nowhere"))
+    answer = ask("a dog", narrowing=Selection(source="nowhere"))
     assert (list(answer.hits), answer.searched, answer.refined) == ([], 0, 0)
 
 

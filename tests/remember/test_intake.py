@@ -16,7 +16,7 @@ import pytest
 from edge.bank import Banks
 from edge.bundle import Bundle, Model
 from edge.errors import DiskFullError
-from edge.items import Arrival, Floats, Item, Outcome, Verdict
+from edge.items import Arrival, Floats, Item, Outcome, Selection, Verdict
 from edge.memory import Memory
 from edge.remember import Elevator, Fixed, Intake
 from edge.remember.decoding import Refusal, Start, start
@@ -292,3 +292,43 @@ def test_embedding_is_the_same_whatever_the_batch(
     expected = np.concatenate([image.embed(image.advance(start, place.segment), place) for start in alone])
     # float16 on disk: 2e-4 near 0.5
     np.testing.assert_allclose(memory.partitions()[0].embeddings, expected, atol=3e-4)
+
+
+def test_item_that_is_forgotten_while_it_is_embedded_is_gone_and_nothing_is_said_of_it(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accept(pictures[:3])
+    gone = memory.item(2)
+    ride = Elevator.ride
+
+    def forgotten_meanwhile(*given: Any) -> Any:
+        memory.forget(Selection(digests=(gone.digest,)))
+        return ride(*given)
+
+    monkeypatch.setattr(Elevator, "ride", forgotten_meanwhile)
+    intake.remember_group()
+    assert [outcome.item.id for outcome in told.outcomes] == [1, 3]
+    assert [part.ids.tolist() for part in memory.partitions()] == [[1, 3]]
+    assert (memory.tally.waiting, memory.tally.rejected) == (0, 0)
+
+
+def test_item_that_is_forgotten_before_it_is_decoded_is_not_called_unreadable(
+    intake: Intake,
+    memory: Memory,
+    told: Told,
+    pictures: list[Path],
+    accept: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accept(pictures[:2])
+    waiting = memory.waiting(9)
+    memory.forget(Selection(digests=(waiting[0].digest,)))
+    monkeypatch.setattr(memory, "waiting", lambda _count: waiting)
+    intake.remember_group()
+    assert [(outcome.item.id, outcome.state) for outcome in told.outcomes] == [(2, "indexed")]
+    assert memory.tally.rejected == 0

@@ -95,9 +95,9 @@ def test_riding_goes_on_while_a_commit_takes_its_time(
 ) -> None:
     index, may_end = memory.index, threading.Event()
 
-    def slow(batch: Sequence[Embedded]) -> None:
+    def slow(batch: Sequence[Embedded]) -> frozenset[int]:
         assert may_end.wait(30)
-        index(batch)
+        return index(batch)
 
     monkeypatch.setattr(memory, "index", slow)
     accept(copies(2 * GROUP))

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from edge.errors import RefusedError
+from edge.items import Instruction
 from edge.service import Commands, Failure, News, Order, Reload, Stop
 
+PING = Instruction(op="ping")
 Replies = list["dict[str, Any] | RefusedError"]
 
 
@@ -62,10 +64,10 @@ def test_news_are_handed_over(commands: Commands) -> None:
 def test_order_is_handed_over_with_its_reply(commands: Commands) -> None:
     replies: Replies = []
     with commands.orders():
-        assert commands.order("ping", replies.append)
+        assert commands.order(PING, replies.append)
         order = commands.next(5)
         assert isinstance(order, Order)
-        assert order.op == "ping"
+        assert order.what == PING
         order.reply({"op": "ping"})
     assert replies == [{"op": "ping"}]
 
@@ -73,7 +75,7 @@ def test_order_is_handed_over_with_its_reply(commands: Commands) -> None:
 def test_more_orders_than_there_is_room_for_are_not_taken(commands: Commands) -> None:
     replies: Replies = []
     with commands.orders():
-        taken = [commands.order("ping", replies.append) for _ in range(100)]
+        taken = [commands.order(PING, replies.append) for _ in range(100)]
         assert taken == [True] * 64 + [False] * 36
         assert replies == []
     assert len(replies) == 64
@@ -83,10 +85,10 @@ def test_order_that_nobody_will_carry_out_is_refused(commands: Commands) -> None
     early: Replies = []
     waiting: Replies = []
     late: Replies = []
-    assert commands.order("ping", early.append)
+    assert commands.order(PING, early.append)
     with commands.orders():
-        assert commands.order("ping", waiting.append)
-    assert commands.order("ping", late.append)
+        assert commands.order(PING, waiting.append)
+    assert commands.order(PING, late.append)
     assert [getattr(reply, "code", None) for reply in early + waiting + late] == ["stopping"] * 3
     assert commands.next(0) is None
 
@@ -95,9 +97,9 @@ def test_signal_and_failure_outlast_the_orders_around_them(commands: Commands) -
     error = RuntimeError("lost")
     commands.catch_signals()
     with commands.orders():
-        commands.order("ping", lambda _: None)
+        commands.order(PING, lambda _: None)
         os.kill(os.getpid(), signal.SIGHUP)
-        commands.order("ping", lambda _: None)
+        commands.order(PING, lambda _: None)
         commands.failed(error)
     assert [commands.next(5), commands.next(5), commands.next(0)] == [Reload(), Failure(error), None]
 
@@ -114,7 +116,7 @@ def test_stop_comes_before_everything_that_was_put_in_earlier_and_stays_one(comm
     replies: Replies = []
     commands.catch_signals()
     with commands.orders():
-        commands.order("ping", replies.append)
+        commands.order(PING, replies.append)
         commands.news()
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGTERM)

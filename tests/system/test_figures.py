@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 STARTS = 3
 LONGEST_START_S = 1.5
 PHOTOS = 300
-MOST_ANONYMOUS_MB = 150
+MOST_ANONYMOUS_MB = {"fixed": 150, "auto": 200}  # one exit; the gate, for which some go all the way: every file is open
 SHIPPED: dict[str, Any] = {"runtime": {"threads": 2}}
 
 
@@ -42,10 +42,12 @@ def test_daemon_is_ready_soon_after_its_start(
     assert min(seconds) <= LONGEST_START_S
 
 
+@pytest.mark.parametrize("policy", MOST_ANONYMOUS_MB)
 def test_memory_stays_small_while_photos_are_remembered(
-    mosquitto: Mosquitto, tmp_path: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+    mosquitto: Mosquitto, tmp_path: Path, pictures: list[Path], policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto), config=SHIPPED)
+    config = SHIPPED | {"remember": {"policy": policy}}
+    daemon = Daemon(folder=tmp_path / "daemon", mqtt=reach(mosquitto), config=config)
     with daemon, Publisher(daemon.mqtt, daemon.topics) as publisher:
         photos = {publisher.send(content) for content in islice(distinct(pictures), PHOTOS)}
         began, samples = time.monotonic(), []
@@ -56,5 +58,5 @@ def test_memory_stays_small_while_photos_are_remembered(
         assert publisher.told("indexed") == photos
     with capsys.disabled():
         memory = f"at most {max(samples):.0f} MB anonymous, {samples[-1]:.0f} at last"
-        sys.stdout.write(f"\n{PHOTOS} photos in {seconds:.1f} s: {memory}\n")
-    assert max(samples) <= MOST_ANONYMOUS_MB
+        sys.stdout.write(f"\n{policy}: {PHOTOS} photos in {seconds:.1f} s: {memory}\n")
+    assert max(samples) <= MOST_ANONYMOUS_MB[policy]

@@ -129,6 +129,27 @@ class MemoryIndex:
             if due:
                 self._start(due[0])
 
+    def purge(self, gone: Rows) -> None:
+        """Make anew, without a forest for now, what files hold of items that the feed has removed: gone for good.
+
+        Raises what the feed raises, OSError.
+        """
+        with self._keeping:
+            if self._building:  # what it makes may hold them
+                builder, depth, _ = self._building
+                self._building = None
+                builder.stop()
+                remove(builder.job.target)
+                with self._using:
+                    self._partitions[depth].forget_moment()
+            self.refresh()
+            with self._using:
+                holding = [depth for depth, partition in self._partitions.items() if partition.holds(gone)]
+            for depth in holding:
+                with self._refreshing:
+                    self._read_memory(depth, self._sequence)
+            self._shelf.sync()
+
     def _open(self) -> int:
         """Returns the number of the last change that was taken in."""
         now = self._feed.version
@@ -158,7 +179,7 @@ class MemoryIndex:
             old = self._partitions.pop(depth, None)
             if read is not None:
                 self._partitions[depth] = read
-        if old and old.folder:
+        if old is not None and old.folder:  # not "if old": it may hold no rows that count
             remove(old.folder)
 
     def _apply(self, changes: Changes) -> int:

@@ -76,6 +76,10 @@ class Partition:
         """Where the sealed rows are."""
         return self._sealed.folder if self._sealed else None
 
+    def holds(self, ids: Rows) -> bool:
+        """Whether its files hold a row of one of these, alive or not."""
+        return bool(np.isin(self._block.ids, ids).any())
+
     def is_due(self, limits: Limits) -> bool:
         """Whether new files should be made."""
         sealed, tail = len(self._block), len(self._tail)

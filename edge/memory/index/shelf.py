@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from edge.memory.content import sync_folder
 from edge.memory.index.blocks import Block
 from edge.memory.index.feed import ExitRows
 from edge.memory.index.sealed import UNFINISHED, DamagedError, Seal, Sealed, close_seal, open_sealed, write_rows
@@ -67,6 +68,11 @@ class Shelf:
             remove(unfinished)
             return None
         return self.read(depth, target)
+
+    def sync(self) -> None:
+        """No power cut brings back what was deleted. Raises OSError."""
+        if self._folder.is_dir():
+            sync_folder(self._folder)
 
     def seal(self, sequence: int, scale: float) -> Seal:
         """What a folder of this bundle says of itself, but for its rows."""
