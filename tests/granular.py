@@ -26,7 +26,7 @@ def granular(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle
     (image,) = (tower for tower in manifest["towers"] if tower["modality"] == "image")
     for number, factor in enumerate((-1, 0)):
         path = folder / "image" / f"query-{number:02}.tflite"
-        path.write_bytes(with_weights(bundle.path(own.path), factor))
+        path.write_bytes(_with_weights(bundle.path(own.path), factor))
         name = path.relative_to(folder).as_posix()
         image["exits"][number]["query"] = {
             "variants": [{"path": name, "format": own.format, "runtimes": list(own.runtimes)}]
@@ -36,7 +36,7 @@ def granular(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle
     return Bundle.open(folder)
 
 
-def with_weights(path: Path, factor: int) -> bytes:
+def _with_weights(path: Path, factor: int) -> bytes:
     """The head's file with its INT8 weights times `factor`."""
     native = cast("NativeInterpreter", open_interpreter(path, choose_runtime("auto"), 1))._native
     native.allocate_tensors()

@@ -1,6 +1,6 @@
-"""A bundle that comes after the shipped one: the same, but for the sign of every question's embedding.
+"""A bundle that comes after the shipped one: the same, but in its vocabulary "dog" and "house" have changed places.
 
-So whoever compares what the shipped one has embedded with a question of this one finds the worst of all.
+So whoever asks it for a dog, of what the shipped one has embedded or of what it has itself, finds houses.
 """
 
 from __future__ import annotations
@@ -8,26 +8,24 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
 from edge.bundle import MANIFEST, Bundle, FileRecord, checksum
-from edge.runtime import choose_runtime, choose_variant
-from granular import with_weights
 
 
 @pytest.fixture(scope="session")
 def successor(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The head of the text tower is negated."""
+    """All its segments, and so the activations between them, are the shipped ones."""
     folder = tmp_path_factory.mktemp("successor") / "bundle"
     shutil.copytree(bundle.folder, folder)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     manifest["model"] += "-successor"
-    head = bundle.manifest.tower("text").exits[-1].head
-    path: Path = folder / choose_variant(head, choose_runtime("auto")).path
-    path.write_bytes(with_weights(path, -1))
-    record = FileRecord(bytes=path.stat().st_size, sha256=checksum(path))
-    manifest["files"][path.relative_to(folder).as_posix()] = asdict(record)
+    path = folder / "text" / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    words = tokenizer["model"]["vocab"]
+    words["dog"], words["house"] = words["house"], words["dog"]
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    manifest["files"]["text/tokenizer.json"] = asdict(FileRecord(bytes=path.stat().st_size, sha256=checksum(path)))
     (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     return Bundle.open(folder)

@@ -13,6 +13,7 @@ from edge.cli.ask import ask
 from edge.cli.bench import bench_remember, count, shares
 from edge.cli.check import check
 from edge.cli.house import age, forget, pin
+from edge.cli.migrate import migrate
 from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
@@ -81,6 +82,12 @@ examples:
   reminisce pin beach.jpg
       kept when the cache is full, and by every `forget` that does not name it with --force
   reminisce pin --undo beach.jpg
+"""
+_MIGRATE = """\
+examples:
+  reminisce migrate
+      after `bundle` in the config names a new model: how far its items are, until all of them are; Ctrl-C only ends
+      the showing
 """
 _STATUS = """\
 examples:
@@ -171,11 +178,14 @@ def make_parser() -> argparse.ArgumentParser:
         one.add_argument("items", nargs="*", metavar="ITEM", help="a file with the same bytes, or an id")
         _add_selection(one)
         one.add_argument("--older-than", type=age, metavar="AGE", help="what happened longer ago, as 90d, 12h or 6w")
+    migrating = command(
+        "migrate", migrate, "how far the daemon is with items of an earlier model", _MIGRATE, "the daemon goes on"
+    )
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
     benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
     measuring = _add_bench_remember(command, benches.add_subparsers(required=True, metavar="WHAT"))
-    for one in (adding, asking, forgetting, pinning, showing, checking, measuring):
+    for one in (adding, asking, forgetting, pinning, migrating, showing, checking, measuring):
         one.add_argument("--json", action="store_true", help="print JSON, for other programs")
     return parser
 

@@ -348,7 +348,8 @@ class Memory:
         with atomic(self._rows):
             refined = refine(self._rows, self._model, batch, self.version + 1)
         self._counts.refined(refined.moves)
-        self._counts.indexed(refined.switched)
+        if not self._counts.indexed(refined.switched):  # one of them did not wait: it has no content any more
+            self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
 

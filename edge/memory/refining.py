@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edge.items import Embedded
 from edge.memory.turns import switch
 
-_IS_OTHERS = "SELECT 1 FROM waiting WHERE item = ? AND asked IS NOT NULL"
+_IS_OTHERS = "SELECT 1 FROM embeddings WHERE item = ? AND model != ?"
 _DROP_SHALLOWER = "DELETE FROM embeddings WHERE item = ? AND model = ? AND depth < ?"
 _DEEPEST = "SELECT max(depth) FROM embeddings WHERE item = ? AND model = ?"
 
@@ -29,12 +29,12 @@ class Refined:
 def refine(rows: sqlite3.Connection, model: int, batch: Sequence[Embedded], sequence: int) -> Refined:
     """Inside a transaction.
 
-    An item that was forgotten, or whose content came anew, since it was read has no embedding and gets none here.
+    An item that was forgotten since it was read, or whose content is to be embedded anew, gets none here.
     """
     made = Refined([], [])
     for one in batch:
         (depth,) = rows.execute(_DEEPEST, (one.item, model)).fetchone()
-        if depth is None and not rows.execute(_IS_OTHERS, (one.item,)).fetchone():
+        if depth is None and not rows.execute(_IS_OTHERS, (one.item, model)).fetchone():
             continue
         if depth is not None and depth >= one.depth:
             continue

@@ -130,10 +130,10 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), depth=DEPTHS)
     def refine_some(self, data: st.DataObject, depth: int) -> None:
         texts = data.draw(st.lists(st.sampled_from(list(self.model)), unique=True))
-        ids, again = list(self.model), self.again()
+        ids, earlier = list(self.model), self.earlier()
         self.memory.refine([Embedded(item=ids.index(text) + 1, depth=depth, embedding=EMBEDDING) for text in texts])
         for text in texts:
-            if self.reader in self.model[text].exits or text in again:
+            if self.reader in self.model[text].exits or text in earlier:
                 self.embed(self.model[text], depth)
 
     @precondition(lambda self: self.model)
