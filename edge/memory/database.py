@@ -162,6 +162,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> int:
         return 0
     if application != _APPLICATION:
         raise StoreError(f"{path} is not a memory of reminisce: choose another state folder")
+    if version > SCHEMA:
+        raise StoreError(
+            f"{path} has schema {version}, this version reads {SCHEMA}: a later version wrote it, and there is no way"
+            f" back. Install that one again; or keep a backup, `tar -czf reminisce-backup.tar.gz -C {path.parent} .`,"
+            " and choose another state folder"
+        )
     if version != SCHEMA and version not in MIGRATIONS:
         raise StoreError(
             f"{path} has schema {version}, this version reads {SCHEMA}:"
