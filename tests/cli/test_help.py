@@ -51,6 +51,7 @@ OPTIONS = {
     "check": {"--config", "--json"},
     "demo": {"--config", "--json", "--photos", "--sheet"},
     "forget": {"--config", "--force", "--json", "--older-than", "--since", "--source", "--until"},
+    "migrate": {"--config", "--json"},
     "pin": {"--config", "--json", "--older-than", "--since", "--source", "--undo", "--until"},
     "run": {"--config"},
     "status": {"--config", "--json"},

@@ -51,7 +51,8 @@ def test_nothing_to_do_is_said_at_once(mosquitto: Mosquitto, tmp_path: Path) -> 
         done = migrate(mosquitto, tmp_path)
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        f"[{'#' * 30}] 7 of 7, 0 to do\nevery item is of the present bundle: what is left of earlier ones can be deleted\n"
+        f"[{'#' * 30}] 7 of 7, 0 to do\n"
+        "every item is of the present bundle: what is left of earlier ones can be deleted\n"
     )
 
 

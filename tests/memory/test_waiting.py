@@ -96,3 +96,14 @@ def test_another_bundle_makes_everything_wait_and_the_first_one_back_nothing_tha
     with Memory(state, again) as memory:
         assert waiting(memory) == []
         assert dict(memory.tally.exits) == {11: 3}
+
+
+def test_what_earlier_versions_left_of_two_bundles_is_this_ones_alone(state: Path, keep: Keep) -> None:
+    with Memory(state, "bundle one") as memory:
+        keep(memory, "cat", "dog")
+    with Memory(state, "bundle two") as memory:
+        keep(memory)
+        memory._rows.execute("INSERT INTO embeddings SELECT item, 1, depth, vector, offset, 1 FROM embeddings")
+    with Memory(state, "bundle two") as memory:
+        assert memory._rows.execute("SELECT item, model FROM embeddings ORDER BY item").fetchall() == [(1, 2), (2, 2)]
+        assert (memory.tally.earlier, memory.tally.migrating, memory.origins) == (0, 0, ())
