@@ -221,7 +221,7 @@ class Explanation:
                       the last exit already; "verifying" where its coarse score had to do
     ms:               its share of the batch that finished it; 0 where nothing was to do
     start:            what it was finished from; None where it was not
-    is_earlier:       exit_depth and coarse are of an earlier bundle, through its own query tower
+    earlier:          exit_depth and coarse are of an earlier bundle, through its own query tower
     """
 
     exit_depth: int
@@ -233,7 +233,7 @@ class Explanation:
     round: Literal["verifying", "correcting"]
     ms: float
     start: Literal["activation", "content"] | None
-    is_earlier: bool = False
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

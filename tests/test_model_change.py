@@ -90,7 +90,7 @@ def test_what_the_old_bundle_embedded_is_found_at_once_through_its_own_query_tow
     assert after.hits[0].item.source == str(twelve[-1])
     assert [hit.score for hit in after.hits] == pytest.approx([hit.score for hit in before.hits], abs=1e-5)
     assert [hit.relevance for hit in after.hits] == pytest.approx([hit.relevance for hit in before.hits], abs=1e-4)
-    assert all(hit.why and hit.why.is_earlier for hit in after.hits)
+    assert all(hit.why and hit.why.earlier for hit in after.hits)
     assert before.earlier_ms == 0 < after.earlier_ms < after.total_ms
 
 
@@ -108,7 +108,7 @@ def test_items_of_both_bundles_are_in_one_answer_by_their_probability(
         assert engine.intake.remember_group() == 3
         answer = ask(engine, limit=15)
         assert engine.memory.tally.earlier == len(twelve)
-    assert [hit.why.is_earlier for hit in answer.hits if hit.why].count(True) == 12
+    assert [hit.why.earlier for hit in answer.hits if hit.why].count(True) == 12
     assert len({hit.item.id for hit in answer.hits}) == answer.searched == 15
     relevance = [hit.relevance or 0.0 for hit in answer.hits]
     assert relevance == sorted(relevance, reverse=True)
@@ -168,7 +168,7 @@ def test_the_old_query_tower_is_opened_by_the_first_question_and_let_go_when_not
         earlier.follow()
         assert not earlier.is_open
         answer = ask(engine, limit=12)
-        assert [hit.why.is_earlier for hit in answer.hits if hit.why] == [False] * 12
+        assert [hit.why.earlier for hit in answer.hits if hit.why] == [False] * 12
         assert answer.hits[0].item.source != str(twelve[-1]), "the new one takes a dog for a house"
     with Engine(config_of(successor.folder), state) as engine:
         assert engine._earlier == {}

@@ -124,7 +124,7 @@ def _explain(why: Explanation) -> dict[str, Any]:
         "fine": _rounded(why.fine),
         "fine_relevance": _rounded(why.fine_relevance),
         "start": why.start,
-        "earlier": why.is_earlier or None,
+        "earlier": why.earlier or None,
         "ms": round(why.ms, 2),
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -138,7 +138,7 @@ def _explanation(one: Ranked, rank: int) -> Explanation:
         round="correcting" if fine else "verifying",
         ms=one.ms,
         start=one.start,
-        is_earlier=coarse.is_earlier,
+        earlier=coarse.is_earlier,
     )
 
 
