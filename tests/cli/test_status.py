@@ -80,7 +80,7 @@ def status(mosquitto: Mosquitto, tmp_path: Path, *arguments: str) -> Finished:
 
 
 def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
-    migration = {"earlier": 4, "migrating": 3, "out_of_reach": 1}
+    migration: dict[str, Any] = {"earlier": 4, "migrating": 3, "out_of_reach": 1}
     said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3, **migration)
     done = status(mosquitto, tmp_path)
     assert (done.code, done.err) == (0, "")
