@@ -14,6 +14,8 @@ The way of a photo from bytes to answer:
     recall/verifying.py    round 2, one pool of what the exits found
     recall/correcting.py   round 3, it goes on to the last exit and is ranked   memory/halfway.py
     recall/refining.py     what was finished is written down behind the answer  memory/refining.py
+    recall/earlier.py      what an earlier bundle embedded, through its own     memory/earlier.py, turns.py
+                           text tower, until it is embedded anew
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
 """
@@ -34,7 +36,7 @@ from edge.errors import UsageError
 from edge.items import Floats, Outcome
 from edge.memory import RESERVE_BYTES, Activations, Halfway, Housekeeping, Limits, Memory, Retention
 from edge.power import RECALL, REMEMBER
-from edge.recall import Corrector, Filter, Follower, Haste, Questions, Refining, Retriever
+from edge.recall import Corrector, Filter, Follower, Haste, Questions, Refining, Retriever, open_earlier
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
 from edge.runtime import (
     Compute,
@@ -93,7 +95,7 @@ class Engine:
         manifest, folder = self.bundle.manifest, self.bundle.folder
         pace = Pace(item_bytes(manifest))
         with ExitStack() as stack:
-            self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint, RESERVE_BYTES))
+            self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint, RESERVE_BYTES, folder))
             weights = stack.enter_context(open_weights(self.bundle, self.runtime, config, hooks.failed))
             self.compute = stack.enter_context(Compute(weights, pace, hooks.progress, hooks.tick_s, hooks.failed))
             on_background = hooks.metered(REMEMBER, self.compute.background)
@@ -109,8 +111,25 @@ class Engine:
             haste = Haste(urgent.spec, pace)
             corrector = Corrector(urgent, self.memory, banks, batch, halfway, haste, self.refining.put)
             self._filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
-            self.follower = Follower(self._filtering, hooks.failed)
-            self.retriever = Retriever(text, urgent.spec, self._filtering, corrector, self.memory, config.recall.pool)
+            self._earlier, self._missing = open_earlier(
+                self.memory,
+                self.bundle,
+                self.runtime,
+                config,
+                lambda invoke: hooks.metered(RECALL, self._aside(invoke)),
+            )
+            earlier = tuple(self._earlier.values())
+            self.follower = Follower((self._filtering, *earlier), hooks.failed)
+            self.retriever = Retriever(
+                text,
+                urgent.spec,
+                self._filtering,
+                corrector,
+                self.memory,
+                config.recall.pool,
+                earlier,
+                self.refining.asked,
+            )
             self.housekeeping = Housekeeping(self.memory, hooks.failed)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
             self.retention = Retention(self.memory, content_limits(config), hooks.failed)
@@ -154,10 +173,21 @@ class Engine:
         hashes = self.bundle.manifest.segment_hashes(tower)
         return Halfway(self.activations, hashes, tower.outliers, lambda: shutil.disk_usage(folder).free >= spare_bytes)
 
+    def _aside(self, invoke: Invoke) -> Invoke:
+        """`invoke`, of another bundle's files, in the thread where everything is invoked."""
+        return lambda model, inputs: self.compute.aside(lambda: invoke(model, inputs))
+
     @property
     def damaged(self) -> int:
         """Files of index and cache that were found damaged since the start, and made good from the rest."""
-        return self._filtering.damaged + (self.activations.damaged if self.activations else 0)
+        earlier = sum(one.damaged for one in self._earlier.values())
+        return self._filtering.damaged + earlier + (self.activations.damaged if self.activations else 0)
+
+    @property
+    def out_of_reach(self) -> int:
+        """Items of earlier bundles that cannot be asked: they are not found until they are encoded anew."""
+        lost = (origin for origin, one in self._earlier.items() if one.is_lost)
+        return sum(self.memory.left(origin) for origin in (*self._missing, *lost))
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""

@@ -121,9 +121,11 @@ class Tally:
     """What the memory holds, counted.
 
     items:         accepted and not rejected
-    waiting:       of these, without an embedding so far; `waiting_bytes` of raw content
+    waiting:       of these, without an embedding so far, of whatever bundle; `waiting_bytes` of raw content
     exits:         items by the depth where they left
     content_bytes: raw content of all items that is kept
+    earlier:       items that only another bundle has embedded
+    migrating:     of these, the ones that wait to be embedded by this one; the rest stays as it is
     """
 
     items: int
@@ -132,6 +134,8 @@ class Tally:
     rejected: int
     exits: Mapping[int, int]
     content_bytes: int
+    earlier: int = 0
+    migrating: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +221,7 @@ class Explanation:
                       the last exit already; "verifying" where its coarse score had to do
     ms:               its share of the batch that finished it; 0 where nothing was to do
     start:            what it was finished from; None where it was not
+    earlier:          exit_depth and coarse are of an earlier bundle, through its own query tower
     """
 
     exit_depth: int
@@ -228,6 +233,7 @@ class Explanation:
     round: Literal["verifying", "correcting"]
     ms: float
     start: Literal["activation", "content"] | None
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +263,7 @@ class Answer:
     is_final:  whether no better one will come
     query_ms:  the text tower, one head for each exit; filter_ms: search over coarse embeddings
     correct_ms: finishing and re-ranking the pool
+    earlier_ms: query towers of earlier bundles, and the search over what is still theirs
     """
 
     question: str
@@ -267,9 +274,10 @@ class Answer:
     query_ms: float
     filter_ms: float
     correct_ms: float
+    earlier_ms: float = 0.0
     sequence: int | None = None
     is_final: bool = True
 
     @property
     def total_ms(self) -> float:
-        return self.query_ms + self.filter_ms + self.correct_ms
+        return self.query_ms + self.filter_ms + self.earlier_ms + self.correct_ms

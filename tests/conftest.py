@@ -26,6 +26,7 @@ from edge.pairs import read_flickr8k
 from edge.runtime import Interpreters, Invoke, TowerRunner, choose_runtime
 from edge.signals import STOPPING
 from granular import granular
+from successor import successor
 
 __all__ = [
     "board",
@@ -34,6 +35,7 @@ __all__ = [
     "granular",
     "mosquitto",
     "secure_broker",
+    "successor",
 ]  # fixtures, defined beside what they start
 
 # A shell in the background ignores SIGINT, nohup SIGHUP; then so would every program under test.

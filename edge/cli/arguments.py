@@ -14,6 +14,7 @@ from edge.cli.bench import bench_paper, bench_recall, bench_remember, count, sha
 from edge.cli.carry import export_memory, import_into
 from edge.cli.check import check
 from edge.cli.house import age, forget, pin
+from edge.cli.migrate import migrate
 from edge.cli.run import run
 from edge.cli.settings import settings
 from edge.cli.status import status
@@ -95,6 +96,12 @@ _IMPORT = """\
 examples:
   reminisce import --state restored memory.tar
       into a folder of its own; without --state into the daemon's, which must be stopped
+"""
+_MIGRATE = """\
+examples:
+  reminisce migrate
+      after `bundle` in the config names a new model: how far its items are, until all of them are; Ctrl-C only ends
+      the showing
 """
 _STATUS = """\
 examples:
@@ -198,13 +205,16 @@ def make_parser() -> argparse.ArgumentParser:
         _add_selection(one)
         one.add_argument("--older-than", type=age, metavar="AGE", help="what happened longer ago, as 90d, 12h or 6w")
     carrying = _add_carrying(command)
+    migrating = command(
+        "migrate", migrate, "how far the daemon is with items of an earlier model", _MIGRATE, "the daemon goes on"
+    )
     showing = command("status", status, "what the daemon holds, does and takes", _STATUS, "nothing was changed")
     checking = command("check", check, "look at config and bundle, without a daemon", _CHECK, "nothing was changed")
     benches = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
     whats = benches.add_subparsers(required=True, metavar="WHAT")
     measuring, recalling = _add_bench_remember(command, whats), _add_bench_recall(command, whats)
     _add_bench_paper(command, whats)
-    for one in (adding, asking, forgetting, pinning, *carrying, showing, checking, measuring, recalling):
+    for one in (adding, asking, forgetting, pinning, *carrying, migrating, showing, checking, measuring, recalling):
         one.add_argument("--json", action="store_true", help="print JSON, for other programs")
     return parser
 

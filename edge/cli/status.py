@@ -66,6 +66,7 @@ def _text(device: str, found: dict[str, Any]) -> str:
         lines += [
             f"items     {state['items']}{more}; left {exits}",
             f"backlog   {state['backlog']}{paused}{held}, {state['items_per_s']:.1f} items/s",
+            *_earlier(state),
             f"takes     {state['cpu_percent']:.0f} % of a core{heat}",
             f"memory    {state['rss_mb']:.0f} MB, {state['anonymous_mb']:.0f} MB of it its own",
             f"disk      {_disk(state)}; {state['disk_free_mb'] / 1e3:.1f} GB free{harm}",
@@ -73,6 +74,16 @@ def _text(device: str, found: dict[str, Any]) -> str:
             f"as of     {age:.0f} s ago",
         ]
     return "\n".join(lines)
+
+
+def _earlier(state: dict[str, Any]) -> list[str]:
+    """A line as long as anything is of another bundle than the present one."""
+    if not (earlier := state.get("earlier")):
+        return []
+    migrating, lost = state["migrating"], state.get("out_of_reach", 0)
+    stays = f", {earlier - migrating} stay as they are" if earlier > migrating else ""
+    found = f"; {lost} of them are not found until then" if lost else ""
+    return [f"earlier   {earlier} items of an earlier bundle: {migrating} to be encoded anew{stays}{found}"]
 
 
 def _disk(state: dict[str, Any]) -> str:

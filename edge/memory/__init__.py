@@ -2,13 +2,15 @@
 
 from edge.memory.activations import Activations
 from edge.memory.changes import Changes, Partition
+from edge.memory.earlier import Origin
 from edge.memory.eviction import Limits
 from edge.memory.exporting import Exported, export
 from edge.memory.halfway import Halfway
 from edge.memory.housekeeping import Housekeeping
 from edge.memory.importing import Imported, import_memory
 from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
-from edge.memory.memory import CRASHED_TWICE, Memory
+from edge.memory.memory import Memory
+from edge.memory.rejecting import CRASHED_TWICE
 from edge.memory.reserve import RESERVE_BYTES
 from edge.memory.retention import Retention
 from edge.memory.usage import database_bytes
@@ -26,6 +28,7 @@ __all__ = [
     "Limits",
     "Memory",
     "MemoryIndex",
+    "Origin",
     "Partition",
     "Retention",
     "Rows",

@@ -9,10 +9,17 @@ from collections.abc import Iterable, Sequence
 from edge.items import Embedded, Tally
 
 _CONTENT = "SELECT count(*), coalesce(sum(bytes * NOT evicted), 0) FROM items WHERE rejected IS NULL"
-_WAITING = "SELECT item, bytes FROM waiting JOIN items ON items.id = item"
+_WAITING = "SELECT item, bytes FROM waiting JOIN items ON items.id = item WHERE asked IS NULL"
+_AGAIN = "SELECT item, bytes FROM waiting JOIN items ON items.id = item WHERE asked IS NOT NULL"
+_EARLIER = "SELECT count(DISTINCT item) FROM embeddings WHERE model != ?"
 _EXITS = (
     "SELECT depth, count(*) FROM (SELECT max(depth) AS depth FROM embeddings WHERE model = ? GROUP BY item) GROUP BY 1"
 )
+
+
+def exits_of(rows: sqlite3.Connection, model: int) -> dict[int, int]:
+    """How many items one bundle has embedded, by depth."""
+    return dict(rows.execute(_EXITS, (model,)).fetchall())
 
 
 class Counts:
@@ -23,7 +30,9 @@ class Counts:
         (self._rejected,) = rows.execute("SELECT count(*) FROM items WHERE rejected IS NOT NULL").fetchone()
         self._waiting: dict[int, int] = dict(rows.execute(_WAITING))
         self._waiting_bytes = sum(self._waiting.values())
-        self._exits: Counter[int] = Counter(dict(rows.execute(_EXITS, (model,))))
+        self._again: dict[int, int] = dict(rows.execute(_AGAIN))
+        (self._earlier,) = rows.execute(_EARLIER, (model,)).fetchone()
+        self._exits: Counter[int] = Counter(exits_of(rows, model))
 
     def accepted(self, batch: Iterable[tuple[int, int]]) -> None:
         """New items wait: their ids and bytes."""
@@ -36,9 +45,13 @@ class Counts:
     def indexed(self, batch: Sequence[Embedded]) -> bool:
         """Items have an embedding now; False when one of them had one before, and all must be counted again."""
         for one in batch:
-            if one.item not in self._waiting:
+            if one.item in self._again:
+                del self._again[one.item]
+                self._earlier -= 1
+            elif one.item in self._waiting:
+                self._waiting_bytes -= self._waiting.pop(one.item)
+            else:
                 return False
-            self._waiting_bytes -= self._waiting.pop(one.item)
             self._exits[one.depth] += 1
         return True
 
@@ -47,6 +60,19 @@ class Counts:
         for old, new in moves:
             self._exits[old] -= 1
             self._exits[new] += 1
+
+    def kept_back(self, item: int) -> None:
+        """An item stays with the bundle that embedded it."""
+        self._again.pop(item, None)
+
+    def is_again(self, item: int) -> bool:
+        """Whether it has an embedding of another bundle, and waits for one of this."""
+        return item in self._again
+
+    def settled_bytes(self) -> int:
+        """Of the raw content that nothing waits for."""
+        content_bytes: int = self._content_bytes
+        return content_bytes - self._waiting_bytes - sum(self._again.values())
 
     def rejected(self, item: int, size: int) -> None:
         """An accepted item of `size` bytes turned out to be unreadable."""
@@ -68,4 +94,6 @@ class Counts:
             rejected=self._rejected,
             exits=dict(sorted((+self._exits).items())),  # those that hold any
             content_bytes=self._content_bytes,
+            earlier=self._earlier,
+            migrating=len(self._again),
         )

@@ -13,7 +13,7 @@ from edge.errors import DiskFullError, StoreError
 from edge.memory.migrations import MIGRATIONS, migrate
 from edge.memory.transaction import atomic
 
-SCHEMA = 5
+SCHEMA = 6
 _APPLICATION = 0x524D4E53  # "RMNS"
 _SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
@@ -36,11 +36,13 @@ CREATE INDEX items_by_source ON items (source);
 CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));
 CREATE TABLE waiting (
     item     INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE, -- accepted, and not embedded so far
-    blame    INTEGER NOT NULL DEFAULT 0 -- for ends of the process while it was worked on, see attempts.py
+    blame    INTEGER NOT NULL DEFAULT 0, -- for ends of the process while it was worked on, see attempts.py
+    asked    INTEGER                  -- how often another bundle's item was an answer meanwhile; NULL: it is a new item
 ) STRICT;
 CREATE TABLE models (
     id          INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL UNIQUE -- of the bundle: embeddings of two bundles are never compared
+    fingerprint TEXT NOT NULL UNIQUE, -- of the bundle: embeddings of two bundles are never compared
+    folder TEXT                      -- where it was when the memory was last opened with it
 ) STRICT;
 CREATE TABLE embeddings (
     item   INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
@@ -58,6 +60,13 @@ CREATE TABLE removals (
     item     INTEGER NOT NULL,       -- it had embeddings of that model before and had none then
     PRIMARY KEY (model, sequence, item)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE kept_back (
+    item  INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
+    model INTEGER NOT NULL REFERENCES models, -- cannot read the item, which stays with the bundle that embedded it
+    PRIMARY KEY (item, model)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX waiting_new ON waiting (item) WHERE asked IS NULL;
+CREATE INDEX waiting_again ON waiting (blame > 0, asked DESC, item DESC) WHERE asked IS NOT NULL;
 CREATE TABLE clock (
     boot    TEXT NOT NULL,           -- one row, see clock.py
     lead    REAL NOT NULL,
@@ -153,6 +162,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> int:
         return 0
     if application != _APPLICATION:
         raise StoreError(f"{path} is not a memory of reminisce: choose another state folder")
+    if version > SCHEMA:
+        raise StoreError(
+            f"{path} has schema {version}, this version reads {SCHEMA}: a later version wrote it, and there is no way"
+            f" back. Install that one again; or keep a backup, `tar -czf reminisce-backup.tar.gz -C {path.parent} .`,"
+            " and choose another state folder"
+        )
     if version != SCHEMA and version not in MIGRATIONS:
         raise StoreError(
             f"{path} has schema {version}, this version reads {SCHEMA}:"

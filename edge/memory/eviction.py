@@ -38,7 +38,7 @@ class Limits:
 def evict(rows: sqlite3.Connection, limits: Limits, kept_bytes: int, now: float | None) -> list[tuple[bytes, int]]:
     """Note of at most AT_ONCE items that their content is gone; returns digests and bytes of what is to be deleted.
 
-    kept_bytes: of the raw content of items that are embedded
+    kept_bytes: of the raw content of items that do not wait to be embedded
     now:        Unix time that the ages are counted to; None where the clock cannot be believed: nothing is too old then
     In a transaction.
     """

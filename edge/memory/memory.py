@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,37 +16,32 @@ import numpy as np
 from edge.errors import DiskFullError
 from edge.items import Arrival, Embedded, Forgotten, Item, Selection, Tally, Verdict
 from edge.memory.activations import Activations
-from edge.memory.attempts import CRASHED, MOST_BLAME, Attempts
+from edge.memory.attempts import CRASHED, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.clock import Clock
 from edge.memory.content import ContentStore
-from edge.memory.counts import Counts
-from edge.memory.database import connect, connect_reader, model_id, translated
+from edge.memory.counts import Counts, exits_of
+from edge.memory.database import connect, model_id, translated
+from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
 from edge.memory.eviction import Limits, evict
 from edge.memory.folder import check_database_is_there, importing, lock_for_us
 from edge.memory.forgetting import Forgetting
+from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.index import MemoryIndex, Rows
-from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, reject, renew, sight
+from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, renew, sight
 from edge.memory.known import look_up
 from edge.memory.merging import Merged, attached, merge
+from edge.memory.readers import Readers
 from edge.memory.refining import refine
+from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
+from edge.memory.turns import ask, join, line_up, next_rows, switch
 
 T = TypeVar("T")
-CRASHED_TWICE = "crashed the device twice"
-_LONGEST_WAITING = f"{ITEM} JOIN waiting ON item = id ORDER BY blame > 0, id LIMIT ?"
-# What another bundle embedded is embedded anew; what this one did already is not, whatever came in between.
-_WAIT = """
-INSERT OR IGNORE INTO waiting (item) SELECT id FROM items
-WHERE rejected IS NULL AND NOT evicted
-AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
-"""
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
 _KEPT = "SELECT digest FROM items WHERE rejected IS NULL AND NOT evicted"
-_WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = ?)"
 
 
 class Memory:
@@ -60,20 +53,22 @@ class Memory:
     tally:    what it holds; replaced after each commit
     suspects: waiting items that the process was working on when it ended last, by id; each should be worked on alone
     accused:  items that were rejected on opening, because the process ended too often while it worked on them
+    origins:  other bundles by which items were embedded when it was opened, the newest first
     """
 
     version: int
     tally: Tally
     suspects: frozenset[int]
     accused: tuple[Item, ...]
+    origins: tuple[Origin, ...]
 
-    def __init__(self, folder: Path, fingerprint: str, reserve_bytes: int = 0) -> None:
-        """Open or create; `reserve_bytes` of the disk are held for when it is full, see reserve.py.
+    def __init__(self, folder: Path, fingerprint: str, reserve_bytes: int = 0, bundle: Path | None = None) -> None:
+        """Open or create for the bundle of this fingerprint, which lies in the folder `bundle`.
 
+        `reserve_bytes` of the disk are held for when it is full, see reserve.py.
         Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then.
         """
         self.folder, self._fingerprint = folder, fingerprint
-        self._reading = threading.local()
         with ExitStack() as undo, translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = undo.enter_context((folder / "lock").open("w"))
@@ -92,17 +87,19 @@ class Memory:
             self._clock = Clock()
             with atomic(self._rows):
                 self._clock.follow(self._rows)
-                self._rows.execute(_WAIT, (self._model,))
-                self._rows.execute(_WAIT_NO_MORE, (self._model,))
-                self.accused = self._blame(self._attempts.left)
+                note_folder(self._rows, self._model, bundle)
+                line_up(self._rows, self._model)
+                self.accused = blame(self._rows, self._model, self._attempts.left, self.version + 1)
             self._attempts.begin()
             self._follow_blame()
             self._content.sweep({digest for (digest,) in self._rows.execute(_KEPT)})
             with contextlib.suppress(OSError):  # no room for it: nothing is accepted before there is
                 self._reserve.restore()
+            self.origins = origins(self._rows, besides=self._model)
+            sweep(folder / "index", self.origins)
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
-            self._readers = undo.enter_context(ExitStack())
+            self._reader = undo.enter_context(Readers(folder / "memory.db"))
             self._writer = undo.enter_context(ThreadPoolExecutor(1, "memory-writer"))
             self._closing = undo.pop_all()
 
@@ -157,7 +154,8 @@ class Memory:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
 
         is_lost: not its bytes are to blame, only that they are gone: the same may come again.
-        False when it was forgotten meanwhile. Raises DiskFullError or StoreError.
+        False when it was forgotten meanwhile, or stays with the bundle that has embedded it.
+        Raises DiskFullError or StoreError.
         """
         return self._write(lambda: self._reject(item, reason, is_lost=is_lost))
 
@@ -184,8 +182,17 @@ class Memory:
         self._attempts.note(items)
 
     def waiting(self, count: int) -> list[Item]:
-        """The `count` items that have waited longest for their embedding; suspects come behind all others."""
-        return [item_of(row) for row in self._select(_LONGEST_WAITING, count)]
+        """The `count` items whose turn is next to be embedded, see turns.py."""
+        with translated(self.folder):
+            return [item_of(row) for row in next_rows(self._reader(), ITEM, count)]
+
+    def is_again(self, item: int) -> bool:
+        """Whether an item that waits can be found already, as another bundle has embedded it."""
+        return self._counts.is_again(item)
+
+    def asked(self, times: Mapping[int, int]) -> None:
+        """These items were answers so many times, for whoever embeds them anew. Raises DiskFullError or StoreError."""
+        self._write(lambda: self._asked(times))
 
     def partitions(self) -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
@@ -241,8 +248,27 @@ class Memory:
         forest_from: items from which it is approximate
         Raises StoreError.
         """
-        folder, limits = self.folder / "index", IndexLimits(forest_from=forest_from)
-        index = MemoryIndex(folder, tower, self, fingerprint=self._fingerprint, scales=scales, limits=limits)
+        return self._open_index(self, self.folder / "index", self._fingerprint, tower, scales, forest_from)
+
+    def open_earlier_index(
+        self, origin: Origin, tower: str, scales: Mapping[int, float], forest_from: int
+    ) -> MemoryIndex:
+        """The same over what another bundle embedded."""
+        feed = EarlierRows(origin, self._reader, lambda: self.version)
+        folder = index_folder(self.folder / "index", origin)
+        return self._open_index(feed, folder, origin.fingerprint, tower, scales, forest_from)
+
+    def left(self, origin: Origin) -> int:
+        """How many items are still of another bundle."""
+        with translated(self.folder):
+            return sum(exits_of(self._reader(), origin.number).values())
+
+    def _open_index(
+        self, feed: Feed, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int
+    ) -> MemoryIndex:
+        limits = IndexLimits(forest_from=forest_from)
+        with translated(self.folder):
+            index = MemoryIndex(folder, tower, feed, fingerprint=mark, scales=scales, limits=limits)
         self._forgetting.indexes.append(index)
         return self._closing.enter_context(index)
 
@@ -260,13 +286,6 @@ class Memory:
     def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with translated(self.folder):
             return self._reader().execute(query, values).fetchall()
-
-    def _reader(self) -> sqlite3.Connection:
-        if not hasattr(self._reading, "rows"):
-            self._reading.rows = connect_reader(self.folder / "memory.db")
-            self._readers.callback(self._reading.rows.close)
-        rows: sqlite3.Connection = self._reading.rows
-        return rows
 
     def _accept(self, batch: Sequence[Arrival]) -> list[Verdict]:
         written: list[bytes] = []
@@ -286,7 +305,7 @@ class Memory:
                         item = found or insert(self._rows, one, now)
                         if found:
                             renew(self._rows, self._model, found, now, self.version + 1)
-                        self._rows.execute("INSERT OR IGNORE INTO waiting (item) VALUES (?)", (item,))
+                        join(self._rows, item)
                         accepted.append((item, len(one.content)))
                         renewed = renewed or bool(found)
                     elif verdict.state == "duplicate":
@@ -300,6 +319,10 @@ class Memory:
             self.version = last_sequence(self._rows)
         self.tally = self._counts.tally()
         return verdicts
+
+    def _asked(self, times: Mapping[int, int]) -> None:
+        with atomic(self._rows):
+            ask(self._rows, times)
 
     def _sighted(self, digests: list[bytes]) -> None:
         with atomic(self._rows):
@@ -321,7 +344,7 @@ class Memory:
         ]
         with atomic(self._rows):
             self._rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._rows.executemany("DELETE FROM waiting WHERE item = ?", [(one.item,) for one in batch])
+            switch(self._rows, self._model, [one.item for one in batch], version)
         if not self._counts.indexed(batch):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
@@ -332,15 +355,16 @@ class Memory:
         self._content.adopt(unpacked / "content")  # without rows it is swept at the next start
         with attached(self._rows, unpacked / "memory.db"), atomic(self._rows):
             merged = merge(self._rows)
-            self._rows.execute(_WAIT, (self._model,))
-            self._rows.execute(_WAIT_NO_MORE, (self._model,))
+            line_up(self._rows, self._model)
         self._count_again()
         return merged
 
     def _refine(self, batch: Sequence[Embedded]) -> None:
         with atomic(self._rows):
-            moves = refine(self._rows, self._model, batch, self.version + 1)
-        self._counts.refined(moves)
+            refined = refine(self._rows, self._model, batch, self.version + 1)
+        self._counts.refined(refined.moves)
+        if not self._counts.indexed(refined.switched):  # one of them did not wait: it has no content any more
+            self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
 
@@ -348,18 +372,19 @@ class Memory:
         if not self._rows.execute(HAS_ROW, (item.id,)).fetchone():
             return False
         with atomic(self._rows):
-            reject(self._rows, item.id, reason, self.version + 1, is_lost=is_lost)
-        self._content.remove([item.digest])  # what stays is swept at the next start
-        self._counts.rejected(item.id, item.bytes)
+            is_rejected = reject(self._rows, self._model, item.id, reason, self.version + 1, is_lost=is_lost)
+        if is_rejected:
+            self._content.remove([item.digest])  # what stays is swept at the next start
+            self._counts.rejected(item.id, item.bytes)
+        self._counts.kept_back(item.id)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
-        return True
+        return is_rejected
 
     def _evict(self, limits: Limits) -> int:
         with atomic(self._rows):
             now = self._clock.follow(self._rows)
-            kept_bytes = self.tally.content_bytes - self.tally.waiting_bytes
-            gone = evict(self._rows, limits, kept_bytes, now if self._clock.is_settled else None)
+            gone = evict(self._rows, limits, self._counts.settled_bytes(), now if self._clock.is_settled else None)
         self._content.remove(digest for digest, _ in gone)  # what stays is swept at the next start
         self._counts.evicted(sum(size for _, size in gone))
         self.tally = self._counts.tally()
@@ -367,25 +392,16 @@ class Memory:
 
     def _accuse(self, item: Item) -> bool:
         with atomic(self._rows):
-            accused = self._blame({item.id: CRASHED})
+            accused = blame(self._rows, self._model, {item.id: CRASHED}, self.version + 1)
         self._follow_blame()
         if accused:
             self._content.remove([item.digest])
             self._counts.rejected(item.id, item.bytes)
-            self.tally = self._counts.tally()
+        elif item.id not in self.suspects:  # it waits no more: it stays with another bundle
+            self._counts.kept_back(item.id)
+        self.tally = self._counts.tally()
         return bool(accused)
 
     def _follow_blame(self) -> None:
         self.version = last_sequence(self._rows)
         self.suspects = frozenset(item for (item,) in self._rows.execute(_SUSPECTS))
-
-    def _blame(self, left: Mapping[int, int]) -> tuple[Item, ...]:
-        """Those among the waiting that the last process ended over are suspects, and rejected in the end."""
-        self._rows.executemany(
-            "UPDATE waiting SET blame = blame + ? WHERE item = ?", [(blame, item) for item, blame in left.items()]
-        )
-        found = self._rows.execute(f"{ITEM} JOIN waiting ON item = id WHERE blame >= ?", (MOST_BLAME,)).fetchall()
-        accused = tuple(item_of(row) for row in found)
-        for item in accused:
-            reject(self._rows, item.id, CRASHED_TWICE, self.version + 1, is_lost=False)
-        return accused

@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edge.items import Embedded
+from edge.memory.turns import switch
 
+_IS_OTHERS = "SELECT 1 FROM embeddings WHERE item = ? AND model != ?"
+_DROP_SHALLOWER = "DELETE FROM embeddings WHERE item = ? AND model = ? AND depth < ?"
 _DEEPEST = "SELECT max(depth) FROM embeddings WHERE item = ? AND model = ?"
 
 
-def refine(rows: sqlite3.Connection, model: int, batch: Sequence[Embedded], sequence: int) -> list[tuple[int, int]]:
-    """Inside a transaction. Returns for each item that was refined the depth that it had and the one that it has.
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """What came of it.
 
-    An item that was forgotten, or is to be embedded anew, since it was read has no embedding and gets none here.
+    moves:    for each item that was refined, the depth that it had and the one that it has
+    switched: those that only another bundle had embedded
     """
-    moves: list[tuple[int, int]] = []
+
+    moves: list[tuple[int, int]]
+    switched: list[Embedded]
+
+
+def refine(rows: sqlite3.Connection, model: int, batch: Sequence[Embedded], sequence: int) -> Refined:
+    """Inside a transaction.
+
+    An item that was forgotten since it was read, or whose content is to be embedded anew, gets none here.
+    """
+    made = Refined([], [])
     for one in batch:
         (depth,) = rows.execute(_DEEPEST, (one.item, model)).fetchone()
-        if depth is None or depth >= one.depth:
+        if depth is None and not rows.execute(_IS_OTHERS, (one.item, model)).fetchone():
+            continue
+        if depth is not None and depth >= one.depth:
             continue
         values = (one.item, model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, sequence)
         rows.execute("INSERT INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", values)
-        rows.execute("DELETE FROM embeddings WHERE item = ? AND model = ? AND depth < ?", (one.item, model, one.depth))
-        moves.append((depth, one.depth))
-    return moves
+        if depth is None:
+            switch(rows, model, [one.item], sequence)
+            made.switched.append(one)
+        else:
+            rows.execute(_DROP_SHALLOWER, (one.item, model, one.depth))
+            made.moves.append((depth, one.depth))
+    return made

@@ -49,6 +49,7 @@ def answer(found: Answer, id_: str | None, warning: str) -> bytes:
             "query_ms": round(found.query_ms, 2),
             "filter_ms": round(found.filter_ms, 2),
             "correct_ms": round(found.correct_ms, 2),
+            "earlier_ms": round(found.earlier_ms, 2) or None,
             **ENERGY,
             "warning": warning or None,
         }
@@ -123,6 +124,7 @@ def _explain(why: Explanation) -> dict[str, Any]:
         "fine": _rounded(why.fine),
         "fine_relevance": _rounded(why.fine_relevance),
         "start": why.start,
+        "earlier": why.earlier or None,
         "ms": round(why.ms, 2),
     }
     return {name: value for name, value in fields.items() if value is not None}

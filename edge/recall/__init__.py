@@ -2,10 +2,12 @@
 
 from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranked, Ranking
+from edge.recall.earlier import Earlier
 from edge.recall.filtering import Filter
 from edge.recall.follower import Follower
 from edge.recall.granularity import Granularities
 from edge.recall.haste import Haste
+from edge.recall.opening import open_earlier
 from edge.recall.questions import Questions
 from edge.recall.refining import Refining
 from edge.recall.retriever import Retriever
@@ -13,6 +15,7 @@ from edge.recall.retriever import Retriever
 __all__ = [
     "Candidate",
     "Corrector",
+    "Earlier",
     "Filter",
     "Follower",
     "Granularities",
@@ -22,4 +25,5 @@ __all__ = [
     "Ranking",
     "Refining",
     "Retriever",
+    "open_earlier",
 ]

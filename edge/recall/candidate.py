@@ -13,18 +13,20 @@ from edge.relevance import sigmoid
 class Candidate:
     """An item id, the depth of its embedding, the cosine there with the question, and the logit of its relevance.
 
-    logit: None where the bundle is not calibrated
+    logit:      None where the bundle is not calibrated
+    is_earlier: an earlier bundle embedded it: depth, cosine and logit are that one's
     """
 
     item: int
     depth: int
     score: float
     logit: float | None = None
+    is_earlier: bool = False
 
     @property
-    def order(self) -> tuple[float, int]:
-        """Sorts the best first."""
-        return -(self.score if self.logit is None else self.logit), self.item
+    def order(self) -> tuple[bool, float, int]:
+        """Sorts the best first. A cosine of one bundle says nothing beside a probability of another: it comes last."""
+        return self.logit is None, -(self.score if self.logit is None else self.logit), self.item
 
     @property
     def relevance(self) -> float | None:

@@ -99,9 +99,9 @@ class Corrector:
 
         on_better: called with the ranking so far, before the first batch and between batches
         """
-        fine = [Ranked(one, one) for one in pool if one.depth == self._last.depth]
+        fine = [Ranked(one, one) for one in pool if self._is_fine(one)]
         coarse: list[Candidate] = []
-        todo = [one for one in pool if one.depth != self._last.depth]
+        todo = [one for one in pool if not self._is_fine(one)]
         if self._halfway:
             self._halfway.free(one.coarse.item for one in fine)  # where a crash came between its commit and that
         cut = False
@@ -117,6 +117,9 @@ class Corrector:
             fine += finished
             todo = todo[size:]
         return self._ranking(fine, [*todo, *coarse], cut=cut)
+
+    def _is_fine(self, one: Candidate) -> bool:
+        return one.depth == self._last.depth and not one.is_earlier
 
     def _affordable(self, todo: Sequence[Candidate], deadline: float | None) -> int:
         """How many of the next are begun."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edge.bundle import Tower
 from edge.items import Floats
-from edge.memory import Memory, Rows
+from edge.memory import Memory, Origin, Rows
 from edge.recall.candidate import Candidate
 from edge.recall.granularity import Granularities
 from edge.recall.verifying import verify
@@ -18,12 +18,16 @@ from edge.recall.verifying import verify
 class Filter:
     """Finds the best coarse answers. Its index is brought up to date by every question, and beside them by `follow`."""
 
-    def __init__(self, memory: Memory, items: Tower, annoy_from: int) -> None:
-        """`items` is the tower that the items left."""
+    def __init__(self, memory: Memory, items: Tower, annoy_from: int, origin: Origin | None = None) -> None:
+        """`items` is the tower that the items left: the present bundle's, or that of `origin`."""
+        self.items = items
         self._last = items.exits[-1].depth
         self._calibrated = {place.depth: place.calibration is not None for place in items.exits}
         scales = {place.depth: place.calibration.cosine if place.calibration else 1.0 for place in items.exits}
-        self._index = memory.open_index(items.modality, scales, annoy_from)
+        if origin is None:
+            self._index = memory.open_index(items.modality, scales, annoy_from)
+        else:
+            self._index = memory.open_earlier_index(origin, items.modality, scales, annoy_from)
 
     def refresh(self) -> int:
         """Bring the index up to date; returns how many items can be found."""

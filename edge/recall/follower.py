@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from edge.errors import ReminisceError
+from edge.recall.earlier import Earlier
 from edge.recall.filtering import Filter
 from edge.threads import Worker
 
@@ -18,8 +19,8 @@ _log = logging.getLogger(__name__)
 class Follower:
     """A context manager: its thread runs in between."""
 
-    def __init__(self, filtering: Filter, failed: Callable[[BaseException], None]) -> None:
-        self._filtering = filtering
+    def __init__(self, searches: Sequence[Filter | Earlier], failed: Callable[[BaseException], None]) -> None:
+        self._searches = searches
         self._leaving = threading.Event()
         self._is_ill = False
         self._worker = Worker("index", self._run, self._leaving.set, failed)
@@ -39,7 +40,8 @@ class Follower:
 
     def _follow(self) -> None:
         try:
-            self._filtering.follow()
+            for one in self._searches:
+                one.follow()
             self._is_ill = False
         except ReminisceError as error:
             if not self._is_ill:  # said once: every question will say it, too

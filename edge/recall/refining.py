@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -28,6 +29,7 @@ class Refining:
     def __init__(self, memory: Memory, halfway: Halfway | None, failed: Callable[[BaseException], None]) -> None:
         self._memory, self._halfway = memory, halfway
         self._waiting: dict[int, Embedded] = {}
+        self._asked: Counter[int] = Counter()
         self._changed = threading.Condition()
         self._leaving = threading.Event()
         self._is_ill = False
@@ -49,10 +51,19 @@ class Refining:
                 self._waiting[one.item] = one
             self._changed.notify()
 
+    def asked(self, items: Sequence[int]) -> None:
+        """These were answers, and are another bundle's so far: to be noted, and embedded the sooner. Never waits."""
+        with self._changed:
+            self._asked.update(items[: _MOST - len(self._asked)])
+            self._changed.notify()
+
     def write(self) -> int:
         """One commit of what waits, at most of a group; returns how many. Raises DiskFullError or StoreError."""
         with self._changed:
             group = [self._waiting.pop(item) for item in list(self._waiting)[:_GROUP]]
+            asked, self._asked = self._asked, Counter()
+        if asked:
+            self._memory.asked(asked)
         if group:
             self._memory.refine(group)
             if self._halfway:
@@ -72,8 +83,8 @@ class Refining:
     def _has_come(self) -> bool:
         """Waits for something to write; False when there will be nothing any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._leaving.is_set())
-            return bool(self._waiting)
+            self._changed.wait_for(lambda: self._waiting or self._asked or self._leaving.is_set())
+            return bool(self._waiting or self._asked)
 
     def _write_all(self) -> None:
         try:

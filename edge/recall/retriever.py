@@ -13,6 +13,7 @@ from edge.memory import Memory, Rows
 from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranked, Ranking
+from edge.recall.earlier import Earlier, join
 from edge.recall.filtering import Filter
 from edge.recall.granularity import Granularities
 from edge.recall.paging import page, wanted
@@ -33,9 +34,17 @@ class Retriever:
         correcting: Corrector,
         memory: Memory,
         pool: int,
+        earlier: Sequence[Earlier] = (),
+        on_earlier: Callable[[Sequence[int]], None] = lambda _: None,
     ) -> None:
-        """`items` encodes what is stored; of it the `pool` best are finished for each question; 0 finishes none."""
+        """`items` encodes what is stored; of it the `pool` best are finished for each question; 0 finishes none.
+
+        earlier:    the bundles that embedded what the present one has not
+        on_earlier: called with the items of theirs that are hits of a last answer and were not finished for it
+        """
         self._asked, self._memory = Asked(text, items), memory
+        self._earlier, self._on_earlier = earlier, on_earlier
+        self._searches: tuple[Earlier | Filter, ...] = (*earlier, filtering)
         self._filtering, self._correcting = filtering, correcting
         self._pool = pool
 
@@ -47,12 +56,18 @@ class Retriever:
         if question.least is not None and not self._filtering.is_calibrated:
             raise RefusedError("not_calibrated", "min_relevance needs a bundle that is calibrated: leave it out")
         size = self._pool if question.refine else 0
-        searched, refresh_ms = _timed(self._filtering.refresh)
+        searched, refresh_ms = _timed(lambda: sum(one.refresh() for one in self._searches))
         admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
         if admitted is not None:
-            searched = self._filtering.held(admitted)
+            searched = sum(one.held(admitted) for one in self._searches)
         query, query_ms = _timed(lambda: self._embed(question.text))
-        found, filter_ms = _timed(lambda: self._filtering.best(query, wanted(question, size), admitted))
+        count = wanted(question, size)
+        # Before the present bundle's: an item that is switched meanwhile is found at both, never at none.
+        older, earlier_ms = _timed(
+            lambda: [one for part in self._earlier for one in part.best(question.text, count, admitted)]
+        )
+        present, filter_ms = _timed(lambda: self._filtering.best(query, count, admitted))
+        found = join(present, older, count)
         pool, rest = found[:size], found[size:]
         began = time.monotonic()
 
@@ -66,16 +81,24 @@ class Retriever:
                 cut=ranking.cut,
                 query_ms=query_ms,
                 filter_ms=refresh_ms + admit_ms + filter_ms,
+                earlier_ms=earlier_ms if self._earlier else 0.0,
                 correct_ms=(time.monotonic() - began) * 1e3,
             )
 
         if not question.stream:
-            return answer(self._correcting.rank(query, pool, question.deadline))
+            ranking = self._correcting.rank(query, pool, question.deadline)
+            self._note(question, [*ranking.ranked, *map(Ranked, rest)])
+            return answer(ranking)
         stream = Stream(better)
         ranking = self._correcting.rank(
             query, pool, question.deadline, lambda so_far: stream.better(lambda: answer(so_far))
         )
+        self._note(question, [*ranking.ranked, *map(Ranked, rest)])
         return stream.final(answer(ranking))
+
+    def _note(self, question: Question, ranked: Sequence[Ranked]) -> None:
+        if items := [one.best.item for one in page(question, ranked) if one.best.is_earlier]:
+            self._on_earlier(items)
 
     def _admitted(self, narrowing: Selection) -> Rows | None:
         return None if narrowing == EVERYTHING else self._memory.admitted(narrowing)
@@ -115,6 +138,7 @@ def _explanation(one: Ranked, rank: int) -> Explanation:
         round="correcting" if fine else "verifying",
         ms=one.ms,
         start=one.start,
+        earlier=coarse.is_earlier,
     )
 
 

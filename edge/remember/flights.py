@@ -32,12 +32,14 @@ class Flights:
         return len(self._taken)
 
     def take(self, most: int) -> list[Item]:
-        """Up to `most` that have waited longest; they count as worked on from now on. Raises StoreError.
+        """Up to `most` of those whose turn it is; they count as worked on from now on. Raises StoreError.
 
         None when nothing waits, or when a suspect is next or in flight: nothing flies along with it, so that the next
         end of the process shows whether it is to blame.
         """
         with self._changed:
+            if self._backlog and self._memory.tally.waiting and self._memory.is_again(self._backlog[0].id):
+                self._backlog.clear()  # something new has come since, and goes first
             if not self._backlog:
                 # The taken ones stand first: what lands while we look must not be taken for new.
                 without = self._taken | self.set_aside

@@ -130,7 +130,7 @@ class Intake:
         if isinstance(made, Refusal):
             if self._memory.reject(item, made.reason, is_lost=made.is_lost):
                 self._tell_rejected(item, made.reason)
-            else:  # it was forgotten
+            else:  # it was forgotten, or stays with the bundle that has embedded it
                 self._flights.land([item.id])
             return None
         return made

@@ -1,7 +1,7 @@
 """The only part of the device that knows TFLite: interpreters, towers, preprocessing."""
 
 from edge.runtime.compute import Compute, ComputeTime
-from edge.runtime.footprint import Footprint, footprint, item_bytes
+from edge.runtime.footprint import Footprint, footprint, item_bytes, tower_bytes
 from edge.runtime.interpreter import (
     Interpreter,
     choose_runtime,
@@ -11,7 +11,7 @@ from edge.runtime.interpreter import (
 )
 from edge.runtime.pace import Pace
 from edge.runtime.preprocess import TextInput, check_image, decode_image, image_input, image_inputs
-from edge.runtime.residence import choose_residence, open_weights, residence
+from edge.runtime.residence import choose_residence, has_room_beside, open_weights, residence
 from edge.runtime.streamed import Streamed
 from edge.runtime.tower import Activation, TowerRunner
 from edge.runtime.weights import Interpreters, Invoke, Weights
@@ -35,6 +35,7 @@ __all__ = [
     "choose_variant",
     "decode_image",
     "footprint",
+    "has_room_beside",
     "image_input",
     "image_inputs",
     "installed_runtimes",
@@ -42,4 +43,5 @@ __all__ = [
     "open_interpreter",
     "open_weights",
     "residence",
+    "tower_bytes",
 ]

@@ -99,6 +99,10 @@ class Compute:
         """Run a file for remembering, as `urgent` does."""
         return self._in_parts(_BACKGROUND, model, inputs)
 
+    def aside(self, work: Callable[[], Floats]) -> Floats:
+        """Run something else for a question: files of another bundle, which no pace knows. Raises what it raises."""
+        return self._put(_URGENT, work).result()
+
     def _in_parts(self, priority: int, model: Model, inputs: Mapping[str, Floats]) -> Floats:
         """As many calls as the pace says, each with its rows, and its own place in the queue."""
         items, done = len(inputs["x"]), 0

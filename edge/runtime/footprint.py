@@ -52,6 +52,12 @@ def footprint(manifest: Manifest, runtime: str, streamed: Tower, batch: int) -> 
     return Footprint(resident=PROCESS_BYTES + stay + sum(each), streamed=PROCESS_BYTES + stay + min(two, sum(each)))
 
 
+def tower_bytes(manifest: Manifest, runtime: str, tower: Tower) -> int:
+    """Of one tower alone, all of it in memory. Raises RuntimeMissingError as `footprint` does."""
+    segments = sum(_packed(manifest, segment.model, runtime) + _tensors(segment) for segment in tower.segments)
+    return segments + sum(_packed(manifest, model, runtime) for model in set(_stay(tower)))
+
+
 def _stay(tower: Tower) -> Iterator[Model]:
     """The small files, which are in memory in either case."""
     for place in tower.exits:

@@ -41,6 +41,14 @@ def residence(bundle: Bundle, runtime: str, config: Config) -> Residence:
     return choose_residence(config.memory, needs)
 
 
+def has_room_beside(bundle: Bundle, runtime: str, config: Config, more_bytes: int) -> bool:
+    """Whether the limit lets so much more be in memory beside what `open_weights` opens."""
+    needs = footprint(bundle.manifest, runtime, bundle.manifest.tower("image"), config.remember.batch)
+    taken = needs.resident if choose_residence(config.memory, needs) == "resident" else needs.streamed
+    limit_bytes, _ = _limit(config.memory)
+    return taken + more_bytes <= limit_bytes
+
+
 def choose_residence(config: MemoryConfig, needs: Footprint) -> Residence:
     """What the config asks for, or for `auto` what fits. Raises UsageError that names the setting to change."""
     limit_bytes, limit = _limit(config)

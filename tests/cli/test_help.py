@@ -65,6 +65,7 @@ OPTIONS = {
     "export": {"--config", "--json", "--no-cache", "--state"},
     "forget": {"--config", "--force", "--json", "--older-than", "--since", "--source", "--until"},
     "import": {"--config", "--json", "--state"},
+    "migrate": {"--config", "--json"},
     "pin": {"--config", "--json", "--older-than", "--since", "--source", "--undo", "--until"},
     "run": {"--config"},
     "status": {"--config", "--json"},

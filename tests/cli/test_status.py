@@ -80,7 +80,8 @@ def status(mosquitto: Mosquitto, tmp_path: Path, *arguments: str) -> Finished:
 
 
 def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
-    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3)
+    migration: dict[str, Any] = {"earlier": 4, "migrating": 3, "out_of_reach": 1}
+    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3, **migration)
     done = status(mosquitto, tmp_path)
     assert (done.code, done.err) == (0, "")
     assert re.sub(r"3\d s", "30 s", done.out) == (
@@ -88,6 +89,8 @@ def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path
         "model     clip (for tests) on none\n"
         "items     7, 1 unreadable; left 5 at depth 11\n"
         "backlog   2 (paused) (full: nothing new is accepted), 0.1 items/s\n"
+        "earlier   4 items of an earlier bundle: 3 to be encoded anew, 1 stay as they are;"
+        " 1 of them are not found until then\n"
         "takes     3 % of a core, 62 °C\n"
         "memory    280 MB, 120 MB of it its own\n"
         "disk      content 1.5 MB, cache 4.5 MB of 6 items, database 2.0 MB; 1.5 GB free,"

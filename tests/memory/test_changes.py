@@ -81,15 +81,19 @@ def test_item_that_goes_is_removed_and_one_that_comes_back_is_removed_and_added(
     assert memory.changes(gone.sequence).removed.tolist() == []
 
 
-def test_rejected_item_is_removed_for_every_bundle(state: Path, keep: Keep) -> None:
+def test_item_that_another_bundle_embeds_is_removed_from_what_this_one_had(
+    state: Path, keep: Keep, embedded: Callable[..., Embedded]
+) -> None:
     with Memory(state, "bundle one") as memory:
         keep(memory, "ape", "bee")
         seen = memory.changes(0).sequence
     with Memory(state, "bundle two") as memory:
-        memory.reject(memory.item(1), "damaged since")
+        assert memory.changes(0).removed.tolist() == []
+        memory.index([embedded(1)])
         assert memory.changes(0).removed.tolist() == []  # it was never there
     with Memory(state, "bundle one") as memory:
         assert memory.changes(seen).removed.tolist() == [1]
+        assert added(memory.changes(0)) == {11: [2]}
 
 
 def test_item_at_several_exits_is_told_at_the_deepest(
@@ -109,6 +113,6 @@ def test_changes_of_another_bundle_are_not_told(state: Path, keep: Keep) -> None
         keep(memory)
         seen = memory.version
     with Memory(state, "bundle one") as memory:
-        assert added(memory.changes(0)) == {11: [1]}
+        assert added(memory.changes(0)) == {}
         assert memory.version == seen
         assert added(memory.changes(seen)) == {}

@@ -164,11 +164,12 @@ def test_other_schema_is_refused_with_both_and_left_as_it_is(path: Path, schema:
     connect(path).close()
     run(path, f"PRAGMA user_version = {schema}")
     before = path.read_bytes()
-    expected = (
-        f"{path} has schema {schema}, this version reads {SCHEMA}:"
-        " use the version that wrote it, or choose another state folder"
-    )
-    assert refusal_of(path) == expected
+    advice = {
+        SCHEMA + 1: "a later version wrote it, and there is no way back. Install that one again; or keep a backup,"
+        f" `tar -czf reminisce-backup.tar.gz -C {path.parent} .`, and choose another state folder",
+        min(MIGRATIONS) - 1: "use the version that wrote it, or choose another state folder",
+    }
+    assert refusal_of(path) == f"{path} has schema {schema}, this version reads {SCHEMA}: {advice[schema]}"
     assert path.read_bytes() == before
 
 

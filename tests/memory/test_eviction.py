@@ -142,7 +142,8 @@ def test_the_same_bytes_are_stored_again_where_only_another_bundle_knows_them(
         assert found_in(memory) == {3: ["ape"]}
         assert memory.tally.content_bytes == 3
     with Memory(state, "one") as memory:
-        assert found_in(memory) == {8: ["ape"]}
+        assert found_in(memory) == {}
+        assert [item.id for item in memory.waiting(9)] == [1]
 
 
 def test_file_that_a_kill_left_behind_its_row_is_swept(

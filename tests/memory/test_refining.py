@@ -67,13 +67,18 @@ def test_item_that_is_gone_meanwhile_does_not_come_back(memory: Memory, keep: Ke
     assert memory.tally.rejected == 1
 
 
-def test_other_bundle_keeps_its_embedding(state: Path, keep: Keep, embedded: Build) -> None:
+def test_what_a_question_finished_of_another_bundle_takes_the_place_of_its_embedding(
+    state: Path, keep: Keep, embedded: Build
+) -> None:
     with Memory(state, "one") as memory:
-        keep(memory, "ape", depth=8)
+        keep(memory, "ape", "bee", depth=8)
     with Memory(state, "two") as memory:
-        memory.index([embedded(1, depth=3)])
         memory.refine([embedded(1, depth=LAST)])
         assert memory.tally.exits == {LAST: 1}
+        assert (memory.tally.earlier, memory.tally.migrating, memory.waiting(9)) == (1, 1, [memory.item(2)])
+        counted = memory.tally
+    with Memory(state, "two") as memory:
+        assert memory.tally == counted
     with Memory(state, "one") as memory:
         assert memory.tally.exits == {8: 1}
 

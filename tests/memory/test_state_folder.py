@@ -91,10 +91,7 @@ def test_state_of_another_schema_is_refused_and_its_content_is_not_swept(
         keep(memory, "cat")
         memory._rows.execute("DELETE FROM items")  # as if another version kept its rows elsewhere
         memory._rows.execute(f"PRAGMA user_version = {schema}")
-    assert refusal_of(state) == (
-        f"{state / 'memory.db'} has schema {schema}, this version reads {SCHEMA}:"
-        " use the version that wrote it, or choose another state folder"
-    )
+    assert refusal_of(state).startswith(f"{state / 'memory.db'} has schema {schema}, this version reads {SCHEMA}: ")
     assert len(content_files(state)) == 1
 
 

@@ -32,9 +32,14 @@ def arrival(text: str) -> Arrival:
 
 @dataclass
 class Kept:
-    """One item of the model: its deepest exit by bundle, why it cannot be used, whether its file is gone."""
+    """One item of the model: its bundle and deepest exit there, why it cannot be used, whether its file is gone.
+
+    cannot: bundles that were to embed what another had embedded, and could not; asked: how often it was an answer since
+    """
 
     exits: dict[str, int] = field(default_factory=dict)
+    cannot: set[str] = field(default_factory=set)
+    asked: int = 0
     rejected: str | None = None
     is_lost: bool = False
     is_welcome: bool = True  # once its file is gone
@@ -71,6 +76,9 @@ class Life(RuleBasedStateMachine):
     @initialize(bundle=BUNDLES)
     def open(self, bundle: str) -> None:
         self.reader, self.memory = bundle, Memory(self.folder, bundle)
+        for kept in self.model.values():
+            if bundle in kept.exits:
+                kept.asked = 0
 
     @rule(bundle=BUNDLES)
     def reopen(self, bundle: str) -> None:
@@ -95,6 +103,7 @@ class Life(RuleBasedStateMachine):
                 return "duplicate", ""
             kept.exits.pop(self.reader, None)
             kept.is_lost, kept.rejected, kept.is_evicted = False, None, False
+            kept.cannot.clear()
         return "accepted", ""
 
     @precondition(lambda self: self.waiting())
@@ -111,29 +120,42 @@ class Life(RuleBasedStateMachine):
         ids = list(self.model)
         self.memory.index([Embedded(item=ids.index(text) + 1, depth=depth, embedding=EMBEDDING) for text in texts])
         for text in texts:
-            exits = self.model[text].exits
-            exits[self.reader] = max(depth, exits.get(self.reader, 0))
+            self.embed(self.model[text], depth)
+
+    def embed(self, kept: Kept, depth: int) -> None:
+        kept.exits = {self.reader: max(depth, kept.exits.get(self.reader, 0))}
+        kept.asked = 0
 
     @precondition(lambda self: self.model)
     @rule(data=st.data(), depth=DEPTHS)
     def refine_some(self, data: st.DataObject, depth: int) -> None:
         texts = data.draw(st.lists(st.sampled_from(list(self.model)), unique=True))
-        ids = list(self.model)
+        ids, earlier = list(self.model), self.earlier()
         self.memory.refine([Embedded(item=ids.index(text) + 1, depth=depth, embedding=EMBEDDING) for text in texts])
         for text in texts:
-            exits = self.model[text].exits
-            if self.reader in exits:
-                exits[self.reader] = max(depth, exits[self.reader])
+            if self.reader in self.model[text].exits or text in earlier:
+                self.embed(self.model[text], depth)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), times=st.integers(1, 3))
+    def ask_for_one(self, data: st.DataObject, times: int) -> None:
+        text = data.draw(st.sampled_from(list(self.model)))
+        self.memory.asked({list(self.model).index(text) + 1: times})
+        if text in self.again():
+            self.model[text].asked += times
 
     @precondition(lambda self: self.waiting())
     @rule(data=st.data(), is_lost=st.booleans())
     def reject_one_that_waits(self, data: st.DataObject, is_lost: bool) -> None:  # noqa: FBT001 - drawn
         text = data.draw(st.sampled_from(self.waiting()))
         item = self.memory.item(list(self.model).index(text) + 1)
-        self.memory.reject(item, f"{text} is damaged", is_lost=is_lost)
         kept = self.model[text]
+        assert self.memory.reject(item, f"{text} is damaged", is_lost=is_lost) == (not kept.exits)
+        if kept.exits:
+            kept.cannot.add(self.reader)
+            kept.asked = 0
+            return
         kept.rejected, kept.is_lost, kept.is_welcome = f"{text} is damaged", True, is_lost
-        kept.exits.clear()
 
     @rule(max_bytes=st.integers(0, 80))
     def evict(self, max_bytes: int) -> None:
@@ -168,12 +190,23 @@ class Life(RuleBasedStateMachine):
         return [text for text, kept in self.model.items() if kept.rejected is None]
 
     def waiting(self) -> list[str]:
+        return [*self.new(), *self.again()]
+
+    def new(self) -> list[str]:
+        return [text for text in self.items() if not self.model[text].exits]
+
+    def earlier(self) -> list[str]:
+        return [text for text in self.items() if self.model[text].exits and self.reader not in self.model[text].exits]
+
+    def again(self) -> list[str]:
         kept = self.model
-        return [text for text in self.items() if self.reader not in kept[text].exits and not kept[text].is_evicted]
+        may = [text for text in self.earlier() if not kept[text].is_evicted and self.reader not in kept[text].cannot]
+        newest_first = may[::-1]
+        return sorted(newest_first, key=lambda text: -kept[text].asked)
 
     @invariant()
     def tally_says_what_there_is(self) -> None:
-        waiting, found = self.waiting(), self.found()
+        waiting, found = self.new(), self.found()
         depths = [self.model[text].exits[self.reader] for text in found]
         assert self.memory.tally == Tally(
             items=len(self.items()),
@@ -182,6 +215,8 @@ class Life(RuleBasedStateMachine):
             rejected=len(self.model) - len(self.items()),
             exits={depth: depths.count(depth) for depth in sorted(set(depths))},
             content_bytes=sum(len(text) for text in self.items() if not self.model[text].is_evicted),
+            earlier=len(self.earlier()),
+            migrating=len(self.again()),
         )
 
     @invariant()

@@ -56,15 +56,19 @@ def test_rejected_item_is_remembered_with_its_reason_and_never_waits_again(state
             assert memory.partitions() == ()
 
 
-def test_item_that_one_bundle_embedded_and_another_found_damaged_is_found_by_neither(state: Path, keep: Keep) -> None:
+def test_item_that_one_bundle_embedded_and_another_cannot_read_stays_with_the_first(state: Path, keep: Keep) -> None:
     with Memory(state, "bundle one") as memory:
         keep(memory, "cat", "dog")
-    with Memory(state, "bundle two") as memory:
-        memory.reject(memory.item(1), "damaged since")
+    for _ in range(2):
+        with Memory(state, "bundle two") as memory:
+            assert not memory.is_again(1) or not memory.reject(memory.item(1), "damaged since")
+            assert waiting(memory) == ["dog"]
+            assert (memory.tally.items, memory.tally.earlier, memory.tally.migrating) == (2, 2, 1)
+            assert memory.content(memory.item(1)) == b"cat"
     with Memory(state, "bundle one") as memory:
-        assert [part.ids.tolist() for part in memory.partitions()] == [[2]]
+        assert [part.ids.tolist() for part in memory.partitions()] == [[1, 2]]
         tally = memory.tally
-        assert (tally.items, tally.waiting, tally.rejected, dict(tally.exits)) == (1, 0, 1, {11: 1})
+        assert (tally.items, tally.waiting, tally.rejected, dict(tally.exits)) == (2, 0, 0, {11: 2})
 
 
 def test_rejecting_counts_the_item_out(memory: Memory, named: Named) -> None:
@@ -82,13 +86,24 @@ def test_another_bundle_makes_everything_wait_and_the_first_one_back_nothing_tha
         keep(memory, "cat", "dog")
         memory.accept([named("cow")])
     with Memory(state, "bundle two") as memory:
-        assert waiting(memory) == ["cat", "dog", "cow"]
-        assert (memory.tally.items, memory.tally.waiting) == (3, 3)
+        assert waiting(memory) == ["cow", "dog", "cat"]
+        assert (memory.tally.items, memory.tally.waiting, memory.tally.migrating) == (3, 1, 2)
     with Memory(state, again) as memory:
-        assert waiting(memory) == (["cow"] if again == "bundle one" else ["cat", "dog", "cow"])
+        assert waiting(memory) == (["cow"] if again == "bundle one" else ["cow", "dog", "cat"])
         keep(memory)
         assert waiting(memory) == []
         assert dict(memory.tally.exits) == {11: 3}
     with Memory(state, again) as memory:
         assert waiting(memory) == []
         assert dict(memory.tally.exits) == {11: 3}
+
+
+def test_what_earlier_versions_left_of_two_bundles_is_this_ones_alone(state: Path, keep: Keep) -> None:
+    with Memory(state, "bundle one") as memory:
+        keep(memory, "cat", "dog")
+    with Memory(state, "bundle two") as memory:
+        keep(memory)
+        memory._rows.execute("INSERT INTO embeddings SELECT item, 1, depth, vector, offset, 1 FROM embeddings")
+    with Memory(state, "bundle two") as memory:
+        assert memory._rows.execute("SELECT item, model FROM embeddings ORDER BY item").fetchall() == [(1, 2), (2, 2)]
+        assert (memory.tally.earlier, memory.tally.migrating, memory.origins) == (0, 0, ())

@@ -168,13 +168,15 @@ WHY = Explanation(
     round="correcting",
     ms=1.5,
     start="activation",
+    earlier=True,
 )
 
 
 def test_reply_has_the_fields_of_the_table() -> None:
     hit = Hit(dataclasses.replace(ITEM, evicted=True), 8, 0.5, relevance=0.9, why=WHY)
     found = Answer(
-        question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1, sequence=0
+        question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1,
+        earlier_ms=1, sequence=0,
     )  # fmt: skip
     told = {names(field)[0]: names(meaning) for field, meaning in rows("Reply", "field | meaning")}
     assert set(told) | set(told["took_ms"]) | {"id", "final"} == keys(replies.answer(found, "1", "w")) | {"error"}
@@ -216,7 +218,7 @@ def test_state_has_the_fields_of_the_table_but_for_those_that_may_be_absent(engi
     absent = {name for name, meaning in page.items() if "absent" in meaning}
     made = keys(device_state(engine, Vitals(tmp_path).sample(), Energy()))
     energy = {field.name for field in dataclasses.fields(Energy)} - {"energy_kind"}
-    assert absent == {"busy", "temperature_c"} | energy
+    assert absent == {"busy", "temperature_c", "earlier", "migrating", "out_of_reach"} | energy
     assert made - absent == set(page) - absent
 
 

@@ -35,7 +35,7 @@ def test_what_is_remembered_is_in_the_index_before_anyone_asks(
     failures: list[BaseException],
 ) -> None:
     filtering = Filter(memory, image.spec, NEVER)
-    with Follower(filtering, failures.append):
+    with Follower((filtering,), failures.append):
         remember(pictures[:3])
         wait_until(lambda: image.spec.exits[0].depth in filtering.depths)
     assert not failures
@@ -58,7 +58,7 @@ def test_an_index_that_cannot_follow_says_so_once_and_goes_on(
 
     with monkeypatch.context() as broken:
         broken.setattr(filtering._index, "follow", fail)
-        with Follower(filtering, failures.append):
+        with Follower((filtering,), failures.append):
             wait_until(lambda: tries > 3)
             broken.undo()
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
@@ -76,6 +76,6 @@ def test_a_mistake_of_ours_is_handed_over(
         raise AssertionError
 
     monkeypatch.setattr(filtering._index, "follow", fail)
-    with Follower(filtering, failures.append):
+    with Follower((filtering,), failures.append):
         wait_until(lambda: failures)
     assert isinstance(failures[0], AssertionError)

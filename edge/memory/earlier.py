@@ -1,0 +1,81 @@
+"""What another bundle embedded and this one has not yet: a feed of its own, for an index of its own."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.memory.changes import Changes, Partition, read_changes, read_exit
+from edge.memory.counts import exits_of
+from edge.memory.transaction import snapshot
+
+_MODELS = """
+SELECT id, fingerprint, folder FROM models
+WHERE id != ? AND EXISTS (SELECT 1 FROM embeddings WHERE model = models.id) ORDER BY id DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A bundle by which items are embedded.
+
+    number: in the database; folder: where it was when the memory was last opened with it, None: nobody knows
+    """
+
+    number: int
+    fingerprint: str
+    folder: Path | None
+
+
+def note_folder(rows: sqlite3.Connection, number: int, folder: Path | None) -> None:
+    """Where this bundle is: it is looked for there when another has taken its place."""
+    if folder is not None:
+        rows.execute("UPDATE models SET folder = ? WHERE id = ?", (str(folder.absolute()), number))
+
+
+def origins(rows: sqlite3.Connection, besides: int) -> tuple[Origin, ...]:
+    """Of all items that bundle number `besides` has not embedded, the newest first."""
+    found = rows.execute(_MODELS, (besides,)).fetchall()
+    return tuple(Origin(number, mark, Path(folder) if folder else None) for number, mark, folder in found)
+
+
+class EarlierRows:
+    """A `Feed` of one origin's items. Any thread, as `reader` gives each a connection of its own."""
+
+    def __init__(self, origin: Origin, reader: Callable[[], sqlite3.Connection], version: Callable[[], int]) -> None:
+        """`version` is the memory's."""
+        self._model, self._reader, self._version = origin.number, reader, version
+
+    @property
+    def version(self) -> int:
+        """See Feed."""
+        return self._version()
+
+    def changes(self, since: int) -> Changes:
+        """See Feed."""
+        with snapshot(self._reader()):
+            return read_changes(self._reader(), self._model, since)
+
+    def counts(self) -> Mapping[int, int]:
+        """See Feed; counted anew."""
+        return exits_of(self._reader(), self._model)
+
+    def rows(self, depth: int) -> Iterator[Partition]:
+        """See Feed."""
+        yield from read_exit(self._reader(), self._model, depth)
+
+
+def index_folder(folder: Path, origin: Origin) -> Path:
+    """Where the files of an origin's index are, below that of the memory's own."""
+    return folder / f"earlier-{origin.number}"
+
+
+def sweep(folder: Path, left: Collection[Origin]) -> None:
+    """Delete the index files of bundles of which nothing is left."""
+    kept = {index_folder(folder, origin) for origin in left}
+    for path in folder.glob("earlier-*"):
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,86 @@
+"""Whose turn it is to be embedded: what is new first, behind it what another bundle has embedded, most asked for first.
+
+What another bundle has embedded stays with it, and is found through it, until this bundle's embedding takes that one's
+place in one commit. So an item never has embeddings of two bundles, and a migration that was interrupted goes on where
+it was. What this bundle cannot read, or what has no content any more, stays with the other for good.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_WAIT = """
+INSERT OR IGNORE INTO waiting (item, asked)
+SELECT id, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = items.id) THEN 0 END FROM items
+WHERE rejected IS NULL AND NOT evicted
+AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = :model)
+AND NOT EXISTS (SELECT 1 FROM kept_back WHERE item = items.id AND model = :model)
+"""
+_OTHERS = "SELECT 1 FROM models WHERE id != :model AND EXISTS (SELECT 1 FROM embeddings WHERE model = models.id)"
+# Versions before schema 6 left what another bundle had embedded beside this one's.
+_TWICE = """
+DELETE FROM embeddings WHERE model != :model
+AND EXISTS (SELECT 1 FROM embeddings AS ours WHERE ours.item = embeddings.item AND ours.model = :model)
+"""
+_WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = :model)"
+_NEW = "JOIN waiting ON item = id WHERE asked IS NULL ORDER BY blame > 0, id LIMIT ?"
+_AGAIN = "JOIN waiting ON item = id WHERE asked IS NOT NULL ORDER BY blame > 0, asked DESC, item DESC LIMIT ?"
+_REMOVE_OTHERS = """
+INSERT OR IGNORE INTO removals SELECT DISTINCT :sequence, model, item FROM embeddings
+WHERE item = :item AND model != :model
+"""
+_ASK = "UPDATE waiting SET asked = asked + ? WHERE item = ? AND asked IS NOT NULL"
+_ACCEPTED = """
+INSERT OR IGNORE INTO waiting (item, asked)
+SELECT :item, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = :item) THEN 0 END
+"""
+
+
+def line_up(rows: sqlite3.Connection, model: int) -> None:
+    """All that has no embedding of this bundle waits for one. In a transaction, when the memory is opened."""
+    of_model = {"model": model}
+    if rows.execute(_OTHERS, of_model).fetchone():
+        rows.execute(_TWICE, of_model)
+    rows.execute(_WAIT, of_model)
+    rows.execute(_WAIT_NO_MORE, of_model)
+
+
+def join(rows: sqlite3.Connection, item: int) -> None:
+    """An item whose content has just come waits, too."""
+    rows.execute("DELETE FROM kept_back WHERE item = ?", (item,))
+    rows.execute(_ACCEPTED, {"item": item})
+
+
+def next_rows(reader: sqlite3.Connection, select: str, count: int) -> list[tuple[Any, ...]]:
+    """The `count` items whose turn is next, by `select`; suspects come behind all others of their kind."""
+    found = reader.execute(f"{select} {_NEW}", (count,)).fetchall()
+    if len(found) < count:
+        found += reader.execute(f"{select} {_AGAIN}", (count - len(found),)).fetchall()
+    return found
+
+
+def ask(rows: sqlite3.Connection, times: Mapping[int, int]) -> None:
+    """Items were answers so many times: if another bundle's, they are sooner embedded by this one."""
+    rows.executemany(_ASK, [(count, item) for item, count in times.items()])
+
+
+def switch(rows: sqlite3.Connection, model: int, items: Iterable[int], sequence: int) -> None:
+    """These items have an embedding of this bundle now: no other's is left, and they wait no more.
+
+    In the transaction that brings it.
+    """
+    for item in items:
+        values = {"sequence": sequence, "item": item, "model": model}
+        rows.execute(_REMOVE_OTHERS, values)
+        rows.execute("DELETE FROM embeddings WHERE item = :item AND model != :model", values)
+        rows.execute("DELETE FROM waiting WHERE item = :item", values)
+
+
+def keep_back(rows: sqlite3.Connection, model: int, item: int) -> bool:
+    """This bundle cannot embed an item that another one has embedded: it stays there. False for any other item."""
+    is_others = rows.execute("DELETE FROM waiting WHERE item = ? AND asked IS NOT NULL", (item,)).rowcount
+    if is_others:
+        rows.execute("INSERT OR IGNORE INTO kept_back VALUES (?, ?)", (item, model))
+    return bool(is_others)
