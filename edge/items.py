@@ -180,8 +180,10 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked, and how much of an answer is wanted.
+    """What is asked, by text, by an example or by both, and how much of an answer is wanted.
 
+    like:     SHA-256 of an item that is the example
+    image:    a picture file that is; not both
     refine:   finish the pool to the last exit; False answers from the coarse search alone
     sort:     order of the hits that are returned; which ones are is always decided by relevance
     deadline: monotonic seconds at which refining stops, or None
@@ -192,7 +194,9 @@ class Question:
     least:    relevance that a hit must have, 0 to 1, or None
     """
 
-    text: str
+    text: str = ""
+    like: bytes | None = None
+    image: bytes | None = None
     limit: int
     offset: int = 0
     narrowing: Selection = EVERYTHING
@@ -203,6 +207,11 @@ class Question:
     stream: bool = False
     explain: bool = False
     client: str = field(default="", compare=False)
+
+    @property
+    def has_example(self) -> bool:
+        """Whether it asks by example."""
+        return self.like is not None or self.image is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,8 @@ examples:
       the second page
   reminisce ask --min-relevance 0.5 "a unicorn"
       may well find nothing
+  reminisce ask --like beach.jpg
+      what looks like this picture, remembered or not; --like beach.jpg "at night" means both
   reminisce ask --json "a red car" | jq -r '.results[0].source'
 """
 _FORGET = """\
@@ -147,7 +149,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
     asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
-    asking.add_argument("text", type=_question, nargs="+", metavar="TEXT", help="what to look for, in English")
+    asking.add_argument("text", type=_question, nargs="*", metavar="TEXT", help="what to look for, in English")
+    asking.add_argument("--like", metavar="ITEM", help="what looks like this: a picture file, or an id")
     asking.add_argument(
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )

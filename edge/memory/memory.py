@@ -205,6 +205,11 @@ class Memory:
             raise KeyError(number)
         return item_of(found[0])
 
+    def find(self, digest: bytes) -> Item | None:
+        """The item with these bytes, unless it was rejected."""
+        found = self._select(f"{ITEM} WHERE digest = ? AND rejected IS NULL", digest)
+        return item_of(found[0]) if found else None
+
     def admitted(self, narrowing: Selection) -> Rows:
         """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
         with translated(self.folder):

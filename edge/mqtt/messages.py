@@ -36,7 +36,7 @@ _LONGEST_WAY_S = 3_600  # of a message: one that seems older was sent by a clock
 # Fields and values that PROTOCOL.md names and that no version answers so far.
 NOT_YET = {
     "ingest": ("text", "tags"),
-    "query": ("image", "like", "budget_j"),
+    "query": ("budget_j",),
     "control": ("args",),
 }
 OPS_NOT_YET = ("reindex", "checkpoint", "set")
@@ -84,9 +84,11 @@ class IngestMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryMessage:
-    """See edge.items.Question. deadline_ms counts from `ts`, if that is given, else from arrival."""
+    """See edge.items.Question; `image` is base64. deadline_ms counts from `ts`, if that is given, else from arrival."""
 
-    text: str
+    text: str | None = None
+    like: str | None = None
+    image: str | None = None
     limit: int | None = None
     deadline_ms: int | None = None
     ts: float | None = None
@@ -104,7 +106,13 @@ class QueryMessage:
 
     def __post_init__(self) -> None:
         problems = _time_problems(self.ts) + _narrowing_problems(self)
-        if not self.text.strip() or len(self.text) > LONGEST_TEXT:
+        if self.text is None and self.like is None and self.image is None:
+            problems.append("the question must have text, like or image")
+        if self.like is not None and self.image is not None:
+            problems.append("the question must have one of like and image, not both")
+        if self.like is not None and not _is_sha256(self.like):
+            problems.append("like must be 64 hexadecimal digits")
+        if self.text is not None and (not self.text.strip() or len(self.text) > LONGEST_TEXT):
             problems.append(f"text has {len(self.text)} characters: must be 1 to {LONGEST_TEXT}, not all blank")
         if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
             problems.append(f"limit is {self.limit}: must be 1 to {MAX_LIMIT}")
@@ -164,7 +172,7 @@ def parse_ingest(payload: bytes) -> Parsed[Offer]:
     message = parsed.body
     _check_modality(message.modality, parsed.id)
     offer = Offer(
-        content=_base64(message.data, parsed.id) if message.data is not None else None,
+        content=_base64("data", message.data, parsed.id) if message.data is not None else None,
         path=message.path,
         digest=bytes.fromhex(message.sha256) if message.sha256 else None,
         source=_source(message.source or message.path or ""),
@@ -194,6 +202,8 @@ def parse_query(payload: bytes) -> Parsed[QueryMessage]:
     parsed = _parse("query", QueryMessage, payload, SHORT_BYTES)
     if parsed.body.modality is not None:
         _check_modality(parsed.body.modality, parsed.id)
+    if parsed.body.image is not None:
+        _base64("image", parsed.body.image, parsed.id)
     return parsed
 
 
@@ -230,7 +240,9 @@ def question(message: QueryMessage, limit: int, client: str = "") -> Question:
             age_s = 0.0
         deadline = time.monotonic() + message.deadline_ms / 1e3 - age_s
     return Question(
-        text=message.text,
+        text=message.text or "",
+        like=None if message.like is None else bytes.fromhex(message.like),
+        image=None if message.image is None else base64.b64decode(message.image),
         limit=message.limit or limit,
         offset=message.offset,
         narrowing=message.narrowing(),
@@ -315,11 +327,11 @@ def _ignored(fields: Mapping[str, object]) -> str:
     return f"ignored: {names}" if names else ""
 
 
-def _base64(text: str, id_: str | None) -> bytes:
+def _base64(name: str, text: str, id_: str | None) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UnanswerableError("bad_request", f"data is not base64: {error}", id_) from None
+        raise UnanswerableError("bad_request", f"{name} is not base64: {error}", id_) from None
 
 
 def _source(text: str) -> str:

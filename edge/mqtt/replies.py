@@ -19,6 +19,7 @@ ERROR_CODES = (
     "expired",
     "internal",
     "not_calibrated",
+    "not_found",
     "not_supported",
     "stopping",
     "too_large",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from brokers import Mosquitto
 from commands import Finished, finish, run, start, write_config
@@ -136,13 +138,54 @@ def test_question_that_the_daemon_refuses_is_a_failure_with_its_words(device: Da
         (["--limit", "1001", "x"], "argument --limit: '1001': must be 1 to 1000"),
         (["--limit", "two", "x"], "argument --limit: 'two': must be 1 to 1000"),
         (["--sort", "size", "x"], "argument --sort: invalid choice: 'size'"),
-        ([], "the following arguments are required: TEXT"),
+        ([], "ask: what? Say what to look for, or name an example with --like"),
+        (["--like", "nowhere.jpg"], "'nowhere.jpg' is no item and no file (No such file or directory)"),
     ],
 )
 def test_command_line_that_makes_no_sense_is_refused_without_asking_anybody(arguments: list[str], said: str) -> None:
     done = run("ask", *arguments)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
+
+
+def test_file_that_is_remembered_finds_what_looks_like_it_but_not_itself(device: Daemon, held: list[Path]) -> None:
+    done = ask(device, "--like", str(held[0]), "--limit", "12")
+    assert (done.code, done.err) == (0, "")
+    *lines, spent = done.out.splitlines()
+    assert spent.endswith(" ms, 12 searched, 11 refined")
+    assert {line.split()[1] for line in lines} == {str(path) for path in held[1:]}
+    assert "relevance" not in done.out
+    by_id = ask(device, "--like", hashlib.sha256(held[0].read_bytes()).hexdigest().upper(), "--limit", "12")
+    assert by_id.out.splitlines()[:-1] == lines
+
+
+def test_large_file_that_is_not_remembered_is_sent_smaller(device: Daemon, held: list[Path], tmp_path: Path) -> None:
+    with Image.open(held[0]) as picture:
+        picture.resize((2400, 1800)).save(tmp_path / "large.png")
+    assert (tmp_path / "large.png").stat().st_size > 1_000_000
+    first, *_ = ask(device, "--like", str(tmp_path / "large.png"), "--limit", "12").out.splitlines()
+    assert str(held[0]) in first
+    with_words = ask(device, "--like", str(tmp_path / "large.png"), "an animal", "x" * 9_000)
+    assert (with_words.code, with_words.err) == (0, "")
+
+
+def test_id_that_is_not_remembered_is_a_failure_with_what_to_do(device: Daemon) -> None:
+    done = ask(device, "--like", "ab" * 32)
+    assert (done.code, done.out) == (1, "")
+    assert "nothing with this id is remembered: send the picture as `image` (not_found)" in done.err
+
+
+def test_example_that_is_no_picture_is_a_failure(device: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    done = ask(device, "--like", str(tmp_path / "text.jpg"))
+    assert (done.code, done.out) == (1, "")
+    assert "the example is not a picture of a known kind" in done.err
+
+
+def test_least_relevance_beside_an_example_is_refused_with_the_reason(device: Daemon, held: list[Path]) -> None:
+    done = ask(device, "--like", str(held[0]), "--min-relevance", "0.5")
+    assert (done.code, done.out) == (1, "")
+    assert "min_relevance is for text alone" in done.err
 
 
 def test_empty_memory_says_so(daemon: Daemon) -> None:

@@ -27,6 +27,7 @@ OPTIONS = {
     "ask": {
         "--config",
         "--json",
+        "--like",
         "--limit",
         "--min-relevance",
         "--modality",
