@@ -28,7 +28,7 @@ from edge.memory.folder import check_database_is_there, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
-from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, reject, renew, sight
+from edge.memory.item_rows import HAS_ROW, ITEM, date, insert, item_of, reject, renew, sight
 from edge.memory.known import look_up
 from edge.memory.refining import refine
 from edge.memory.reserve import Reserve
@@ -320,6 +320,9 @@ class Memory:
         with atomic(self._rows):
             self._rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._rows.executemany("DELETE FROM waiting WHERE item = ?", [(one.item,) for one in batch])
+            for one in batch:
+                if one.taken_at is not None:
+                    date(self._rows, one.item, one.taken_at)
         if not self._counts.indexed(batch):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()

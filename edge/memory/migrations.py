@@ -57,7 +57,12 @@ CREATE INDEX items_by_source ON items (source);
 CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));
 PRAGMA user_version = 5
 """
-MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4}  # by the schema that they start from
+_FROM_5 = """
+ALTER TABLE items ADD COLUMN taken_from TEXT;
+UPDATE items SET taken_from = 'message' WHERE taken_at IS NOT NULL;
+PRAGMA user_version = 6
+"""
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5}  # by the schema that they start from
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
-from edge.items import Instruction, Offer, Question, Selection
+from edge.items import Instruction, Offer, Origin, Question, Selection
 from edge.mqtt.moments import moment
 
 VERSION = 1
@@ -70,10 +70,11 @@ class IngestMessage:
     path: str | None = None
     sha256: str | None = None
     ts: float | None = None
+    file_ts: float | None = None
     source: str | None = None
 
     def __post_init__(self) -> None:
-        problems = _time_problems(self.ts)
+        problems = _time_problems(self.ts) + _time_problems(self.file_ts, "file_ts")
         if sum(value is not None for value in (self.data, self.path, self.sha256)) != 1:
             problems.append("the message must have exactly one of data, path and sha256")
         if self.sha256 is not None and not _is_sha256(self.sha256):
@@ -176,7 +177,8 @@ def parse_ingest(payload: bytes) -> Parsed[Offer]:
         path=message.path,
         digest=bytes.fromhex(message.sha256) if message.sha256 else None,
         source=_source(message.source or message.path or ""),
-        taken_at=message.ts,
+        taken_at=message.file_ts if message.ts is None else message.ts,
+        taken_from=_origin(message.ts, message.file_ts),
     )
     return Parsed(offer, parsed.id, parsed.warning)
 
@@ -192,8 +194,13 @@ def parse_raw(modality: str, payload: bytes, properties: tuple[tuple[str, str], 
     _check_size(payload, id_)
     if not payload:
         raise UnanswerableError("bad_request", "the payload is empty", id_)
-    source, taken_at = given.pop("source", ""), _property_time(given.pop("ts", None), id_)
-    offer = Offer(content=payload, source=_source(source), taken_at=taken_at)
+    ts, file_ts = (_property_time(name, given.pop(name, None), id_) for name in ("ts", "file_ts"))
+    offer = Offer(
+        content=payload,
+        source=_source(given.pop("source", "")),
+        taken_at=file_ts if ts is None else ts,
+        taken_from=_origin(ts, file_ts),
+    )
     return Parsed(offer, id_, _ignored(given))
 
 
@@ -340,22 +347,26 @@ def _source(text: str) -> str:
     return printable.encode(errors="replace").decode()
 
 
-def _property_time(text: str | None, id_: str | None) -> float | None:
+def _origin(ts: float | None, file_ts: float | None) -> Origin:
+    return "file" if ts is None and file_ts is not None else "message"
+
+
+def _property_time(name: str, text: str | None, id_: str | None) -> float | None:
     if text is None:
         return None
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if problems := _time_problems(value):
+    if problems := _time_problems(value, name):
         raise UnanswerableError("bad_request", problems[0], id_)
     return value
 
 
-def _time_problems(value: float | None) -> list[str]:
+def _time_problems(value: float | None, name: str = "ts") -> list[str]:
     if value is None or 0 <= value <= _LATEST:  # false for NaN, too
         return []
-    return [f"ts is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
+    return [f"{name} is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
 
 
 def _span(message: QueryMessage | ControlMessage) -> tuple[float | None, float | None]:

@@ -106,6 +106,7 @@ def _result(hit: Hit) -> dict[str, Any]:
         **({} if hit.relevance is None else {"relevance": round(hit.relevance, 4)}),
         "exit_depth": hit.depth,
         "ts": round(happened_at(hit.item), 3),
+        "ts_from": hit.item.taken_from or "arrival",
         "source": hit.item.source,
         "modality": hit.item.modality,
         **({"content": False} if hit.item.evicted else {}),
