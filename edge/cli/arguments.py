@@ -68,6 +68,8 @@ examples:
       may well find nothing
   reminisce ask --like beach.jpg
       what looks like this picture, remembered or not; --like beach.jpg "at night" means both
+  reminisce ask --html answers.html "our dog"
+      a contact sheet, one file; pictures are shown whose files are on this machine
   reminisce ask --json "a red car" | jq -r '.results[0].source'
 """
 _FORGET = """\
@@ -155,6 +157,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
+    asking.add_argument("--html", type=Path, metavar="FILE", help="write the answers there, too, with their pictures")
     asking.add_argument("--stream", action="store_true", help="print answers as they get better, the last one last")
     _add_selection(asking)
     asking.add_argument(

@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.cli.example import read_example, replies
 from edge.cli.settings import requester, settings
+from edge.cli.sheet import write_html
 from edge.decode import DecodeError
 from edge.errors import BrokerError, UsageError
 from edge.mqtt import Reply, read_reply
@@ -33,6 +34,8 @@ def ask(options: argparse.Namespace) -> int:
         for reply in replies(client, fields, example, ANSWER_S):
             found = _read(reply)
             print(json.dumps(reply) if options.json else _text(found, options.offset + 1, nothing), flush=True)
+    if options.html is not None:
+        write_html(options.html, fields["text"] or f"like {options.like}", found)
     return 0
 
 

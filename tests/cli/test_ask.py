@@ -15,6 +15,8 @@ from PIL import Image
 from brokers import Mosquitto
 from commands import Finished, finish, run, start, write_config
 from daemons import Daemon, reach
+from edge.cli.sheet import write_html
+from edge.mqtt import Reply, Result
 from onlooker import Onlooker
 
 PROTOCOL = (Path(__file__).parents[2] / "edge" / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -186,6 +188,42 @@ def test_least_relevance_beside_an_example_is_refused_with_the_reason(device: Da
     done = ask(device, "--like", str(held[0]), "--min-relevance", "0.5")
     assert (done.code, done.out) == (1, "")
     assert "min_relevance is for text alone" in done.err
+
+
+def test_contact_sheet_shows_the_answers_in_one_file(device: Daemon, held: list[Path], tmp_path: Path) -> None:
+    sheet = tmp_path / "answers.html"
+    done = ask(device, "--html", str(sheet), "--limit", "3", "an animal & <b>more</b>")
+    assert (done.code, done.err) == (0, "")
+    page = sheet.read_text(encoding="utf-8")
+    assert page.count('src="data:image/jpeg;base64,') == 3
+    assert "<h2>an animal &amp; &lt;b&gt;more&lt;/b&gt; <small>" in page
+    assert {path.name for path in held if path.name in page} == {
+        Path(line.split()[1]).name for line in done.out.splitlines()[:-1]
+    }
+    ask(device, "--html", str(sheet), "--like", str(held[0]))
+    assert f"<h2>like {held[0]} <small>" in sheet.read_text(encoding="utf-8")
+
+
+def test_contact_sheet_that_cannot_be_written_is_a_failure_after_the_answer(device: Daemon, tmp_path: Path) -> None:
+    done = ask(device, "--html", str(tmp_path / "nowhere" / "a.html"), "an animal")
+    assert (done.code, len(done.out.splitlines())) == (1, 6)
+    said = f"{tmp_path}/nowhere/a.html cannot be written (No such file or directory)"
+    assert done.err == f"reminisce: {said}: name another with --html\n"
+
+
+@pytest.mark.parametrize("source", ["", "pipe", "x" * 5_000, "text", "gone.jpg", '"><script>alert(1)</script>'])
+def test_source_that_cannot_be_shown_leaves_its_place_empty(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("text").write_text("no picture")
+    hit = Result(item="ab" * 32, score=0.5, exit_depth=3, ts=1.0, source=source, modality="image")
+    reply = Reply(results=(hit,), searched=1, refined=1, cut=False, took_ms=1, query_ms=1, filter_ms=0, correct_ms=0)
+    write_html(Path("a.html"), "anything", reply)
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert '<img src="" alt="' in page
+    assert "<script" not in page
 
 
 def test_empty_memory_says_so(daemon: Daemon) -> None:

@@ -26,6 +26,7 @@ OPTIONS = {
     "add": {"--config", "--json"},
     "ask": {
         "--config",
+        "--html",
         "--json",
         "--like",
         "--limit",
