@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Origin = Literal["message", "exif", "file"]  # of the time at which something came about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Offer:
     path:     of a file on the device
     digest:   SHA-256 of bytes that the sender would like to spare
     taken_at: seconds of Unix time at which it came about, if the sender said so
+    taken_from: whether the sender knows, or took it from the file's own time
     """
 
     content: bytes | None = None
@@ -27,6 +29,7 @@ class Offer:
     modality: Literal["image"] = "image"
     source: str = ""
     taken_at: float | None = None
+    taken_from: Origin = "message"
 
     @property
     def held_bytes(self) -> int:
@@ -48,6 +51,7 @@ class Arrival:
     modality: str
     source: str
     taken_at: float | None
+    taken_from: Origin = "message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Verdict:
 class Item:
     """A durable item; all times are in seconds of Unix time.
 
+    taken_from: where `taken_at` is from; None where there is none
     sightings: how often its bytes came; seen_at: when they last came again, None: they came once
     evicted:   whether its raw content is not kept any more
     """
@@ -79,6 +84,7 @@ class Item:
     bytes: int
     added_at: float
     taken_at: float | None
+    taken_from: Origin | None = None
     sightings: int = 1
     seen_at: float | None = None
     evicted: bool = False
@@ -93,13 +99,15 @@ def happened_at(item: Item) -> float:
 class Embedded:
     """An item's embedding at the exit where it left, not yet durable: (D,) float32, unit L2 norm.
 
-    offset: what it adds to every calibrated score at that exit, see edge.relevance; 0 where nothing is calibrated
+    offset:   what it adds to every calibrated score at that exit, see edge.relevance; 0 where nothing is calibrated
+    taken_at: seconds of Unix time at which the picture was taken, by its EXIF; None: it does not say, or was not asked
     """
 
     item: int
     depth: int
     embedding: Floats
     offset: float = 0.0
+    taken_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +192,10 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked, and how much of an answer is wanted.
+    """What is asked, by text, by an example or by both, and how much of an answer is wanted.
 
+    like:     SHA-256 of an item that is the example
+    image:    a picture file that is; not both
     refine:   finish the pool to the last exit; False answers from the coarse search alone
     sort:     order of the hits that are returned; which ones are is always decided by relevance
     deadline: monotonic seconds at which refining stops, or None
@@ -196,7 +206,9 @@ class Question:
     least:    relevance that a hit must have, 0 to 1, or None
     """
 
-    text: str
+    text: str = ""
+    like: bytes | None = None
+    image: bytes | None = None
     limit: int
     offset: int = 0
     narrowing: Selection = EVERYTHING
@@ -207,6 +219,11 @@ class Question:
     stream: bool = False
     explain: bool = False
     client: str = field(default="", compare=False)
+
+    @property
+    def has_example(self) -> bool:
+        """Whether it asks by example."""
+        return self.like is not None or self.image is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import io
 from edge.errors import UnreadableItemError
 from edge.runtime import decode_image
 
-_SIDES = (2048, 1024, 512)  # pixels of the longer side; the first that is small enough is taken
+_SIDES = (2048, 1024, 512, 384, 256)  # pixels of the longer side; the first that is small enough is taken
 _QUALITY = 90
 
 

@@ -21,12 +21,14 @@ from edge.adding.files import printable
 from edge.adding.shrink import shrink
 from edge.errors import BrokerError, UnreadableItemError
 from edge.mqtt import ONLINE, Outgoing, Requester, encode
+from edge.runtime import exif_time
 
 IN_FLIGHT, IN_FLIGHT_BYTES = 32, 16 << 20
 RESEND_S = 10.0
 ONLINE_S = 5.0  # what is retained comes at once
 SILENCE_S = 60.0  # without any answer, while the daemon does not say that it is busy: then it is gone
 _AROUND_BYTES = 4 << 10  # of JSON around the content
+_LATEST = 253_402_300_799.0  # the last second of the year 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class _Pending:
     content: bytes
     item: str
     shrunk_from: int | None
+    file_ts: float
     is_sent: bool = False
     is_asked: bool = False  # since it was sent: the answer "unknown" to an older question is no reason to send it again
     asked_at: float = 0.0
@@ -130,12 +133,12 @@ class Uploader:
 
     def _begin(self, client: Requester, number: int, file: Path) -> Sent | None:
         try:
-            content, shrunk_from = _read(file, client)
+            content, shrunk_from, file_ts = _read(file, client)
         except (OSError, UnreadableItemError) as error:
             reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             return Sent(file=file, state="rejected", item=None, reason=reason)
         item = hashlib.sha256(content).hexdigest()
-        one = _Pending(file=file, content=content, item=item, shrunk_from=shrunk_from)
+        one = _Pending(file=file, content=content, item=item, shrunk_from=shrunk_from, file_ts=file_ts)
         name = f"{self._name}-{number}"
         twins = [other for other in self._pending.values() if other.item == item]
         self._pending[name] = one
@@ -153,11 +156,12 @@ class Uploader:
         one.asked_at, one.is_sent, one.is_asked = time.monotonic(), True, False
         source = printable(one.file)
         if client.carries_properties:
-            user = (("id", name), ("source", source))
+            user = (("id", name), ("source", source), ("file_ts", str(one.file_ts)))
             client.send(Outgoing(client.topics.raw("image"), one.content, user=user))
         else:
             data = base64.b64encode(one.content).decode()
-            client.send(Outgoing(client.topics.ingest, encode({"id": name, "source": source, "data": data})))
+            fields = {"id": name, "source": source, "file_ts": one.file_ts, "data": data}
+            client.send(Outgoing(client.topics.ingest, encode(fields)))
 
     def _step(self, client: Requester) -> Iterator[Sent]:
         event = self._next_event(0.5)
@@ -226,15 +230,17 @@ class Uploader:
                 self._ask(client, name, one)
 
 
-def _read(file: Path, client: Requester) -> tuple[bytes, int | None]:
-    """What is sent of a file, and its own bytes if those are more. Raises OSError, UnreadableItemError."""
+def _read(file: Path, client: Requester) -> tuple[bytes, int | None, float]:
+    """What is sent of a file, its own bytes if those are more, and its time. Raises OSError, UnreadableItemError."""
     content = file.read_bytes()
     if not content:
         raise UnreadableItemError("the file is empty")
     largest = _largest(client)
+    changed = min(max(0.0, file.stat().st_mtime), _LATEST)
     if len(content) <= largest:
-        return content, None
-    return shrink(content, largest), len(content)
+        return content, None, changed
+    # What is made smaller has no EXIF any more.
+    return shrink(content, largest), len(content), exif_time(content) or changed
 
 
 def _largest(client: Requester) -> int:

@@ -69,6 +69,10 @@ examples:
       the second page
   reminisce ask --min-relevance 0.5 "a unicorn"
       may well find nothing
+  reminisce ask --like beach.jpg
+      what looks like this picture, remembered or not; --like beach.jpg "at night" means both
+  reminisce ask --html answers.html "our dog"
+      a contact sheet, one file; pictures are shown whose files are on this machine
   reminisce ask --json "a red car" | jq -r '.results[0].source'
 """
 _FORGET = """\
@@ -180,11 +184,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
     asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
-    asking.add_argument("text", type=_question, nargs="+", metavar="TEXT", help="what to look for, in English")
+    asking.add_argument("text", type=_question, nargs="*", metavar="TEXT", help="what to look for, in English")
+    asking.add_argument("--like", metavar="ITEM", help="what looks like this: a picture file, or an id")
     asking.add_argument(
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
+    asking.add_argument("--html", type=Path, metavar="FILE", help="write the answers there, too, with their pictures")
     asking.add_argument("--stream", action="store_true", help="print answers as they get better, the last one last")
     _add_selection(asking)
     asking.add_argument(

@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from edge.cli.example import read_example, replies
 from edge.cli.settings import requester, settings
+from edge.cli.sheet import write_html
 from edge.decode import DecodeError
-from edge.errors import BrokerError
+from edge.errors import BrokerError, UsageError
 from edge.mqtt import Reply, read_reply
 
 ONLINE_S = 5  # what is retained comes at once
@@ -19,16 +21,21 @@ ANSWER_S = 60  # a slow board, behind other questions
 
 def ask(options: argparse.Namespace) -> int:
     """Print the answers; those of a question that streams as they come, the last one last."""
+    if not options.text and options.like is None:
+        raise UsageError("ask: what? Say what to look for, or name an example with --like")
+    example = None if options.like is None else read_example(options.like)
     config = settings(options.config)
     names = ("sort", "limit", "offset", "since", "until", "source", "modality", "min_relevance")
     asked = {name: getattr(options, name) for name in names}
-    fields = {"text": " ".join(options.text), **asked, "stream": options.stream or None}
+    fields = {"text": " ".join(options.text) or None, **asked, "stream": options.stream or None}
     nothing = "nothing found" if any(asked[name] for name in names[2:]) else "nothing is remembered so far"
     with requester(config) as client:
         client.wait_until_online(ONLINE_S)
-        for reply in client.stream(client.topics.query, fields, ANSWER_S):
+        for reply in replies(client, fields, example, ANSWER_S):
             found = _read(reply)
             print(json.dumps(reply) if options.json else _text(found, options.offset + 1, nothing), flush=True)
+    if options.html is not None:
+        write_html(options.html, fields["text"] or f"like {options.like}", found)
     return 0
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edge.cli.ask import ONLINE_S
+from edge.cli.example import read_example
 from edge.cli.settings import requester, settings
 from edge.errors import UsageError
 
@@ -36,16 +35,6 @@ def pin(options: argparse.Namespace) -> int:
     return int(count < len(set(options.items)))
 
 
-def _item(text: str) -> str:
-    """SHA-256 in hex, as it was given or of the file that was named. Raises UsageError."""
-    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        return text.lower()
-    try:
-        return hashlib.sha256(Path(text).read_bytes()).hexdigest()
-    except OSError as error:
-        raise UsageError(f"{text!r} is no item and no file ({error.strerror})") from None
-
-
 def age(text: str) -> float:
     """-> seconds."""
     found = re.fullmatch(r"(\d{1,5})([hdw])", text)
@@ -61,7 +50,7 @@ def _order(options: argparse.Namespace, op: str, more: dict[str, Any]) -> list[d
     fields = {name: value for name, value in chosen.items() if value is not None} | more
     if not options.items and not fields.keys() & chosen.keys():
         raise UsageError(f"{op}: which items? Name them, or use --source, --since, --until or --older-than")
-    items = list(dict.fromkeys(_item(name) for name in options.items))
+    items = list(dict.fromkeys(read_example(name).item for name in options.items))
     config = settings(options.config)
     with requester(config) as client:
         client.wait_until_online(ONLINE_S)

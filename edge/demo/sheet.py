@@ -31,7 +31,7 @@ img {{ max-width: 100%; max-height: 100% }} figcaption {{ font-size: .8rem; over
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A question with its reply; `files` are the pictures by item."""
+    """A question with its reply; `files` are the pictures by item, as far as they can be shown."""
 
     question: str
     reply: Reply
@@ -52,15 +52,16 @@ def write_sheet(path: Path, answers: Sequence[Answered]) -> None:
 
 def _answer(answered: Answered) -> str:
     reply = answered.reply
-    figures = "\n".join(_figure(hit, answered.files[hit.item]) for hit in reply.results)
+    figures = "\n".join(_figure(hit, answered.files.get(hit.item)) for hit in reply.results)
     spent = f"{reply.took_ms:.0f} ms, {reply.refined} of {reply.searched} finished"
     return f"<h2>{html.escape(answered.question)} <small>{spent}</small></h2>\n<div class=row>\n{figures}\n</div>"
 
 
-def _figure(hit: Result, file: Path) -> str:
-    name = html.escape(file.name)
+def _figure(hit: Result, file: Path | None) -> str:
+    name = html.escape(file.name if file else hit.source or hit.item[:12])
     caption = f"{name}<br>{hit.figures}, exit at depth {hit.exit_depth}"
-    return f'<figure><div><img src="{_thumbnail(file)}" alt="{name}"></div><figcaption>{caption}</figcaption></figure>'
+    image = f'<img src="{_thumbnail(file) if file else ""}" alt="{name}">'
+    return f"<figure><div>{image}</div><figcaption>{caption}</figcaption></figure>"
 
 
 def _thumbnail(path: Path) -> str:

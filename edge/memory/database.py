@@ -24,13 +24,14 @@ CREATE TABLE items (
     source   TEXT NOT NULL,          -- where it came from, for people
     bytes    INTEGER NOT NULL,
     added_at REAL NOT NULL,          -- seconds of Unix time
-    taken_at REAL,                   -- the same, of what it shows, if the sender said so
+    taken_at REAL,                   -- the same, of what it shows, where that is known
     rejected TEXT,                   -- why it cannot be used: it is never tried again, and its content is deleted
     lost     INTEGER NOT NULL DEFAULT 0, -- whether it was rejected because its file was gone: it may come again
     sightings INTEGER NOT NULL DEFAULT 1, -- how often these bytes came
     seen_at  REAL,                   -- seconds of Unix time at which they last came again
     evicted  INTEGER NOT NULL DEFAULT 0, -- whether its content was deleted to keep within the limits, see eviction.py
-    pinned   INTEGER NOT NULL DEFAULT 0 -- whether nothing but its name makes it go
+    pinned   INTEGER NOT NULL DEFAULT 0, -- whether nothing but its name makes it go
+    taken_from TEXT                  -- where taken_at is from: message, exif or file
 ) STRICT;
 CREATE INDEX items_by_source ON items (source);
 CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));

@@ -7,18 +7,25 @@ from typing import Any
 
 from edge.items import Arrival, Item
 
-_COLUMNS = ("id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "sightings", "seen_at", "evicted")
-ITEM = "SELECT id, digest, modality, source, bytes, added_at, taken_at, sightings, seen_at, evicted FROM items"
+ITEM = (
+    "SELECT id, digest, modality, source, bytes, added_at, taken_at, taken_from, sightings, seen_at, evicted FROM items"
+)
+_COLUMNS = ITEM.removeprefix("SELECT ").removesuffix(" FROM items").split(", ")
 HAS_ROW = "SELECT 1 FROM items WHERE id = ?"
 _REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _INSERT = """
-INSERT INTO items (id, digest, modality, source, bytes, added_at, taken_at)
-VALUES (1 + max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM forgotten)), ?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO items (id, digest, modality, source, bytes, added_at, taken_at, taken_from)
+VALUES (1 + max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM forgotten)), ?, ?, ?, ?, ?, ?, ?)
+RETURNING id
 """
 _SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
 _RENEWED = """
 UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
 """
+
+
+# What a sender knows is not overruled by a camera's clock.
+_TAKEN = "UPDATE items SET taken_at = ?, taken_from = 'exif' WHERE id = ? AND taken_from IS NOT 'message'"
 
 
 def item_of(row: tuple[Any, ...]) -> Item:
@@ -29,9 +36,15 @@ def item_of(row: tuple[Any, ...]) -> Item:
 
 def insert(rows: sqlite3.Connection, one: Arrival, now: float) -> int:
     """The id of a new item; no item that was forgotten had it."""
-    values = (one.digest, one.modality, one.source, len(one.content), now, one.taken_at)
+    origin = None if one.taken_at is None else one.taken_from
+    values = (one.digest, one.modality, one.source, len(one.content), now, one.taken_at, origin)
     (number,) = rows.execute(_INSERT, values).fetchone()
     return int(number)
+
+
+def date(rows: sqlite3.Connection, item: int, taken_at: float) -> None:
+    """The picture itself says when it was taken."""
+    rows.execute(_TAKEN, (taken_at, item))
 
 
 def sight(rows: sqlite3.Connection, digest: bytes, now: float) -> None:

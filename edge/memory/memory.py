@@ -28,7 +28,7 @@ from edge.memory.folder import check_database_is_there, importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, renew, sight
+from edge.memory.item_rows import HAS_ROW, ITEM, date, insert, item_of, renew, sight
 from edge.memory.known import look_up
 from edge.memory.merging import Merged, attached, merge
 from edge.memory.readers import Readers
@@ -219,6 +219,11 @@ class Memory:
             raise KeyError(number)
         return item_of(found[0])
 
+    def find(self, digest: bytes) -> Item | None:
+        """The item with these bytes, unless it was rejected."""
+        found = self._select(f"{ITEM} WHERE digest = ? AND rejected IS NULL", digest)
+        return item_of(found[0]) if found else None
+
     def admitted(self, narrowing: Selection) -> Rows:
         """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
         with translated(self.folder):
@@ -345,6 +350,9 @@ class Memory:
         with atomic(self._rows):
             self._rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", rows)
             switch(self._rows, self._model, [one.item for one in batch], version)
+            for one in batch:
+                if one.taken_at is not None:
+                    date(self._rows, one.item, one.taken_at)
         if not self._counts.indexed(batch):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()

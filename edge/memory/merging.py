@@ -18,7 +18,10 @@ from edge.memory.archive import ArchiveError
 from edge.memory.changes import last_sequence
 
 _ONLY = {"table", "index"}
-_COLUMNS = "digest, modality, source, bytes, added_at, taken_at, rejected, lost, sightings, seen_at, evicted, pinned"
+_COLUMNS = (
+    "digest, modality, source, bytes, added_at, taken_at, taken_from, rejected, lost, sightings, seen_at, evicted,"
+    " pinned"
+)
 _HIGHEST = "SELECT max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM main.forgotten))"
 _WIDTHS = """
 SELECT fingerprint, min(length(vector)), max(length(vector)) FROM {0}.models JOIN {0}.embeddings ON model = id

@@ -58,6 +58,8 @@ CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));
 PRAGMA user_version = 5
 """
 _FROM_5 = """
+ALTER TABLE items ADD COLUMN taken_from TEXT;
+UPDATE items SET taken_from = 'message' WHERE taken_at IS NOT NULL;
 ALTER TABLE models ADD COLUMN folder TEXT;
 ALTER TABLE waiting ADD COLUMN asked INTEGER;
 UPDATE waiting SET asked = 0 WHERE item IN (SELECT item FROM embeddings);
@@ -70,8 +72,7 @@ CREATE INDEX waiting_new ON waiting (item) WHERE asked IS NULL;
 CREATE INDEX waiting_again ON waiting (blame > 0, asked DESC, item DESC) WHERE asked IS NOT NULL;
 PRAGMA user_version = 6
 """
-# By the schema that they start from.
-MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5}
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5}  # by the schema that they start from
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

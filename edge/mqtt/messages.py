@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
-from edge.items import Instruction, Offer, Question, Selection
+from edge.items import Instruction, Offer, Origin, Question, Selection
 from edge.mqtt.moments import moment
 
 VERSION = 1
@@ -36,7 +36,7 @@ _LONGEST_WAY_S = 3_600  # of a message: one that seems older was sent by a clock
 # Fields and values that PROTOCOL.md names and that no version answers so far.
 NOT_YET = {
     "ingest": ("text", "tags"),
-    "query": ("image", "like", "budget_j"),
+    "query": ("budget_j",),
     "control": ("args",),
 }
 OPS_NOT_YET = ("reindex", "checkpoint", "set")
@@ -70,10 +70,11 @@ class IngestMessage:
     path: str | None = None
     sha256: str | None = None
     ts: float | None = None
+    file_ts: float | None = None
     source: str | None = None
 
     def __post_init__(self) -> None:
-        problems = _time_problems(self.ts)
+        problems = _time_problems(self.ts) + _time_problems(self.file_ts, "file_ts")
         if sum(value is not None for value in (self.data, self.path, self.sha256)) != 1:
             problems.append("the message must have exactly one of data, path and sha256")
         if self.sha256 is not None and not _is_sha256(self.sha256):
@@ -84,9 +85,11 @@ class IngestMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryMessage:
-    """See edge.items.Question. deadline_ms counts from `ts`, if that is given, else from arrival."""
+    """See edge.items.Question; `image` is base64. deadline_ms counts from `ts`, if that is given, else from arrival."""
 
-    text: str
+    text: str | None = None
+    like: str | None = None
+    image: str | None = None
     limit: int | None = None
     deadline_ms: int | None = None
     ts: float | None = None
@@ -104,7 +107,13 @@ class QueryMessage:
 
     def __post_init__(self) -> None:
         problems = _time_problems(self.ts) + _narrowing_problems(self)
-        if not self.text.strip() or len(self.text) > LONGEST_TEXT:
+        if self.text is None and self.like is None and self.image is None:
+            problems.append("the question must have text, like or image")
+        if self.like is not None and self.image is not None:
+            problems.append("the question must have one of like and image, not both")
+        if self.like is not None and not _is_sha256(self.like):
+            problems.append("like must be 64 hexadecimal digits")
+        if self.text is not None and (not self.text.strip() or len(self.text) > LONGEST_TEXT):
             problems.append(f"text has {len(self.text)} characters: must be 1 to {LONGEST_TEXT}, not all blank")
         if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
             problems.append(f"limit is {self.limit}: must be 1 to {MAX_LIMIT}")
@@ -164,11 +173,12 @@ def parse_ingest(payload: bytes) -> Parsed[Offer]:
     message = parsed.body
     _check_modality(message.modality, parsed.id)
     offer = Offer(
-        content=_base64(message.data, parsed.id) if message.data is not None else None,
+        content=_base64("data", message.data, parsed.id) if message.data is not None else None,
         path=message.path,
         digest=bytes.fromhex(message.sha256) if message.sha256 else None,
         source=_source(message.source or message.path or ""),
-        taken_at=message.ts,
+        taken_at=message.file_ts if message.ts is None else message.ts,
+        taken_from=_origin(message.ts, message.file_ts),
     )
     return Parsed(offer, parsed.id, parsed.warning)
 
@@ -184,8 +194,13 @@ def parse_raw(modality: str, payload: bytes, properties: tuple[tuple[str, str], 
     _check_size(payload, id_)
     if not payload:
         raise UnanswerableError("bad_request", "the payload is empty", id_)
-    source, taken_at = given.pop("source", ""), _property_time(given.pop("ts", None), id_)
-    offer = Offer(content=payload, source=_source(source), taken_at=taken_at)
+    ts, file_ts = (_property_time(name, given.pop(name, None), id_) for name in ("ts", "file_ts"))
+    offer = Offer(
+        content=payload,
+        source=_source(given.pop("source", "")),
+        taken_at=file_ts if ts is None else ts,
+        taken_from=_origin(ts, file_ts),
+    )
     return Parsed(offer, id_, _ignored(given))
 
 
@@ -194,6 +209,8 @@ def parse_query(payload: bytes) -> Parsed[QueryMessage]:
     parsed = _parse("query", QueryMessage, payload, SHORT_BYTES)
     if parsed.body.modality is not None:
         _check_modality(parsed.body.modality, parsed.id)
+    if parsed.body.image is not None:
+        _base64("image", parsed.body.image, parsed.id)
     return parsed
 
 
@@ -230,7 +247,9 @@ def question(message: QueryMessage, limit: int, client: str = "") -> Question:
             age_s = 0.0
         deadline = time.monotonic() + message.deadline_ms / 1e3 - age_s
     return Question(
-        text=message.text,
+        text=message.text or "",
+        like=None if message.like is None else bytes.fromhex(message.like),
+        image=None if message.image is None else base64.b64decode(message.image),
         limit=message.limit or limit,
         offset=message.offset,
         narrowing=message.narrowing(),
@@ -315,11 +334,11 @@ def _ignored(fields: Mapping[str, object]) -> str:
     return f"ignored: {names}" if names else ""
 
 
-def _base64(text: str, id_: str | None) -> bytes:
+def _base64(name: str, text: str, id_: str | None) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UnanswerableError("bad_request", f"data is not base64: {error}", id_) from None
+        raise UnanswerableError("bad_request", f"{name} is not base64: {error}", id_) from None
 
 
 def _source(text: str) -> str:
@@ -328,22 +347,26 @@ def _source(text: str) -> str:
     return printable.encode(errors="replace").decode()
 
 
-def _property_time(text: str | None, id_: str | None) -> float | None:
+def _origin(ts: float | None, file_ts: float | None) -> Origin:
+    return "file" if ts is None and file_ts is not None else "message"
+
+
+def _property_time(name: str, text: str | None, id_: str | None) -> float | None:
     if text is None:
         return None
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if problems := _time_problems(value):
+    if problems := _time_problems(value, name):
         raise UnanswerableError("bad_request", problems[0], id_)
     return value
 
 
-def _time_problems(value: float | None) -> list[str]:
+def _time_problems(value: float | None, name: str = "ts") -> list[str]:
     if value is None or 0 <= value <= _LATEST:  # false for NaN, too
         return []
-    return [f"ts is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
+    return [f"{name} is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
 
 
 def _span(message: QueryMessage | ControlMessage) -> tuple[float | None, float | None]:

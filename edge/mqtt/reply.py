@@ -14,6 +14,7 @@ from edge.decode import decode
 class Result:
     """One answer; `item` is its SHA-256 in hex, `ts` seconds of Unix time; `content`: whether its bytes are kept.
 
+    ts_from:   who says so: "message", "exif", "file"; "arrival" where nothing does
     score:     cosine with the question at `exit_depth`; relevance: probability that it was asked for, None where the
                model is not calibrated
     """
@@ -24,6 +25,7 @@ class Result:
     ts: float
     source: str
     modality: str
+    ts_from: str = "arrival"
     content: bool = True
     relevance: float | None = None
 

@@ -25,7 +25,7 @@ from edge.errors import StoreError, UnreadableItemError
 from edge.items import Embedded, Floats
 from edge.memory import Halfway, Memory
 from edge.recall.candidate import Candidate
-from edge.recall.granularity import Granularities
+from edge.recall.granularity import Query
 from edge.recall.haste import Haste
 from edge.runtime import Activation, TowerRunner
 
@@ -65,7 +65,7 @@ def _nobody(_: object) -> None:
 
 
 class Corrector:
-    """Finishes candidates in batches up to the tower's last exit."""
+    """Finishes candidates in batches up to the last exit of `tower`, which they left."""
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class Corrector:
         haste: how many of a batch are begun before a deadline; None: all
         keep:  takes what was finished, at once
         """
-        self._tower, self._memory, self._banks, self._batch = tower, memory, banks, batch
+        self.tower, self._memory, self._banks, self._batch = tower, memory, banks, batch
         self._halfway, self._haste, self._keep = halfway, haste, keep
         self._last = tower.spec.exits[-1]
 
     def rank(
         self,
-        query: Granularities,
+        query: Query,
         pool: Sequence[Candidate],
         deadline: float | None = None,
         on_better: Callable[[Ranking], None] = _nobody,
@@ -106,7 +106,7 @@ class Corrector:
             self._halfway.free(one.coarse.item for one in fine)  # where a crash came between its commit and that
         cut = False
         while todo and not cut:
-            on_better(self._ranking(fine, [*todo, *coarse], cut=False))
+            on_better(self._ranking(query, fine, [*todo, *coarse], cut=False))
             size = self._affordable(todo, deadline)
             finished = self._finish(query, todo[:size], deadline) if size else None
             if finished is None:
@@ -116,7 +116,7 @@ class Corrector:
             coarse += [one for one in todo[:size] if one.item not in known]
             fine += finished
             todo = todo[size:]
-        return self._ranking(fine, [*todo, *coarse], cut=cut)
+        return self._ranking(query, fine, [*todo, *coarse], cut=cut)
 
     def _is_fine(self, one: Candidate) -> bool:
         return one.depth == self._last.depth and not one.is_earlier
@@ -135,7 +135,7 @@ class Corrector:
         """The number of the segment that it goes on with."""
         return (self._halfway.following(item) if self._halfway else None) or 0
 
-    def _finish(self, query: Granularities, batch: Sequence[Candidate], deadline: float | None) -> list[Ranked] | None:
+    def _finish(self, query: Query, batch: Sequence[Candidate], deadline: float | None) -> list[Ranked] | None:
         """Those that can be finished; None when the time is over before they are."""
         began = time.monotonic()
         starts = [(*start, candidate) for candidate in batch if (start := self._start(candidate.item))]
@@ -161,17 +161,17 @@ class Corrector:
                 batch = _together(group, segment)
             elif group:
                 batch = _together([batch, *group], segment)
-            batch = self._tower.advance(batch, segment)
-        return self._tower.embed(batch, self._last) if batch else None
+            batch = self.tower.advance(batch, segment)
+        return self.tower.embed(batch, self._last) if batch else None
 
-    def _scored(self, items: Sequence[int], embeddings: Floats, query: Granularities) -> list[Candidate]:
+    def _scored(self, items: Sequence[int], embeddings: Floats, query: Query) -> list[Candidate]:
         """(N, D) embeddings at the last exit, which are kept from now on, beside the question there."""
         depth, map_ = self._last.depth, self._last.calibration
         cosines = np.einsum("nd,d->n", embeddings, query.at(depth))  # see bank_similarities on BLAS
         offsets = self._banks.offsets(embeddings, self._last)
         rows = zip(items, embeddings, offsets.tolist(), strict=True)
         self._keep([Embedded(item=item, depth=depth, embedding=row, offset=offset) for item, row, offset in rows])
-        if map_ is None:
+        if map_ is None or not query.is_calibrated:
             return [Candidate(item, depth, cosine) for item, cosine in zip(items, cosines.tolist(), strict=True)]
         logits = np.float32(map_.cosine) * cosines + offsets
         found = zip(items, cosines.tolist(), logits.tolist(), strict=True)
@@ -183,13 +183,13 @@ class Corrector:
             return Activation(found[1], found[0], {}), "activation"
         try:
             content = self._memory.content(self._memory.item(item))
-            return (self._tower.start_images([content]), "content") if content is not None else None
+            return (self.tower.start_images([content]), "content") if content is not None else None
         except (KeyError, StoreError, UnreadableItemError):  # KeyError: it was forgotten meanwhile
             return None
 
-    def _ranking(self, fine: Sequence[Ranked], coarse: Sequence[Candidate], *, cut: bool) -> Ranking:
+    def _ranking(self, query: Query, fine: Sequence[Ranked], coarse: Sequence[Candidate], *, cut: bool) -> Ranking:
         ranked = [*fine, *map(Ranked, coarse)]
-        if self._last.calibration is not None:
+        if self._last.calibration is not None and query.is_calibrated:
             ranked.sort(key=lambda one: one.best.order)
         else:
             ranked.sort(key=lambda one: (one.fine is None, one.best.order))

@@ -1,17 +1,16 @@
 """Speculative filtering: the question against the coarse embeddings of every exit.
 
 Source: Reminisce, round 1 of speculative fine-grained retrieval. Each exit is searched with the question's embedding
-for it, and its best are those of the largest logit of relevance; of a bundle that is not calibrated, of the largest
-cosine.
+for it, and its best are those of the largest logit of relevance; of a bundle that is not calibrated, and for
+an example, of the largest cosine.
 """
 
 from __future__ import annotations
 
 from edge.bundle import Tower
-from edge.items import Floats
 from edge.memory import Memory, Origin, Rows
 from edge.recall.candidate import Candidate
-from edge.recall.granularity import Granularities
+from edge.recall.granularity import Query
 from edge.recall.verifying import verify
 
 
@@ -57,14 +56,15 @@ class Filter:
         """How many of these ids can be found."""
         return self._index.held(admitted)
 
-    def best(self, query: Granularities, count: int, admitted: Rows | None = None) -> list[Candidate]:
+    def best(self, query: Query, count: int, admitted: Rows | None = None) -> list[Candidate]:
         """At most `count` candidates for a question, best first, an item once; only of the `admitted` ids, if given."""
         self.refresh()
         # Items that are refined meanwhile go from shallow to the last: in this order none is missed.
-        return verify([self._best_at(depth, query.at(depth), count, admitted) for depth in self.depths], count)
+        return verify([self._best_at(depth, query, count, admitted) for depth in self.depths], count)
 
-    def _best_at(self, depth: int, query: Floats, count: int, admitted: Rows | None) -> list[Candidate]:
-        found = self._index.search(depth, query, count, admitted)
-        logits = found.scores.tolist() if self._calibrated[depth] else [None] * len(found.ids)
+    def _best_at(self, depth: int, query: Query, count: int, admitted: Rows | None) -> list[Candidate]:
+        found = self._index.search(depth, query.at(depth), count, admitted, by_cosine=not query.is_calibrated)
+        is_calibrated = query.is_calibrated and self._calibrated[depth]
+        logits = found.scores.tolist() if is_calibrated else [None] * len(found.ids)
         rows = zip(found.ids.tolist(), found.cosines.tolist(), logits, strict=True)
         return [Candidate(item, depth, cosine, logit) for item, cosine, logit in rows]

@@ -7,6 +7,7 @@ with it through the head that learnt from that exit's embeddings.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -15,8 +16,20 @@ from edge.items import Floats
 from edge.runtime import TowerRunner
 
 
+class Query(Protocol):
+    """What is asked, as each exit sees it. is_calibrated: whether cosines with it say how relevant an item is."""
+
+    @property
+    def is_calibrated(self) -> bool: ...
+
+    def at(self, depth: int) -> Floats:
+        """(D,), for items stored at the exit at `depth`. Raises ValueError where there is none."""
+
+
 class Granularities:
     """One question's embeddings, made when they are first asked for and kept. One thread at a time."""
+
+    is_calibrated = True  # where the bundle is
 
     def __init__(self, text: TowerRunner, items: Tower, question: str) -> None:
         """Passes `question` through the text tower; `items` is the tower whose exits it will be compared at."""

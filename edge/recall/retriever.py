@@ -1,7 +1,8 @@
-"""A question's way: one text pass, the coarse search, the pool finished, the answer."""
+"""A question's way: one pass through its tower, the coarse search, the pool finished, the answer."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -14,8 +15,9 @@ from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranked, Ranking
 from edge.recall.earlier import Earlier, join
+from edge.recall.example import Example
 from edge.recall.filtering import Filter
-from edge.recall.granularity import Granularities
+from edge.recall.granularity import Query
 from edge.recall.paging import page, wanted
 from edge.recall.streaming import Stream
 from edge.runtime import TowerRunner
@@ -49,25 +51,23 @@ class Retriever:
         self._pool = pool
 
     def ask(self, question: Question, better: Callable[[Answer], None] = lambda _: None) -> Answer:
-        """The best items for a sentence. Raises StoreError, RefusedError.
+        """The best items for a sentence, an example or both. Raises StoreError, RefusedError.
 
         better: called with what is known so far, where the question streams
         """
-        if question.least is not None and not self._filtering.is_calibrated:
-            raise RefusedError("not_calibrated", "min_relevance needs a bundle that is calibrated: leave it out")
+        self._check(question)
         size = self._pool if question.refine else 0
         searched, refresh_ms = _timed(lambda: sum(one.refresh() for one in self._searches))
         admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
         if admitted is not None:
             searched = sum(one.held(admitted) for one in self._searches)
-        query, query_ms = _timed(lambda: self._embed(question.text))
-        count = wanted(question, size)
+        itself, content = self._example(question)
+        query, query_ms = _timed(lambda: self._embed(question.text, content))
+        most = wanted(question, size) + (itself is not None)
         # Before the present bundle's: an item that is switched meanwhile is found at both, never at none.
-        older, earlier_ms = _timed(
-            lambda: [one for part in self._earlier for one in part.best(question.text, count, admitted)]
-        )
-        present, filter_ms = _timed(lambda: self._filtering.best(query, count, admitted))
-        found = join(present, older, count)
+        older, earlier_ms = _timed(lambda: self._older(question, most, admitted))
+        present, filter_ms = _timed(lambda: self._filtering.best(query, most, admitted))
+        found = [one for one in join(present, older, most) if one.item != itself]
         pool, rest = found[:size], found[size:]
         began = time.monotonic()
 
@@ -100,15 +100,48 @@ class Retriever:
         if items := [one.best.item for one in page(question, ranked) if one.best.is_earlier]:
             self._on_earlier(items)
 
+    def _older(self, question: Question, count: int, admitted: Rows | None) -> list[Candidate]:
+        """What earlier bundles embedded; their image towers are not opened, so that no example finds it."""
+        if question.has_example:
+            return []
+        return [one for part in self._earlier for one in part.best(question.text, count, admitted)]
+
     def _admitted(self, narrowing: Selection) -> Rows | None:
         return None if narrowing == EVERYTHING else self._memory.admitted(narrowing)
 
-    def _embed(self, question: str) -> Granularities:
-        """With the heads of all occupied exits run, so that their time counts as the text tower's."""
-        query = self._asked.embed(question)
+    def _check(self, question: Question) -> None:
+        if question.least is None:
+            return
+        if not self._filtering.is_calibrated:
+            raise RefusedError("not_calibrated", "min_relevance needs a bundle that is calibrated: leave it out")
+        if question.has_example:
+            raise RefusedError(
+                "not_calibrated", "min_relevance is for text alone: how alike pictures are is not calibrated"
+            )
+
+    def _example(self, question: Question) -> tuple[int | None, bytes | None]:
+        """The id of the item that is the example, if it is one, and the example's content."""
+        if not question.has_example:
+            return None, None
+        digest = question.like or hashlib.sha256(question.image or b"").digest()
+        item = self._memory.find(digest)
+        content = self._memory.content(item) if item and question.image is None else question.image
+        if content is None:
+            there = "its bytes are not kept" if item else "nothing with this id is remembered"
+            raise RefusedError("not_found", f"{there}: send the picture as `image`")
+        return item.id if item else None, content
+
+    def _embed(self, text: str, example: bytes | None) -> Query:
+        """With the heads of all occupied exits run, so that their time counts as the tower's."""
+        query = self._query(text, example)
         for depth in self._filtering.depths:
             query.at(depth)
         return query
+
+    def _query(self, text: str, example: bytes | None) -> Query:
+        if example is None:
+            return self._asked.embed(text)
+        return Example(self._correcting.tower, example, self._asked.embed(text) if text else None)
 
     def _hits(self, question: Question, ranked: Sequence[Ranked], found: Sequence[Candidate]) -> tuple[Hit, ...]:
         ranks = {one.item: rank for rank, one in enumerate(found, 1)} if question.explain else {}

@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from edge.errors import StoreError, UnreadableItemError
 from edge.items import Item
 from edge.memory import Memory
-from edge.runtime import Activation, TowerRunner
+from edge.runtime import Activation, TowerRunner, exif_time
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system, not of one file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """An item before the first segment, one in the batch; ms: what decoding took."""
+    """An item before the first segment, one in the batch.
+
+    ms:       what decoding took
+    taken_at: see Embedded
+    """
 
     item: Item
     activation: Activation
     ms: float
+    taken_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ def start(tower: TowerRunner, memory: Memory, item: Item) -> Start | Refusal:
         if content is None:
             return Refusal(item, "its content is gone from the state folder", is_lost=True)
         activation = tower.start_images([content])
+        taken_at = None if item.taken_from == "message" else exif_time(content)
     except UnreadableItemError as error:
         return Refusal(item, str(error))
     except StoreError as error:
@@ -47,7 +53,7 @@ def start(tower: TowerRunner, memory: Memory, item: Item) -> Start | Refusal:
             raise
         # A bad sector, which stays bad.
         return Refusal(item, "its content cannot be read from the disk any more", is_lost=True)
-    return Start(item, activation, (time.monotonic() - began) * 1e3)
+    return Start(item, activation, (time.monotonic() - began) * 1e3, taken_at)
 
 
 def is_of_the_file(error: StoreError) -> bool:

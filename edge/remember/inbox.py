@@ -171,7 +171,12 @@ class Inbox:
             self._settle_known(queued, verdict or Verdict("rejected", None))
             return None
         return Arrival(
-            content=content, digest=digest, modality=offer.modality, source=offer.source, taken_at=offer.taken_at
+            content=content,
+            digest=digest,
+            modality=offer.modality,
+            source=offer.source,
+            taken_at=offer.taken_at,
+            taken_from=offer.taken_from,
         )
 
     def _settle_known(self, queued: _Queued, verdict: Verdict) -> None:

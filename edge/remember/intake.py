@@ -139,7 +139,8 @@ class Intake:
         """One batch up the tower. `starts` is empty afterwards: a batch's pixels are not to be held twice."""
         if not starts:
             return []
-        began, items, decoding_ms = time.monotonic(), [one.item for one in starts], [one.ms for one in starts]
+        began, items = time.monotonic(), [one.item for one in starts]
+        decoded = [(one.ms, one.taken_at) for one in starts]
         try:
             left = self._elevator.ride(starts.pop(0).activation for _ in items)
         except MemoryError:
@@ -148,7 +149,8 @@ class Intake:
         each_ms = (time.monotonic() - began) * 1e3 / len(items)
         self._flights.done(item.id for item in items)
         in_order = sorted(left, key=lambda one: one.place)
-        return [Landed(item, one, ms + each_ms) for item, one, ms in zip(items, in_order, decoding_ms, strict=True)]
+        rows = zip(items, in_order, decoded, strict=True)
+        return [Landed(item, one, ms + each_ms, taken_at) for item, one, (ms, taken_at) in rows]
 
     def _accuse(self, items: Sequence[Item]) -> None:
         """They did not fit into memory: as good as a crash, which it may be the next time."""

@@ -27,11 +27,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landed:
-    """An item, where it left, and its share of the time, decoding included."""
+    """An item, where it left, its share of the time, decoding included, and when it was taken, see Embedded."""
 
     item: Item
     left: Left
     ms: float
+    taken_at: float | None
 
 
 class Writing:
@@ -138,4 +139,10 @@ def may_pass(error: StoreError) -> bool:
 
 def _embedded(one: Landed) -> Embedded:
     left = one.left
-    return Embedded(item=one.item.id, depth=left.exit.depth, embedding=left.embedding, offset=left.offset)
+    return Embedded(
+        item=one.item.id,
+        depth=left.exit.depth,
+        embedding=left.embedding,
+        offset=left.offset,
+        taken_at=one.taken_at,
+    )

@@ -10,7 +10,7 @@ from edge.runtime.interpreter import (
     open_interpreter,
 )
 from edge.runtime.pace import Pace
-from edge.runtime.preprocess import TextInput, check_image, decode_image, image_input, image_inputs
+from edge.runtime.preprocess import TextInput, check_image, decode_image, exif_time, image_input, image_inputs
 from edge.runtime.residence import choose_residence, has_room_beside, open_weights, residence
 from edge.runtime.streamed import Streamed
 from edge.runtime.tower import Activation, TowerRunner
@@ -34,6 +34,7 @@ __all__ = [
     "choose_runtime",
     "choose_variant",
     "decode_image",
+    "exif_time",
     "footprint",
     "has_room_beside",
     "image_input",

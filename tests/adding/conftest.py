@@ -30,7 +30,7 @@ class Pretender:
 
     asked:      digests that it was asked about, in order
     taken:      contents that came; kept: those that are there now
-    sources:    what was said of where they come from
+    sources:    what was said of where they come from; file_ts: of when their files changed
     on_ask:     what it answers to the question of this name; a test may put another in its place
     on_content: the same of a content
     """
@@ -40,6 +40,7 @@ class Pretender:
         self.taken: list[bytes] = []
         self.kept: set[str] = set()
         self.sources: list[str] = []
+        self.file_ts: list[float] = []
         self.on_ask: Callable[[str, str], Iterable[Mapping[str, Any]]] = self.look
         self.on_content: Callable[[str, bytes], Iterable[Mapping[str, Any]]] = self.keep
         self._is_up = False
@@ -83,6 +84,7 @@ class Pretender:
             return
         said = dict(message.user)
         self.sources.append(said["source"])
+        self.file_ts.append(float(said["file_ts"]))
         self.taken.append(message.payload)
         self.tell(*self.on_content(said["id"], message.payload))
 
@@ -92,6 +94,7 @@ class Pretender:
             self.tell(*self.on_ask(fields["id"], fields["sha256"]))
         else:
             self.sources.append(fields["source"])
+            self.file_ts.append(fields["file_ts"])
             self.taken.append(base64.b64decode(fields["data"], validate=True))
             self.tell(*self.on_content(fields["id"], self.taken[-1]))
 

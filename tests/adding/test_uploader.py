@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,8 @@ def all_are(state: str, files: list[Path]) -> dict[str, str]:
 def test_new_files_are_asked_about_sent_and_accepted(
     protocol: Any, pretender: Any, connect: Connect, files: list[Path]
 ) -> None:
+    for number, file in enumerate(files):
+        os.utime(file, (0, number + 0.25))
     uploader = Uploader()
     with connect(uploader, protocol=protocol) as client:
         sent = list(uploader.add(client, files))
@@ -47,7 +50,19 @@ def test_new_files_are_asked_about_sent_and_accepted(
     assert sorted(pretender.asked) == sorted(map(item_of, files))
     assert sorted(pretender.taken) == sorted(file.read_bytes() for file in files)
     assert sorted(pretender.sources) == sorted(map(str, files))
+    assert sorted(pretender.file_ts) == [number + 0.25 for number in range(len(files))]
     assert uploader.embedding == set()
+
+
+@pytest.mark.parametrize("changed", [-5.0, 253_402_300_900.0])
+def test_file_whose_time_cannot_be_is_sent_all_the_same(
+    changed: float, pretender: Any, connect: Connect, files: list[Path]
+) -> None:
+    os.utime(files[0], (0, changed))
+    uploader = Uploader()
+    with connect(uploader) as client:
+        assert states(list(uploader.add(client, files[:1]))) == all_are("accepted", files[:1])
+    assert 0 <= pretender.file_ts[0] <= 253_402_300_799
 
 
 def test_files_that_are_there_are_not_sent(pretender: Any, connect: Connect, files: list[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -9,10 +10,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from brokers import Mosquitto
 from commands import Finished, finish, run, start, write_config
 from daemons import Daemon, reach
+from edge.cli.sheet import write_html
+from edge.mqtt import Reply, Result
 from onlooker import Onlooker
 
 PROTOCOL = (Path(__file__).parents[2] / "edge" / "mqtt" / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -136,13 +140,90 @@ def test_question_that_the_daemon_refuses_is_a_failure_with_its_words(device: Da
         (["--limit", "1001", "x"], "argument --limit: '1001': must be 1 to 1000"),
         (["--limit", "two", "x"], "argument --limit: 'two': must be 1 to 1000"),
         (["--sort", "size", "x"], "argument --sort: invalid choice: 'size'"),
-        ([], "the following arguments are required: TEXT"),
+        ([], "ask: what? Say what to look for, or name an example with --like"),
+        (["--like", "nowhere.jpg"], "'nowhere.jpg' is no item and no file (No such file or directory)"),
     ],
 )
 def test_command_line_that_makes_no_sense_is_refused_without_asking_anybody(arguments: list[str], said: str) -> None:
     done = run("ask", *arguments)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
+
+
+def test_file_that_is_remembered_finds_what_looks_like_it_but_not_itself(device: Daemon, held: list[Path]) -> None:
+    done = ask(device, "--like", str(held[0]), "--limit", "12")
+    assert (done.code, done.err) == (0, "")
+    *lines, spent = done.out.splitlines()
+    assert spent.endswith(" ms, 12 searched, 11 refined")
+    assert {line.split()[1] for line in lines} == {str(path) for path in held[1:]}
+    assert "relevance" not in done.out
+    by_id = ask(device, "--like", hashlib.sha256(held[0].read_bytes()).hexdigest().upper(), "--limit", "12")
+    assert by_id.out.splitlines()[:-1] == lines
+
+
+def test_large_file_that_is_not_remembered_is_sent_smaller(device: Daemon, held: list[Path], tmp_path: Path) -> None:
+    with Image.open(held[0]) as picture:
+        picture.resize((2400, 1800)).save(tmp_path / "large.png")
+    assert (tmp_path / "large.png").stat().st_size > 1_000_000
+    first, *_ = ask(device, "--like", str(tmp_path / "large.png"), "--limit", "12").out.splitlines()
+    assert str(held[0]) in first
+    with_words = ask(device, "--like", str(tmp_path / "large.png"), "an animal", "x" * 9_000)
+    assert (with_words.code, with_words.err) == (0, "")
+
+
+def test_id_that_is_not_remembered_is_a_failure_with_what_to_do(device: Daemon) -> None:
+    done = ask(device, "--like", "ab" * 32)
+    assert (done.code, done.out) == (1, "")
+    assert "nothing with this id is remembered: send the picture as `image` (not_found)" in done.err
+
+
+def test_example_that_is_no_picture_is_a_failure(device: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    done = ask(device, "--like", str(tmp_path / "text.jpg"))
+    assert (done.code, done.out) == (1, "")
+    assert "the example is not a picture of a known kind" in done.err
+
+
+def test_least_relevance_beside_an_example_is_refused_with_the_reason(device: Daemon, held: list[Path]) -> None:
+    done = ask(device, "--like", str(held[0]), "--min-relevance", "0.5")
+    assert (done.code, done.out) == (1, "")
+    assert "min_relevance is for text alone" in done.err
+
+
+def test_contact_sheet_shows_the_answers_in_one_file(device: Daemon, held: list[Path], tmp_path: Path) -> None:
+    sheet = tmp_path / "answers.html"
+    done = ask(device, "--html", str(sheet), "--limit", "3", "an animal & <b>more</b>")
+    assert (done.code, done.err) == (0, "")
+    page = sheet.read_text(encoding="utf-8")
+    assert page.count('src="data:image/jpeg;base64,') == 3
+    assert "<h2>an animal &amp; &lt;b&gt;more&lt;/b&gt; <small>" in page
+    assert {path.name for path in held if path.name in page} == {
+        Path(line.split()[1]).name for line in done.out.splitlines()[:-1]
+    }
+    ask(device, "--html", str(sheet), "--like", str(held[0]))
+    assert f"<h2>like {held[0]} <small>" in sheet.read_text(encoding="utf-8")
+
+
+def test_contact_sheet_that_cannot_be_written_is_a_failure_after_the_answer(device: Daemon, tmp_path: Path) -> None:
+    done = ask(device, "--html", str(tmp_path / "nowhere" / "a.html"), "an animal")
+    assert (done.code, len(done.out.splitlines())) == (1, 6)
+    said = f"{tmp_path}/nowhere/a.html cannot be written (No such file or directory)"
+    assert done.err == f"reminisce: {said}: name another with --html\n"
+
+
+@pytest.mark.parametrize("source", ["", "pipe", "x" * 5_000, "text", "gone.jpg", '"><script>alert(1)</script>'])
+def test_source_that_cannot_be_shown_leaves_its_place_empty(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("text").write_text("no picture")
+    hit = Result(item="ab" * 32, score=0.5, exit_depth=3, ts=1.0, source=source, modality="image")
+    reply = Reply(results=(hit,), searched=1, refined=1, cut=False, took_ms=1, query_ms=1, filter_ms=0, correct_ms=0)
+    write_html(Path("a.html"), "anything", reply)
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert '<img src="" alt="' in page
+    assert "<script" not in page
 
 
 def test_empty_memory_says_so(daemon: Daemon) -> None:

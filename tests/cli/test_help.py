@@ -26,7 +26,9 @@ OPTIONS = {
     "add": {"--config", "--json"},
     "ask": {
         "--config",
+        "--html",
         "--json",
+        "--like",
         "--limit",
         "--min-relevance",
         "--modality",

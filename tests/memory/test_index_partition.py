@@ -43,18 +43,23 @@ def random_rows(random: np.random.Generator, count: int) -> Floats:
 
 def check(partition: Partition, model: Model, query: Floats) -> None:
     assert len(partition) == len(model)
-    found, expected = partition.search(query, 15), by_hand(model, query)
-    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
-    for name in ("ids", "cosines", "scores"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    bare = {item: (row, 0.0) for item, (row, _) in model.items()}
+    pairs = [(partition.search(query, 15), by_hand(model, query))]
+    pairs += [(partition.search(query, 15, by_cosine=True), by_hand(bare, query, 1.0))]
+    everything = np.array(sorted(model), np.int64)
+    pairs += [(partition.search(query, 15, everything, by_cosine=True), by_hand(bare, query, 1.0))]
+    for found, expected in pairs:
+        assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+        for name in ("ids", "cosines", "scores"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def by_hand(model: Model, query: Floats) -> Found:
+def by_hand(model: Model, query: Floats, scale: float = SCALE) -> Found:
     ids = np.array(sorted(model), np.int64)
     embeddings = np.array([model[item][0] for item in ids.tolist()], np.float32).reshape(-1, DIMENSION)
     offsets = np.array([model[item][1] for item in ids.tolist()], np.float32)
     block = Block.of(ids, embeddings, offsets, np.zeros(DIMENSION, np.float32))
-    return Found.of(block, np.arange(len(ids)), query, SCALE).best(15)
+    return Found.of(block, np.arange(len(ids)), query, scale).best(15)
 
 
 Step = tuple[str, list[int]]

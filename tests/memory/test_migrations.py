@@ -101,6 +101,13 @@ def test_migrated_database_has_the_shape_of_a_new_one(older: Path, tmp_path: Pat
     assert new["version"] == [(SCHEMA,)]
 
 
+def test_time_that_is_there_was_said_by_the_sender(older: Path) -> None:
+    with contextlib.closing(sqlite3.connect(older / "memory.db")) as rows, rows:
+        rows.execute("UPDATE items SET taken_at = 7.5 WHERE id = 2")
+    with Memory(older, "bundle one") as memory:
+        assert [(one.taken_at, one.taken_from) for one in memory.waiting(9)] == [(None, None), (7.5, "message")]
+
+
 def test_second_opening_migrates_nothing(older: Path, embedded: Callable[..., object]) -> None:
     with Memory(older, "bundle one") as memory:
         memory.index([embedded(1)])  # type: ignore[list-item]

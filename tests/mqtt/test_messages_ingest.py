@@ -110,6 +110,17 @@ def test_time_until_the_year_9999_is_taken(ts: float) -> None:
     assert raw(ts=str(ts)).body.taken_at == ts
 
 
+def test_time_of_the_file_counts_where_the_message_says_no_other() -> None:
+    by_file = Offer(content=b"a", taken_at=2.5, taken_from="file")
+    assert ingest(data="YQ==", file_ts=2.5).body == raw(b"a", file_ts="2.5").body == by_file
+    said = Offer(content=b"a", taken_at=1.5)
+    assert ingest(data="YQ==", file_ts=2.5, ts=1.5).body == raw(b"a", file_ts="2.5", ts="1.5").body == said
+    assert ingest(data="YQ==", file_ts=2.5, ts=0).body.taken_at == 0
+    message = "file_ts is -1.0: must be seconds of Unix time, 0 to 253402300799"
+    assert refusal(data="YQ==", file_ts=-1) == ("bad_request", message)
+    assert raw_refusal(file_ts="-1") == ("bad_request", message, None)
+
+
 @pytest.mark.parametrize("ts", [-1, -0.001, 253_402_300_800, 1e18, 1e308])
 def test_time_out_of_its_range_is_refused(ts: float) -> None:
     said = ("bad_request", f"ts is {float(ts)}: must be seconds of Unix time, 0 to 253402300799")

@@ -108,7 +108,11 @@ def test_value_at_the_end_of_its_range_is_taken(fields: dict[str, Any]) -> None:
         ({"stream": "yes"}, "stream is 'yes': must be true or false"),
         ({"explain": 1}, "explain is 1: must be true or false"),
         ({"reply_to": 5}, "reply_to is 5: must be a text"),
-        ({"text": None}, "text is None: must be a text"),
+        ({"text": None}, "the question must have text, like or image"),
+        ({"like": "a" * 63}, "like must be 64 hexadecimal digits"),
+        ({"like": "a" * 64, "image": ""}, "the question must have one of like and image, not both"),
+        ({"image": "a beach"}, "image is not base64: Only base64 data is allowed"),
+        ({"image": 3}, "image is 3: must be a text"),
         ({"text": ["a beach"]}, "text is ['a beach']: must be a text"),
         ({"text": ""}, "text has 0 characters: must be 1 to 10000, not all blank"),
         ({"text": " \t\n\u3000"}, "text has 4 characters: must be 1 to 10000, not all blank"),
@@ -119,15 +123,21 @@ def test_question_that_is_not_asked_right_is_refused(fields: dict[str, object], 
     assert refusal(**fields) == ("bad_request", message)
 
 
-def test_question_without_text_is_refused() -> None:
-    with pytest.raises(UnanswerableError, match=r"^text is missing \(bad_request\)$"):
+def test_question_without_text_and_example_is_refused() -> None:
+    with pytest.raises(UnanswerableError, match=r"^the question must have text, like or image \(bad_request\)$"):
         parse_query(b"{}")
+
+
+def test_example_is_read_alone_and_beside_text() -> None:
+    alone = parse_query(json.dumps({"like": "AB" * 32}).encode()).body
+    assert question(alone, 5) == Question(like=b"\xab" * 32, limit=5)
+    assert question(query(image="/9j/"), 5) == Question(text="a beach", image=b"\xff\xd8\xff", limit=5)
 
 
 def test_longest_text_fits_into_a_question_also_as_escaped_json() -> None:
     content = json.dumps({"text": "写" * LONGEST_TEXT}).encode()
     assert len(content) <= SHORT_BYTES
-    assert len(parse_query(content).body.text) == LONGEST_TEXT
+    assert parse_query(content).body.text == "写" * LONGEST_TEXT
 
 
 def test_question_without_a_deadline_has_none() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge.decode import DecodeError
 from edge.errors import RefusedError
-from edge.items import Answer, Explanation, Hit, Item, Outcome, Verdict
+from edge.items import Answer, Explanation, Hit, Item, Origin, Outcome, Verdict
 from edge.mqtt import Reply, Result, encode, gate_event, outcome_event, read_reply
 from edge.mqtt.messages import UnanswerableError, parse_query
 from edge.mqtt.replies import answer, done, error, rejected_event, verdict_event
@@ -93,6 +93,7 @@ def test_answer_says_what_was_found_and_what_it_took() -> None:
                 "score": 0.1235,
                 "exit_depth": 11,
                 "ts": 1_700_000_000.123,
+                "ts_from": "arrival",
                 "source": "beach.jpg",
                 "modality": "image",
             }
@@ -155,6 +156,14 @@ def test_time_of_a_result_is_when_it_was_taken_if_that_is_known() -> None:
     assert fields["results"][0]["ts"] == 1.5
 
 
+@pytest.mark.parametrize("origin", ["message", "exif", "file"])
+def test_result_says_who_says_when_it_was_taken(origin: Origin) -> None:
+    dated = dataclasses.replace(item(taken_at=1.5), taken_from=origin)
+    for one, who in ((dated, origin), (item(), "arrival")):
+        fields = read(answer(found(Hit(one, 11, 0.1)), None, ""))
+        assert fields["results"][0]["ts_from"] == who
+
+
 @pytest.mark.parametrize("source", ["a\x1b[2J\0\n\r\u2028b", 'quote " and \\', "写 🏖", "\ud800"])
 def test_source_with_any_characters_comes_back_through_json_without_a_raw_one(source: str) -> None:
     payload = answer(found(Hit(item(source), 11, 0.1)), None, "")
@@ -167,7 +176,7 @@ def test_error_has_code_and_message_and_the_id_if_there_is_one() -> None:
     assert read(error(refused, refused.id)) == {
         "id": "7",
         "final": True,
-        "error": {"code": "bad_request", "message": "text is missing"},
+        "error": {"code": "bad_request", "message": "the question must have text, like or image"},
     }
     assert read(error(RefusedError("busy", "again later"), None)) == {
         "final": True,

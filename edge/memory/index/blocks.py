@@ -6,7 +6,7 @@ score = scale * cosine + offset, so that the scores of different exits can be co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,11 @@ class Block:
         return Block(
             self.ids[rows], self.halves[rows], self.codes[rows], self.steps[rows], self.offsets[rows], self.centre
         )
+
+    @property
+    def by_cosine(self) -> Block:
+        """The same rows with nothing added to their cosines."""
+        return replace(self, offsets=np.zeros(len(self), np.float32))
 
     def embeddings(self, rows: Rows) -> Floats:
         """(R,) row numbers -> (R, D) float32."""

@@ -89,14 +89,17 @@ class MemoryIndex:
         building = self._building
         return building[0].pid if building else None
 
-    def search(self, depth: int, query: Floats, count: int, admitted: Rows | None = None) -> Found:
+    def search(
+        self, depth: int, query: Floats, count: int, admitted: Rows | None = None, *, by_cosine: bool = False
+    ) -> Found:
         """(D,) -> the `count` best items at one exit, best first, equal ones by id.
 
-        admitted: (A,) rising ids among which they are looked for; None: all
+        admitted:  (A,) rising ids among which they are looked for; None: all
+        by_cosine: the score is the cosine alone
         """
         with self._using:
             partition = self._partitions.get(depth)
-            return partition.search(query, count, admitted) if partition else Found.none()
+            return partition.search(query, count, admitted, by_cosine=by_cosine) if partition else Found.none()
 
     def held(self, admitted: Rows) -> int:
         """How many of these ids can be found."""

@@ -105,18 +105,25 @@ class Partition:
         if self._since is not None:
             self._since += gone
 
-    def search(self, query: Floats, count: int, admitted: Rows | None = None) -> Found:
+    def search(self, query: Floats, count: int, admitted: Rows | None = None, *, by_cosine: bool = False) -> Found:
         """(D,) -> the `count` best, best first, equal ones by id; exact where there is no forest.
 
-        admitted: (A,) rising ids among which they are looked for, exactly; None: all
+        admitted:  (A,) rising ids among which they are looked for, exactly; None: all
+        by_cosine: the score is the cosine alone; always exact
         """
-        tail, dead = self._tail.block, self._tail.dead
+        tail, dead, block, scale = self._tail.block, self._tail.dead, self._block, self._scale
+        if by_cosine:
+            tail, block, scale = tail.by_cosine, block.by_cosine, 1.0
         if admitted is not None:
             dead = dead | ~np.isin(tail.ids, admitted)
-        late = nearest(tail, dead, query, self._scale, count)
-        rows = self._candidates(query, count) if admitted is None else self._among(query, count, admitted)
-        sealed = Found.of(self._block, rows, query, self._scale)
-        return sealed.beside(Found.of(tail, late, query, self._scale)).best(count)
+        late = nearest(tail, dead, query, scale, count)
+        if admitted is not None:
+            rows = self._among(block, scale, query, count, admitted)
+        elif by_cosine:
+            rows = nearest(block, self._dead, query, scale, count)
+        else:
+            rows = self._candidates(query, count)
+        return Found.of(block, rows, query, scale).beside(Found.of(tail, late, query, scale)).best(count)
 
     def held(self, admitted: Rows) -> int:
         """Rows that count and have one of these ids."""
@@ -169,15 +176,15 @@ class Partition:
             same[at] = (there.halves == rows.halves[at]).all(axis=1) & (there.offsets == rows.offsets[at])
         return same
 
-    def _among(self, query: Floats, count: int, admitted: Rows) -> Rows:
-        """Sealed rows that are alive and admitted, the best `count` among them."""
+    def _among(self, block: Block, scale: float, query: Floats, count: int, admitted: Rows) -> Rows:
+        """Sealed rows that are alive and admitted, the best `count` among them; `block` is theirs."""
         places, are_alive = self._find(admitted)
         rows = places[are_alive]
         if len(rows) <= _FEW:
             return rows
-        others = np.ones(len(self._block), dtype=bool)
+        others = np.ones(len(block), dtype=bool)
         others[rows] = False
-        return nearest(self._block, others, query, self._scale, count)
+        return nearest(block, others, query, scale, count)
 
     def _candidates(self, query: Floats, count: int) -> Rows:
         """Sealed rows that are alive, the best `count` among them; of a forest's, most of these."""

@@ -1,0 +1,29 @@
+"""`reminisce ask --html`: the answers as a contact sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.demo.sheet import Answered, write_sheet
+from edge.errors import ReminisceError
+from edge.mqtt import Reply
+
+_LARGEST = 64 << 20  # bytes of a file that is shown
+
+
+def write_html(path: Path, question: str, reply: Reply) -> None:
+    """With the pictures whose sources are files here. Raises ReminisceError."""
+    sources = {hit.item: Path(hit.source) for hit in reply.results if hit.source}
+    files = {item: file for item, file in sources.items() if _can_be_shown(file)}
+    try:
+        write_sheet(path, [Answered(question, reply, files)])
+    except OSError as error:
+        raise ReminisceError(f"{path} cannot be written ({error.strerror}): name another with --html") from None
+
+
+def _can_be_shown(file: Path) -> bool:
+    """Whoever sent the item chose its source: it may be a pipe that never ends."""
+    try:
+        return file.is_file() and file.stat().st_size <= _LARGEST
+    except OSError:  # a name that is too long
+        return False

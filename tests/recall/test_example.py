@@ -1,0 +1,190 @@
+"""Questions by example: what looks like a picture, remembered or not, alone or together with words."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bank import Banks
+from edge.bundle import Bundle, Model
+from edge.errors import RefusedError
+from edge.items import Answer, Arrival, Floats, Question, Selection
+from edge.memory import Memory
+from edge.memory.eviction import Limits
+from edge.recall import Corrector, Filter, Granularities, Retriever
+from edge.recall.example import Example
+from edge.runtime import Invoke, TowerRunner
+
+NEVER = 1_000_000
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def ask(banks: Banks, image: TowerRunner, text: TowerRunner, memory: Memory) -> Ask:
+    filtering, corrector = Filter(memory, image.spec, NEVER), Corrector(image, memory, banks, batch=8)
+    retriever = Retriever(text, image.spec, filtering, corrector, memory, pool=6)
+    return lambda limit=12, **more: retriever.ask(Question(limit=limit, **more))
+
+
+@pytest.fixture
+def spread(image: TowerRunner, pictures: list[Path], remember: Callable[..., None]) -> list[Path]:
+    """A dozen pictures at three exits."""
+    for number, place in enumerate((image.spec.exits[0], image.spec.exits[1], image.spec.exits[-1])):
+        remember(pictures[4 * number : 4 * number + 4], place)
+    return pictures[:12]
+
+
+def digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
+
+
+def whole(image: TowerRunner, file: Path) -> Floats:
+    """A picture's embedding at the last exit."""
+    place = image.spec.exits[-1]
+    embedding: Floats = image.embed(image.advance(image.start_images([file.read_bytes()]), place.segment), place)[0]
+    return embedding
+
+
+def found(answer: Answer) -> list[bytes]:
+    return [hit.item.digest for hit in answer.hits]
+
+
+def test_item_finds_all_others_by_cosine_and_not_itself(ask: Ask, spread: list[Path], image: TowerRunner) -> None:
+    example = whole(image, spread[0])
+    answer = ask(like=digest(spread[0]))
+    others = {digest(file): float(whole(image, file) @ example) for file in spread[1:]}
+    assert set(found(answer)) == others.keys()
+    assert answer.refined == 6
+    for hit in answer.hits[:6]:
+        assert hit.score == pytest.approx(others[hit.item.digest], abs=2e-3)
+    scores = [hit.score for hit in answer.hits[:6]]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.usefixtures("spread")
+def test_picture_that_is_remembered_is_left_out_also_when_it_is_sent(ask: Ask, pictures: list[Path]) -> None:
+    by_id, sent = ask(like=digest(pictures[5])), ask(image=pictures[5].read_bytes())
+    assert found(sent) == found(by_id)
+    assert len(sent.hits) == 11
+
+
+@pytest.mark.usefixtures("spread")
+def test_picture_that_is_not_remembered_finds_all(ask: Ask, pictures: list[Path]) -> None:
+    answer = ask(image=pictures[20].read_bytes())
+    assert len(answer.hits) == 12
+    assert digest(pictures[20]) not in found(answer)
+
+
+@pytest.mark.usefixtures("spread")
+def test_page_is_full_although_the_example_is_left_out(ask: Ask, pictures: list[Path]) -> None:
+    all_ = found(ask(like=digest(pictures[0]), refine=False))
+    assert found(ask(like=digest(pictures[0]), refine=False, limit=3)) == all_[:3]
+    assert found(ask(like=digest(pictures[0]), refine=False, limit=3, offset=3)) == all_[3:6]
+
+
+@pytest.mark.usefixtures("spread")
+def test_how_alike_pictures_are_has_no_relevance_with_and_without_words(ask: Ask, pictures: list[Path]) -> None:
+    for words in ("", "a dog"):
+        answer = ask(text=words, like=digest(pictures[0]), explain=True)
+        assert {hit.relevance for hit in answer.hits} == {None}
+        assert {hit.why.coarse_relevance for hit in answer.hits if hit.why} == {None}
+        with pytest.raises(RefusedError, match="min_relevance is for text alone: how alike pictures are is not") as no:
+            ask(text=words, like=digest(pictures[0]), least=0.1)
+        assert no.value.code == "not_calibrated"
+    assert None not in {hit.relevance for hit in ask(text="a dog").hits}
+
+
+def test_example_sees_each_exit_by_the_pictures_own_embedding_there(image: TowerRunner, pictures: list[Path]) -> None:
+    content = pictures[0].read_bytes()
+    start = image.start_images([content])
+    example = Example(image, content)
+    for place in (image.spec.exits[1], image.spec.exits[-1], image.spec.exits[0]):  # in whatever order
+        expected = image.embed(image.advance(start, place.segment), place)[0]
+        np.testing.assert_array_equal(example.at(place.depth), expected)
+
+
+def test_words_and_example_count_the_same(
+    image: TowerRunner, text: TowerRunner, pictures: list[Path], score: Callable[..., float]
+) -> None:
+    words = Granularities(text, image.spec, "a dog")
+    last = image.spec.exits[-1]
+    both = Example(image, pictures[0].read_bytes(), words).at(last.depth)
+    other = whole(image, pictures[1])
+    halves = score("a dog", pictures[1], last), float(whole(image, pictures[0]) @ other)
+    assert float(both @ other) == pytest.approx(sum(halves) / 2, abs=1e-5)
+
+
+def test_words_beside_an_example_change_what_is_found(ask: Ask, spread: list[Path]) -> None:
+    alone = ask(like=digest(spread[0]))
+    both = ask(like=digest(spread[0]), text="food on a table")
+    assert set(found(both)) == set(found(alone))
+    assert found(both) != found(alone)
+
+
+def test_tower_is_passed_once_for_all_exits(
+    bundle: Bundle, image: TowerRunner, invoke: Invoke, pictures: list[Path]
+) -> None:
+    ran: list[Model] = []
+
+    def counted(model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        ran.append(model)
+        return invoke(model, inputs)
+
+    example = Example(TowerRunner(bundle.folder, image.spec, counted), pictures[0].read_bytes())
+    for _ in range(2):
+        for place in image.spec.exits:
+            example.at(place.depth)
+    segments = image.spec.exits[-1].segment + 1
+    assert len(ran) == segments + len(image.spec.exits)
+
+
+@pytest.mark.usefixtures("spread")
+def test_narrowing_holds_for_examples_too(ask: Ask, pictures: list[Path]) -> None:
+    answer = ask(like=digest(pictures[0]), narrowing=Selection(digests=(digest(pictures[0]), digest(pictures[7]))))
+    assert found(answer) == [digest(pictures[7])]
+
+
+def test_bank_statistics_that_lift_an_item_for_words_do_not_for_a_picture(
+    ask: Ask, memory: Memory, spread: list[Path]
+) -> None:
+    memory._rows.execute("UPDATE embeddings SET offset = offset + 50 * (item % 3)")
+    scores = [hit.score for hit in ask(like=digest(spread[0]), refine=False).hits]
+    assert scores == sorted(scores, reverse=True)
+    by_words = [hit.score for hit in ask(text="a dog", refine=False).hits]
+    assert by_words != sorted(by_words, reverse=True)
+
+
+def test_what_is_not_remembered_or_not_kept_is_not_found_with_what_to_do(
+    ask: Ask, memory: Memory, spread: list[Path], arrival: Callable[[Path], Arrival]
+) -> None:
+    with pytest.raises(RefusedError, match="nothing with this id is remembered: send the picture as `image`") as no:
+        ask(like=bytes(32))
+    assert no.value.code == "not_found"
+    item = memory.find(digest(spread[3]))
+    assert item is not None
+    memory.evict(Limits(max_bytes=0, max_age_s=None))
+    with pytest.raises(RefusedError, match="its bytes are not kept: send the picture as `image`"):
+        ask(like=digest(spread[3]))
+    assert digest(spread[3]) not in found(ask(image=spread[3].read_bytes()))
+    memory.accept([dataclasses.replace(arrival(spread[3]), digest=bytes(32))])
+    item = memory.find(bytes(32))
+    assert item is not None
+    memory.reject(item, "broken")
+    assert memory.find(bytes(32)) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0" + bytes(500)])
+def test_example_that_is_no_picture_is_refused(ask: Ask, content: bytes) -> None:
+    with pytest.raises(RefusedError, match=r"the example is not a picture .*: convert it to JPEG or PNG") as no:
+        ask(image=content)
+    assert no.value.code == "unreadable"
+
+
+def test_example_of_an_empty_memory_finds_nothing(ask: Ask, pictures: list[Path]) -> None:
+    answer = ask(image=pictures[0].read_bytes(), text="a dog")
+    assert (list(answer.hits), answer.searched) == ([], 0)
