@@ -30,6 +30,7 @@ from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
 from edge.memory.item_rows import HAS_ROW, ITEM, insert, item_of, reject, renew, sight
 from edge.memory.known import look_up
+from edge.memory.likeliest import likeliest_unfinished
 from edge.memory.refining import refine
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
@@ -209,6 +210,11 @@ class Memory:
         """(A,) ids of the items that it admits, rising; some of them may have no embedding so far."""
         with translated(self.folder):
             return np.array(admitted_ids(self._reader(), narrowing), dtype=np.int64)
+
+    def unfinished(self, depth: int) -> Rows:
+        """(N,) ids of items that can be found, but not at `depth` or deeper, most likely asked for first."""
+        with translated(self.folder):
+            return likeliest_unfinished(self._reader(), self._model, depth, self._clock.now())
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""

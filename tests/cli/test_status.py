@@ -80,13 +80,14 @@ def status(mosquitto: Mosquitto, tmp_path: Path, *arguments: str) -> Finished:
 
 
 def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
-    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3)
+    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3, refined=3, refined_ahead=2)
     done = status(mosquitto, tmp_path)
     assert (done.code, done.err) == (0, "")
     assert re.sub(r"3\d s", "30 s", done.out) == (
         "dev1 is online\n"
         "model     clip (for tests) on none\n"
         "items     7, 1 unreadable; left 5 at depth 11\n"
+        "refined   3 of 7 finished, 2 of them in idle time\n"
         "backlog   2 (paused) (full: nothing new is accepted), 0.1 items/s\n"
         "takes     3 % of a core, 62 °C\n"
         "memory    280 MB, 120 MB of it its own\n"
@@ -111,7 +112,7 @@ def test_device_that_is_offline_is_a_failure_that_still_tells_its_last_state(
 
 def test_state_of_an_empty_device(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
     said(past, items=0, exits={}, backlog=0)
-    assert "\nitems     0; left none\nbacklog   0, " in status(mosquitto, tmp_path).out
+    assert "\nitems     0; left none\nrefined   0 of 0 finished\nbacklog   0, " in status(mosquitto, tmp_path).out
 
 
 @pytest.mark.parametrize("state", [b"no JSON", b"[1]", b'{"ts": "now"}', b"\xff\xfe"])
