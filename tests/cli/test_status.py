@@ -31,7 +31,7 @@ def test_status_tells_what_is_held_and_taken(device: Daemon) -> None:
     first, *lines = done.out.splitlines()
     assert first == "dev1 is online"
     said = dict(line.split(None, 1) for line in lines)
-    assert list(said) == ["model", "items", "backlog", "takes", "memory", "disk", "energy", "as"]
+    assert list(said) == ["model", "items", "refined", "backlog", "takes", "memory", "disk", "energy", "as"]
     assert re.fullmatch(r"demo-\S+ \(for evaluation\) on \S+", said["model"])
     left = r"\d+ at depth (8|11|15|16)"
     assert re.fullmatch(rf"\d+; left (none|{left}(, {left})*)", said["items"])
