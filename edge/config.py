@@ -149,6 +149,22 @@ class CacheConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefineAheadConfig:
+    """items_per_hour: half-finished items that idle time finishes, those first that are likely asked for; 0: none.
+
+    after_s: seconds without a question, and with nothing to remember, before it begins
+
+    Off, because most items are never asked for: what they leave out is what early exits save, in energy and heat.
+    """
+
+    items_per_hour: int = 0
+    after_s: int = 60
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, items_per_hour=(0, 100_000), after_s=(0, 86_400))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexConfig:
     """annoy_from: items from which an approximate forest replaces exact search, if annoy is installed.
 
@@ -279,6 +295,7 @@ class Config:
     recall: RecallConfig = field(default_factory=RecallConfig)
     content: ContentConfig = field(default_factory=ContentConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    refine_ahead: RefineAheadConfig = field(default_factory=RefineAheadConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
     power: PowerConfig = field(default_factory=PowerConfig)
 

@@ -16,6 +16,7 @@ The way of a photo from bytes to answer:
     recall/refining.py     what was finished is written down behind the answer  memory/refining.py
     recall/earlier.py      what an earlier bundle embedded, through its own     memory/earlier.py, turns.py
                            text tower, until it is embedded anew
+    recall/ahead.py        idle time finishes what is likely asked for          memory/likeliest.py
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
 """
@@ -26,6 +27,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -35,8 +37,19 @@ from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Floats, Outcome
 from edge.memory import RESERVE_BYTES, Activations, Halfway, Housekeeping, Limits, Memory, Retention
-from edge.power import RECALL, REMEMBER
-from edge.recall import Corrector, Filter, Follower, Haste, Questions, Refining, Retriever, open_earlier
+from edge.power import AHEAD, RECALL, REMEMBER
+from edge.recall import (
+    Ahead,
+    Allowance,
+    Corrector,
+    Filter,
+    Follower,
+    Haste,
+    Questions,
+    Refining,
+    Retriever,
+    open_earlier,
+)
 from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
 from edge.runtime import (
     Compute,
@@ -59,7 +72,8 @@ class Hooks:
     on_outcome: an accepted item can be found, or turned out to be unreadable
     on_gate:    the inbox opened or closed; on_drained: it refused an offer, and has room again
     failed:     a thread ended with this
-    during:     entered, with its activity, around each wait for a segment call: RECALL or REMEMBER of edge.power
+    on_ahead:   so many items were refined ahead
+    during:     entered, with its activity, around each wait for a segment call: RECALL, REMEMBER or AHEAD of edge.power
     """
 
     progress: Callable[[], None] = lambda: None
@@ -68,6 +82,7 @@ class Hooks:
     on_gate: Callable[[Gate], None] = lambda _: None
     on_drained: Callable[[], None] = lambda: None
     failed: Callable[[BaseException], None] = lambda _: None
+    on_ahead: Callable[[int], None] = lambda _: None
     during: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
 
     def metered(self, activity: str, invoke: Invoke) -> Invoke:
@@ -83,11 +98,12 @@ class Hooks:
 class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
-    The attributes are the parts, `activations` is None where the config wants no cache. `start` runs the threads of
-    index, refining, inbox, intake, questions and retention, without it they can be driven by hand.
+    The attributes are the parts; `activations` and `ahead` are None where the config wants none. `start` runs the
+    threads of index, refining, inbox, intake, questions, retention and ahead, without it they can be driven by hand.
     """
 
     activations: Activations | None
+    ahead: Ahead | None
 
     def __init__(self, config: Config, state: Path, hooks: Hooks = Hooks()) -> None:
         """Raises BundleError, RuntimeMissingError, UsageError, StoreError; leaves nothing open then."""
@@ -152,6 +168,22 @@ class Engine:
                 on_drained=hooks.on_drained,
                 failed=hooks.failed,
             )
+            idly = hooks.metered(AHEAD, partial(self.compute.idle, self._is_idle))
+            self._after_s = config.refine_ahead.after_s
+            self.ahead = None
+            if halfway and config.refine_ahead.items_per_hour:
+                self.ahead = Ahead(
+                    TowerRunner(folder, urgent.spec, idly),
+                    self.memory,
+                    banks,
+                    batch,
+                    halfway=halfway,
+                    refining=self.refining,
+                    allowance=Allowance(config.refine_ahead.items_per_hour),
+                    is_idle=self._is_idle,
+                    on_refined=hooks.on_ahead,
+                    failed=hooks.failed,
+                )
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Engine:
@@ -177,6 +209,11 @@ class Engine:
         """`invoke`, of another bundle's files, in the thread where everything is invoked."""
         return lambda model, inputs: self.compute.aside(lambda: invoke(model, inputs))
 
+    def _is_idle(self) -> bool:
+        """Whether nobody wants anything, nor did a while ago."""
+        arrives = self.inbox.queued or self.intake.has_work
+        return not (arrives or self.intake.paused) and self.questions.quiet_s > self._after_s
+
     @property
     def damaged(self) -> int:
         """Files of index and cache that were found damaged since the start, and made good from the rest."""
@@ -194,6 +231,8 @@ class Engine:
         threads = (self.follower, self.refining, self.intake, self.inbox, self.questions, self.retention)
         for part in (*threads, self.housekeeping):
             self._stack.enter_context(part)
+        if self.ahead:
+            self._stack.enter_context(self.ahead)
 
 
 def content_limits(config: Config) -> Limits:

@@ -40,6 +40,7 @@ def device_info(config: Config, engine: Engine) -> bytes:
 def device_state(engine: Engine, sample: Sample, energy: Energy) -> bytes:
     """What changes, at this moment."""
     tally, cache = engine.memory.tally, engine.activations
+    last = engine.bundle.manifest.tower("image").exits[-1].depth
     return encode(
         {
             "ts": round(time.time(), 3),
@@ -51,6 +52,8 @@ def device_state(engine: Engine, sample: Sample, energy: Energy) -> bytes:
             "out_of_reach": (engine.out_of_reach if tally.earlier else 0) or None,
             "items_per_s": round(engine.intake.items_per_s(), 2),
             "exits": {str(depth): count for depth, count in tally.exits.items()},
+            "refined": tally.exits.get(last, 0),
+            "refined_ahead": engine.ahead.count if engine.ahead else 0,
             "busy": None if engine.inbox.gate == "open" else engine.inbox.gate,
             "paused": engine.intake.paused,
             "answered": engine.questions.answered,

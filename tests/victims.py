@@ -245,7 +245,7 @@ def live(job: dict[str, Any]) -> None:
     with Engine(Config(remember=remember, index=index), Path(job["state"]), hooks) as engine:
         engine.start()
         box.turn("opening", on=False)
-        builds = engine.follower._filtering._index
+        builds = engine.retriever._filtering._index
         threading.Thread(target=watch, args=(box, lambda: builds.builder_pid), daemon=True).start()
         last = sys.maxsize - 1 if job["last"] is None else job["last"]
         for number, content in itertools.islice(enumerate(_contents()), job["first"], last + 1):

@@ -63,8 +63,12 @@ def _text(device: str, found: dict[str, Any]) -> str:
         damaged = state.get("damaged_files", 0)
         harm = f", {damaged} damaged files of index and cache made anew: see the log" if damaged else ""
         age = max(0.0, time.time() - state["ts"])
+        finished = f"{state.get('refined', 0)} of {state['items']} finished"
+        if ahead := state.get("refined_ahead"):
+            finished += f", {ahead} of them in idle time"
         lines += [
             f"items     {state['items']}{more}; left {exits}",
+            f"refined   {finished}",
             f"backlog   {state['backlog']}{paused}{held}, {state['items_per_s']:.1f} items/s",
             *_earlier(state),
             f"takes     {state['cpu_percent']:.0f} % of a core{heat}",

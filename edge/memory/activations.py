@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from edge.items import Floats
 from edge.memory.activation_file import decode, encode
 from edge.memory.catalogue import FOLDERS, UNFINISHED, Catalogue, Kept, value_per_byte
 from edge.memory.content import sync_folder
-from edge.memory.worth import Worth
+from edge.memory.worth import Whole, Worth
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
 _AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the least worth goes through all there is
@@ -117,6 +120,10 @@ class Activations:
         """The number of the segment whose end is cached, as the file's name says; it is not read."""
         kept = self._catalogue.find(item)
         return kept.segment if kept else None
+
+    def holds(self, items: Whole) -> npt.NDArray[np.bool_]:
+        """(N,) ids -> of which an activation is cached, by the names of the files."""
+        return self._catalogue.holds(items)
 
     def revalue(self, item: int, worth: Worth) -> None:
         """The item was seen again, or its source is asked for more: only the file's name changes."""

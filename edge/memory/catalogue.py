@@ -94,6 +94,10 @@ class Catalogue:
         self.size_bytes -= kept.size_bytes
         return True
 
+    def holds(self, items: Whole) -> npt.NDArray[np.bool_]:
+        """(N,) ids -> which of them have a file."""
+        return np.isin(items, np.concatenate(self._tables)[:, _ITEM])
+
     def not_made_by(self, hashes: Collection[bytes]) -> list[Kept]:
         """The files of other segments than these."""
         table = np.concatenate(self._tables)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from edge.items import Floats, Item
 from edge.memory.activations import Activations
+from edge.memory.index import Rows
 from edge.memory.worth import Worth
 
 _NEW = 0.05  # of a time in the mean of its segment's: what one item happened to take says little
@@ -25,7 +26,7 @@ class Halfway:
 
         has_room: whether the disk has room for more than items; asked before each is kept
         """
-        self._has_room = has_room
+        self.has_room = has_room
         self._cache, self._hashes, self._outliers = cache, hashes, outliers
         self._usual_ms: dict[int, float] = {}
         cache.keep_only(hashes)
@@ -36,7 +37,7 @@ class Halfway:
         None is kept of an item that is at the end of the tower: there is nothing to go on with.
         """
         segment = following - 1
-        if following >= len(self._hashes) or not self._has_room():
+        if following >= len(self._hashes) or not self.has_room():
             return False
         usual = self._usual_ms.get(segment, ms)
         self._usual_ms[segment] = usual + _NEW * (ms - usual)
@@ -44,6 +45,15 @@ class Halfway:
             recompute_ms=self._usual_ms[segment], seen_at=item.seen_at or item.added_at, sightings=item.sightings
         )
         return self._cache.put(item.id, segment, self._hashes[segment], tensor[0], self._outliers, worth)
+
+    @property
+    def count(self) -> int:
+        """Of the items that one can go on with."""
+        return self._cache.count
+
+    def only(self, items: Rows) -> Rows:
+        """(N,) ids -> those that one can go on with, in their order."""
+        return items[self._cache.holds(items)]
 
     def free(self, items: Iterable[int]) -> None:
         """Delete what was kept of items that are finished."""

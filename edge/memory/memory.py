@@ -15,6 +15,7 @@ import numpy as np
 
 from edge.errors import DiskFullError
 from edge.items import Arrival, Embedded, Forgotten, Item, Selection, Tally, Verdict
+from edge.memory.accepting import accept
 from edge.memory.activations import Activations
 from edge.memory.attempts import CRASHED, Attempts
 from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
@@ -28,8 +29,9 @@ from edge.memory.folder import check_database_is_there, importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.item_rows import HAS_ROW, ITEM, date, insert, item_of, renew, sight
+from edge.memory.item_rows import HAS_ROW, ITEM, date, item_of, sight
 from edge.memory.known import look_up
+from edge.memory.likeliest import likeliest_unfinished
 from edge.memory.merging import Merged, attached, merge
 from edge.memory.readers import Readers
 from edge.memory.refining import refine
@@ -37,7 +39,7 @@ from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
-from edge.memory.turns import ask, join, line_up, next_rows, switch
+from edge.memory.turns import ask, line_up, next_rows, switch
 
 T = TypeVar("T")
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
@@ -229,6 +231,11 @@ class Memory:
         with translated(self.folder):
             return np.array(admitted_ids(self._reader(), narrowing), dtype=np.int64)
 
+    def unfinished(self, depth: int) -> Rows:
+        """(N,) ids of items that can be found, but not at `depth` or deeper, most likely asked for first."""
+        with translated(self.folder):
+            return likeliest_unfinished(self._reader(), self._model, depth, self._clock.now())
+
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""
         with translated(self.folder):
@@ -293,37 +300,15 @@ class Memory:
             return self._reader().execute(query, values).fetchall()
 
     def _accept(self, batch: Sequence[Arrival]) -> list[Verdict]:
-        written: list[bytes] = []
-        accepted: list[tuple[int, int]] = []
-        verdicts: list[Verdict] = []
-        renewed = False
         self._reserve.restore()
         self._forgetting.hurry(one.digest for one in batch)
-        try:
-            with atomic(self._rows):
-                now = self._clock.follow(self._rows)
-                for one in batch:
-                    found, verdict = look_up(self._rows, self._content, self._model, one.digest)
-                    verdicts.append(verdict or Verdict("accepted", one.digest))
-                    if verdict is None:
-                        written += [one.digest] if self._content.put(one.digest, one.content) else []
-                        item = found or insert(self._rows, one, now)
-                        if found:
-                            renew(self._rows, self._model, found, now, self.version + 1)
-                        join(self._rows, item)
-                        accepted.append((item, len(one.content)))
-                        renewed = renewed or bool(found)
-                    elif verdict.state == "duplicate":
-                        sight(self._rows, one.digest, now)
-        except BaseException:
-            self._content.remove(written)
-            raise
-        self._counts.accepted(accepted)
-        if renewed:
+        accepted = accept(self._rows, self._content, self._model, batch, self._clock, self.version + 1)
+        self._counts.accepted(accepted.waiting)
+        if accepted.renewed:
             self._counts = Counts(self._rows, self._model)
             self.version = last_sequence(self._rows)
         self.tally = self._counts.tally()
-        return verdicts
+        return accepted.verdicts
 
     def _asked(self, times: Mapping[int, int]) -> None:
         with atomic(self._rows):

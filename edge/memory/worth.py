@@ -20,6 +20,7 @@ HALF_LIFE_S = 7 * 86_400
 # Older counts as this old: what is dear to recompute stays in the race, at a thousandth.
 _OLDEST_S = 10 * HALF_LIFE_S
 Whole = npt.NDArray[np.int64]
+Real = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +45,25 @@ class Worth:
         return round(1e3 * self.recompute_ms * self.source * (1 + math.log2(self.sightings)))
 
 
-def per_byte(spared_us: Whole, seen_at: Whole, size_bytes: Whole, now: float) -> npt.NDArray[np.float64]:
-    """(N,) each -> (N,) value per byte at `now`, seconds of Unix time.
+def per_byte(spared_us: Whole, seen_at: Whole, size_bytes: Whole, now: float) -> Real:
+    """(N,) each -> (N,) value per byte at `now`, seconds of Unix time."""
+    value: Real = spared_us / size_bytes * _recency(seen_at, now)
+    return value
+
+
+def likelihood(sightings: Whole, seen_at: Real, now: float) -> Real:
+    """(N,) each -> (N,): how likely somebody asks for each, against the others, whatever it would cost."""
+    likely: Real = (1 + np.log2(sightings)) * _recency(seen_at, now)
+    return likely
+
+
+def _recency(seen_at: Whole | Real, now: float) -> Real:
+    """(N,) seconds of Unix time -> (N,), 1 for what was seen just now.
 
     A sighting that lies ahead of the clock is as uncertain as one that lies as long behind: either the clock was wrong
     then, or it is now. With a clock that jumped far, all that was stored before it counts as equally old, and is worth
     what it costs.
     """
     age_s = np.minimum(np.abs(now - seen_at), _OLDEST_S)
-    value: npt.NDArray[np.float64] = spared_us / size_bytes * 0.5 ** (age_s / HALF_LIFE_S)
-    return value
+    recency: Real = 0.5 ** (age_s / HALF_LIFE_S)
+    return recency

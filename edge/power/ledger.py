@@ -20,6 +20,7 @@ from edge.power.meter import KINDS, Kind
 
 REMEMBER: Final = "remember"
 RECALL: Final = "recall"
+AHEAD: Final = "ahead"  # refining in idle time
 IDLE: Final = "idle"
 
 
@@ -61,7 +62,7 @@ class Ledger:
     """Any thread may call. Of two activities at once, the first of `activities` counts: its calls go before others."""
 
     def __init__(
-        self, activities: tuple[str, ...] = (RECALL, REMEMBER), clock: Callable[[], float] = time.monotonic
+        self, activities: tuple[str, ...] = (RECALL, REMEMBER, AHEAD), clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()

@@ -12,7 +12,7 @@ from edge.config import PowerConfig
 from edge.errors import RefusedError
 from edge.items import Answer, Outcome, Question
 from edge.power.discovery import ROOT, VCGENCMD
-from edge.power.ledger import RECALL, REMEMBER, Ledger
+from edge.power.ledger import AHEAD, RECALL, REMEMBER, Ledger
 from edge.power.meter import Kind
 from edge.power.sampler import Sampler
 
@@ -27,6 +27,7 @@ class Energy:
     power_w:        mean of the last ten seconds; power_source: the sensor that says it
     idle_w:         of the board with nothing to do; idle_age_s: how long ago that was measured
     j_per_item:     above the idle board; j_per_item_gross: with it; items_metered: what both are means over
+    j_per_ahead:    of an item that was refined in idle time
     """
 
     energy_kind: Kind = "none"
@@ -40,6 +41,9 @@ class Energy:
     j_per_query: float | None = None
     j_per_query_gross: float | None = None
     queries_metered: int | None = None
+    j_per_ahead: float | None = None
+    j_per_ahead_gross: float | None = None
+    ahead_metered: int | None = None
 
 
 class Metering:
@@ -75,6 +79,10 @@ class Metering:
 
         return counted
 
+    def refined(self, items: int) -> None:
+        """So many were refined ahead."""
+        self.ledger.count(AHEAD, items)
+
     def questions(self, ask: _Ask) -> _Ask:
         """`ask`, with each answer counted."""
 
@@ -94,7 +102,7 @@ class Metering:
         if power.kind == "none":
             return Energy()
         spent = self.ledger.spent(power.kind)
-        items, queries = spent[REMEMBER], spent[RECALL]
+        items, queries, ahead = spent[REMEMBER], spent[RECALL], spent[AHEAD]
         return Energy(
             energy_kind=power.kind,
             power_w=_rounded(power.watts, 3),
@@ -107,6 +115,9 @@ class Metering:
             j_per_query=_rounded(queries.net_j_each, 4),
             j_per_query_gross=_rounded(queries.gross_j_each, 4),
             queries_metered=queries.count,
+            j_per_ahead=_rounded(ahead.net_j_each, 4),
+            j_per_ahead_gross=_rounded(ahead.gross_j_each, 4),
+            ahead_metered=ahead.count,
         )
 
 

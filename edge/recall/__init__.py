@@ -1,5 +1,7 @@
 """From a question to ranked answers: a coarse search over everything, then the best few finished."""
 
+from edge.recall.ahead import Ahead
+from edge.recall.allowance import Allowance
 from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranked, Ranking
 from edge.recall.earlier import Earlier
@@ -13,6 +15,8 @@ from edge.recall.refining import Refining
 from edge.recall.retriever import Retriever
 
 __all__ = [
+    "Ahead",
+    "Allowance",
     "Candidate",
     "Corrector",
     "Earlier",

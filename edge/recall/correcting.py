@@ -12,7 +12,6 @@ calibration scores are not comparable, and the finished ones, which are better k
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from edge.memory import Halfway, Memory
 from edge.recall.candidate import Candidate
 from edge.recall.granularity import Query
 from edge.recall.haste import Haste
+from edge.recall.riding import ride
 from edge.runtime import Activation, TowerRunner
 
 Start = Literal["activation", "content"]
@@ -142,27 +142,16 @@ class Corrector:
         if not starts:
             return []
         starts.sort(key=lambda start: start[0].segment)
-        embeddings = self._ride([start for start, _, _ in starts], deadline)
+        embeddings = ride(
+            self.tower,
+            [start for start, _, _ in starts],
+            lambda: deadline is not None and time.monotonic() >= deadline,
+        )
         if embeddings is None:
             return None
         fine = self._scored([one.item for _, _, one in starts], embeddings, query)
         ms = (time.monotonic() - began) * 1e3 / len(starts)
         return [Ranked(coarse, found, ms, kind) for (_, kind, coarse), found in zip(starts, fine, strict=True)]
-
-    def _ride(self, starts: Sequence[Activation], deadline: float | None) -> Floats | None:
-        """Items from shallow to deep, one each -> (N, D) at the last exit; who is deeper joins where it comes by."""
-        joining = {segment: list(group) for segment, group in itertools.groupby(starts, key=lambda one: one.segment)}
-        batch: Activation | None = None
-        for segment in range(starts[0].segment, self._last.segment + 1):
-            if deadline is not None and time.monotonic() >= deadline:
-                return None
-            group = joining.get(segment, [])
-            if batch is None:
-                batch = _together(group, segment)
-            elif group:
-                batch = _together([batch, *group], segment)
-            batch = self.tower.advance(batch, segment)
-        return self.tower.embed(batch, self._last) if batch else None
 
     def _scored(self, items: Sequence[int], embeddings: Floats, query: Query) -> list[Candidate]:
         """(N, D) embeddings at the last exit, which are kept from now on, beside the question there."""
@@ -194,9 +183,3 @@ class Corrector:
         else:
             ranked.sort(key=lambda one: (one.fine is None, one.best.order))
         return Ranking(ranked, len(fine), cut)
-
-
-def _together(parts: Sequence[Activation], segment: int) -> Activation:
-    if len(parts) == 1:
-        return parts[0]
-    return Activation(np.concatenate([one.tensor for one in parts]), segment, {})

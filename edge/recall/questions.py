@@ -37,6 +37,7 @@ class Questions:
         self._turns: Turns[tuple[Question, Reply]] = Turns(waiting)
         self._closing = threading.Lock()
         self._stopping = False
+        self._open, self._last_at = 0, time.monotonic()
         self.answered = 0
         self._worker = Worker("recall", self._run, self._stop, failed)
 
@@ -49,6 +50,11 @@ class Questions:
     ) -> None:
         self._worker.__exit__(kind, error, trace)
 
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the last question had its answer, or since the start; 0 while one waits for it."""
+        return 0.0 if self._open else time.monotonic() - self._last_at
+
     def ask(self, question: Question, reply: Reply) -> bool:
         """Queue a question; False when there is no room. `reply` is called in the recall thread, or here at the end.
 
@@ -58,7 +64,9 @@ class Questions:
             if self._stopping:
                 reply(_STOPPING)
                 return True
+            self._open += 1  # first: it may be answered before `put` returns
             displaced = self._turns.put(question.client, (question, reply))
+            self._open -= len(displaced)
         for other, its_reply in displaced:
             if other is question:
                 return False
@@ -91,6 +99,9 @@ class Questions:
             raise
         reply(found)
         self.answered += 1
+        with self._closing:
+            self._open -= 1
+            self._last_at = time.monotonic()
 
     def _answer(self, question: Question, better: Reply) -> Answer | RefusedError:
         if self._stopping:

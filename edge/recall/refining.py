@@ -65,10 +65,14 @@ class Refining:
         if asked:
             self._memory.asked(asked)
         if group:
-            self._memory.refine(group)
-            if self._halfway:
-                self._halfway.free(one.item for one in group)
+            self.keep(group)
         return len(group)
+
+    def keep(self, group: Sequence[Embedded]) -> None:
+        """One commit of these, now; their activations end behind it. Raises DiskFullError or StoreError."""
+        self._memory.refine(group)
+        if self._halfway:
+            self._halfway.free(one.item for one in group)
 
     def _stop(self) -> None:
         self._leaving.set()

@@ -84,6 +84,11 @@ class Intake:
             self._changed.notify_all()
 
     @property
+    def has_work(self) -> bool:
+        """Whether an item waits for its embedding that can be read."""
+        return self._memory.tally.waiting > len(self._flights.set_aside)
+
+    @property
     def paused(self) -> bool:
         return self._paused
 

@@ -1,6 +1,6 @@
 """The only part of the device that knows TFLite: interpreters, towers, preprocessing."""
 
-from edge.runtime.compute import Compute, ComputeTime
+from edge.runtime.compute import Compute, ComputeTime, NotIdleError
 from edge.runtime.footprint import Footprint, footprint, item_bytes, tower_bytes
 from edge.runtime.interpreter import (
     Interpreter,
@@ -24,6 +24,7 @@ __all__ = [
     "Interpreter",
     "Interpreters",
     "Invoke",
+    "NotIdleError",
     "Pace",
     "Streamed",
     "TextInput",

@@ -1,6 +1,7 @@
 """The one thread that invokes.
 
-A question's segment calls go before those of remembering; equal ones in order of arrival. A call is never interrupted,
+A question's segment calls go before those of remembering, and both before what idle time is for; equal ones in order of
+arrival. A call is never interrupted,
 but a batch that would take long is split, so that a question waits for one call of some 100 ms at most.
 """
 
@@ -21,10 +22,14 @@ import numpy as np
 from edge.bundle import Model
 from edge.items import Floats
 from edge.runtime.pace import Pace
-from edge.runtime.weights import Weights
+from edge.runtime.weights import Invoke, Weights
 from edge.threads import Worker
 
-_URGENT, _BACKGROUND, _LAST = 0, 1, 2
+_URGENT, _BACKGROUND, _IDLE, _LAST = range(4)
+
+
+class NotIdleError(Exception):
+    """Idle time was over before this call was to begin; nothing was run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +108,29 @@ class Compute:
         """Run something else for a question: files of another bundle, which no pace knows. Raises what it raises."""
         return self._put(_URGENT, work).result()
 
-    def _in_parts(self, priority: int, model: Model, inputs: Mapping[str, Floats]) -> Floats:
+    def idle(self, is_idle: Callable[[], bool], model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        """Run a file in idle time, as `urgent` does: no call begins unless `is_idle`, which the thread asks.
+
+        Raises NotIdleError as well.
+        """
+
+        def invoke(model: Model, inputs: Mapping[str, Floats]) -> Floats:
+            if not is_idle():
+                raise NotIdleError
+            return self._invoke(model, inputs)
+
+        return self._in_parts(_IDLE, model, inputs, invoke)
+
+    def _in_parts(
+        self, priority: int, model: Model, inputs: Mapping[str, Floats], invoke: Invoke | None = None
+    ) -> Floats:
         """As many calls as the pace says, each with its rows, and its own place in the queue."""
         items, done = len(inputs["x"]), 0
         calls: list[Future[Floats]] = []
         while done < items:
             upto = done + self._pace.share(model, items - done)
             part = {name: value[done:upto] for name, value in inputs.items()}
-            calls.append(self._put(priority, partial(self._invoke, model, part)))
+            calls.append(self._put(priority, partial(invoke or self._invoke, model, part)))
             if not self._pace.knows(model):
                 calls[-1].result()  # the first tells how many the others may take
             done = upto

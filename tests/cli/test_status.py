@@ -31,7 +31,7 @@ def test_status_tells_what_is_held_and_taken(device: Daemon) -> None:
     first, *lines = done.out.splitlines()
     assert first == "dev1 is online"
     said = dict(line.split(None, 1) for line in lines)
-    assert list(said) == ["model", "items", "backlog", "takes", "memory", "disk", "energy", "as"]
+    assert list(said) == ["model", "items", "refined", "backlog", "takes", "memory", "disk", "energy", "as"]
     assert re.fullmatch(r"demo-\S+ \(for evaluation\) on \S+", said["model"])
     left = r"\d+ at depth (8|11|15|16)"
     assert re.fullmatch(rf"\d+; left (none|{left}(, {left})*)", said["items"])
@@ -80,14 +80,15 @@ def status(mosquitto: Mosquitto, tmp_path: Path, *arguments: str) -> Finished:
 
 
 def test_everything_is_said(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
-    migration: dict[str, Any] = {"earlier": 4, "migrating": 3, "out_of_reach": 1}
-    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3, **migration)
+    counts: dict[str, Any] = {"earlier": 4, "migrating": 3, "out_of_reach": 1, "refined": 3, "refined_ahead": 2}
+    said(past, rejected=1, paused=True, busy="full", temperature_c=61.7, damaged_files=3, **counts)
     done = status(mosquitto, tmp_path)
     assert (done.code, done.err) == (0, "")
     assert re.sub(r"3\d s", "30 s", done.out) == (
         "dev1 is online\n"
         "model     clip (for tests) on none\n"
         "items     7, 1 unreadable; left 5 at depth 11\n"
+        "refined   3 of 7 finished, 2 of them in idle time\n"
         "backlog   2 (paused) (full: nothing new is accepted), 0.1 items/s\n"
         "earlier   4 items of an earlier bundle: 3 to be encoded anew, 1 stay as they are;"
         " 1 of them are not found until then\n"
@@ -114,7 +115,7 @@ def test_device_that_is_offline_is_a_failure_that_still_tells_its_last_state(
 
 def test_state_of_an_empty_device(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
     said(past, items=0, exits={}, backlog=0)
-    assert "\nitems     0; left none\nbacklog   0, " in status(mosquitto, tmp_path).out
+    assert "\nitems     0; left none\nrefined   0 of 0 finished\nbacklog   0, " in status(mosquitto, tmp_path).out
 
 
 @pytest.mark.parametrize("state", [b"no JSON", b"[1]", b'{"ts": "now"}', b"\xff\xfe"])

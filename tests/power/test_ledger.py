@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from edge.power import IDLE, KINDS, RECALL, REMEMBER, Ledger, Spent
+from edge.power import AHEAD, IDLE, KINDS, RECALL, REMEMBER, Ledger, Spent
 from edge.power.integral import Interval
 
 
@@ -53,7 +53,7 @@ def test_without_a_baseline_energy_is_shared_by_time(ledger: Ledger, clock: Cloc
         clock.now += 0.2
     assert not ledger.add("measured_board", Interval(1.0, 5.0), None)
     shares = {name: spent.gross_j for name, spent in measured(ledger).items()}
-    assert shares == pytest.approx({REMEMBER: 1.5, RECALL: 1.0, IDLE: 2.5})
+    assert shares == pytest.approx({REMEMBER: 1.5, RECALL: 1.0, AHEAD: 0.0, IDLE: 2.5})
     assert measured(ledger)[REMEMBER].net_j == 0.0
 
 

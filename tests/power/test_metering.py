@@ -12,7 +12,7 @@ import pytest
 from edge.config import PowerConfig
 from edge.errors import RefusedError
 from edge.items import Answer, Item, Outcome, Question
-from edge.power import RECALL, REMEMBER, Energy, Metering
+from edge.power import AHEAD, RECALL, REMEMBER, Energy, Metering
 from sensors import Counted, Ina219
 from waiting import wait_until
 
@@ -81,6 +81,19 @@ def test_figures_are_means_over_what_was_done(metering: Metering) -> None:
     assert energy.j_per_query == pytest.approx(2.0 * 0.2, rel=0.35)
     assert energy.j_per_item_gross == pytest.approx(2.5 * (energy.j_per_item or 0), rel=0.15)
     assert 4 * (energy.j_per_item or 0) + (energy.j_per_query or 0) <= 2.0 * seconds + 0.2
+
+
+def test_energy_of_idle_time_is_its_own_and_not_that_of_items_or_questions(metering: Metering) -> None:
+    metering.ledger.count(REMEMBER)
+    metering.ledger.count(RECALL)
+    with metering.ledger.during(AHEAD):
+        time.sleep(0.3)
+    metering.refined(2)
+    wait_until(lambda: metering.energy().ahead_metered == 2, "the count")
+    energy = metering.energy()
+    assert (energy.j_per_item, energy.j_per_query) == (0.0, 0.0)
+    assert energy.j_per_ahead == pytest.approx(2.0 * 0.3 / 2, rel=0.35)
+    assert (energy.j_per_ahead_gross or 0) > (energy.j_per_ahead or 0)
 
 
 def test_figures_of_another_kind_start_anew(chip: Ina219, metering: Metering) -> None:

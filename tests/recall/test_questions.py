@@ -126,6 +126,23 @@ def test_each_question_gets_one_reply_in_the_order_of_asking(questions: Question
     assert questions.answered == len(names)
 
 
+def test_it_is_quiet_only_while_no_question_waits_or_is_worked_on(
+    questions: Questions, retriever: Held, replies: Replies
+) -> None:
+    assert questions.quiet_s > 0
+    retriever.go_on.clear()
+    for name in map(str, range(BOUND)):
+        assert questions.ask(about(name), replies.to(name))
+    assert not questions.ask(about("too many"), replies.to("too many"))
+    assert questions.quiet_s == 0
+    with questions:
+        wait_until(lambda: retriever.began == 1)
+        assert questions.quiet_s == 0
+        retriever.go_on.set()
+        wait_until(lambda: questions.quiet_s > 0)
+    assert replies.codes == ["answered"] * BOUND
+
+
 def test_question_without_room_is_not_taken_and_gets_no_reply(
     questions: Questions, retriever: Held, replies: Replies
 ) -> None:

@@ -90,7 +90,7 @@ class Device:
         hashes = towers.bundle.manifest.segment_hashes(spec)
         self._halfway = Lending(memory.open_activations(_CACHE_BYTES), hashes, spec.outliers, job.photos)
         self.filtering = Filter(memory, spec, job.config.index.annoy_from)
-        self.follower = Follower(self.filtering, towers.failures.append)
+        self.follower = Follower([self.filtering], towers.failures.append)
         self.intake = Intake(
             towers.image,
             Elevator(towers.image, _policy(job, towers), towers.banks),

@@ -1,0 +1,59 @@
+"""One commit of what arrived: new items, such whose content comes back, and such that are there already."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.items import Arrival, Verdict
+from edge.memory.clock import Clock
+from edge.memory.content import ContentStore
+from edge.memory.item_rows import insert, renew, sight
+from edge.memory.known import look_up
+from edge.memory.transaction import atomic
+from edge.memory.turns import join
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a batch.
+
+    verdicts: of each, in its order
+    waiting:  id and bytes of each that waits for its embedding now
+    renewed:  whether content of known items came back, so that what was counted of them no longer holds
+    """
+
+    verdicts: list[Verdict]
+    waiting: list[tuple[int, int]]
+    renewed: bool
+
+
+def accept(
+    rows: sqlite3.Connection, content: ContentStore, model: int, batch: Sequence[Arrival], clock: Clock, change: int
+) -> Accepted:
+    """All or nothing; `change` is the number of the commit. Raises OSError, sqlite3.Error."""
+    written: list[bytes] = []
+    verdicts: list[Verdict] = []
+    waiting: list[tuple[int, int]] = []
+    renewed = False
+    try:
+        with atomic(rows):
+            now = clock.follow(rows)
+            for one in batch:
+                found, verdict = look_up(rows, content, model, one.digest)
+                verdicts.append(verdict or Verdict("accepted", one.digest))
+                if verdict is None:
+                    written += [one.digest] if content.put(one.digest, one.content) else []
+                    item = found or insert(rows, one, now)
+                    if found:
+                        renew(rows, model, found, now, change)
+                    join(rows, item)
+                    waiting.append((item, len(one.content)))
+                    renewed = renewed or bool(found)
+                elif verdict.state == "duplicate":
+                    sight(rows, one.digest, now)
+    except BaseException:
+        content.remove(written)
+        raise
+    return Accepted(verdicts, waiting, renewed)
