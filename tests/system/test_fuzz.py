@@ -125,6 +125,7 @@ def test_every_message_is_answered_or_dropped_by_rule_and_memory_stays_flat(
     steady = fuzz.resident_kb[int(len(fuzz.resident_kb) * WARM_UP) :]
     third = len(steady) // 3
     growth_kb = min(steady[-third:]) - min(steady[:third])
+    items = besieged.ears.outcomes["indexed"]
     with capsys.disabled():
         sys.stdout.write(
             f"\n{fuzz.sent} messages, answers {dict(fuzz.expected)}, {besieged.ears.outcomes['indexed']} items; resident {steady[0]} to {steady[-1]} kB,"
