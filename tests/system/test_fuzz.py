@@ -128,7 +128,7 @@ def test_every_message_is_answered_or_dropped_by_rule_and_memory_stays_flat(
     items = besieged.ears.outcomes["indexed"]
     with capsys.disabled():
         sys.stdout.write(
-            f"\n{fuzz.sent} messages, answers {dict(fuzz.expected)}, {besieged.ears.outcomes['indexed']} items; resident {steady[0]} to {steady[-1]} kB,"
+            f"\n{fuzz.sent} messages, answers {dict(fuzz.expected)}, {items} items; resident {steady[0]} to {steady[-1]} kB,"
             f" {growth_kb:+d} kB between the lows of first and last third\n"
         )
     assert growth_kb <= MOST_GROWTH_KB
