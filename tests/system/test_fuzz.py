@@ -128,8 +128,8 @@ def test_every_message_is_answered_or_dropped_by_rule_and_memory_stays_flat(
     items = besieged.ears.outcomes["indexed"]
     with capsys.disabled():
         sys.stdout.write(
-            f"\n{fuzz.sent} messages, answers {dict(fuzz.expected)}, {items} items; resident {steady[0]} to {steady[-1]} kB,"
-            f" {growth_kb:+d} kB between the lows of first and last third\n"
+            f"\n{fuzz.sent} messages, answers {dict(fuzz.expected)}, {items} items;"
+            f" {steady[0]} to {steady[-1]} kB resident, {growth_kb:+d} kB between the lows of first and last third\n"
         )
     assert growth_kb <= MOST_GROWTH_KB
     assert fuzz.expected["ok"] > fuzz.sent // 10
