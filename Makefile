@@ -36,7 +36,7 @@ pip = $(1)/bin/python -m pip install -qq --progress-bar off
 find = for name in $(1); do "$$name" -c "import sys; major, minor = sys.version_info[:2]; \
     sys.exit(not $(2) <= 100 * major + minor <= $(3))" 2>/dev/null && { command -v "$$name"; break; }; done; true
 
-.PHONY: help demo test lint figures vit-figures round-trip bundle photos convert-env tflite-env clean
+.PHONY: help demo test fuzz lint figures vit-figures round-trip bundle photos convert-env tflite-env clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [DATA=../shared/data]"
@@ -55,6 +55,9 @@ test: $(DEVICE)/.ready $(CONVERT)/.ready tflite-env  ## all tests: device, both 
 	fi
 	echo "== the converter"
 	$(CONVERT)/bin/python -m pytest --quiet $(TWO) tests/converter
+
+fuzz: $(DEVICE)/.ready  ## FUZZ_MESSAGES=10000 odd and broken messages at a real daemon (minutes; make test sends 1,200)
+	@FUZZ_MESSAGES=$${FUZZ_MESSAGES:-10000} $(DEVICE)/bin/python -m pytest --quiet tests/system/test_fuzz.py
 
 lint: $(CONVERT)/.ready  ## ruff, mypy --strict, and how long files and functions are
 	@$(CONVERT)/bin/ruff check --quiet

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any, NoReturn
 
 from edge.config import MqttConfig
 from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
@@ -17,6 +19,7 @@ from edge.mqtt.topics import Topics
 MINE = "hostile"  # the client, in reply topics, whose replies are counted; others ask for themselves
 VERDICTS = {"accepted", "duplicate", "unknown", "rejected"}
 LONGEST_WAIT_S = 120
+_INSIDES = re.compile(rb"Traceback|File \\?\"|\.py\b|[a-z]Error\b|[a-z]Exception\b|<class |object at 0x|site-packages")
 
 
 class Ears:
@@ -27,6 +30,9 @@ class Ears:
     verdicts: by the id that a message gave itself; None of messages whose id could not be read
     outcomes: of accepted items
     topics:   that anything came to
+    partial:  replies that were not the last, by correlation or topic
+    told:     how the last reply with this correlation or topic, or the last verdict with this id, went: a code or "ok"
+    lapses:   payloads that no client should see: no strict JSON, or with traces of a program's insides
     """
 
     def __init__(self, mqtt: MqttConfig, topics: Topics) -> None:
@@ -35,6 +41,9 @@ class Ears:
         self.verdicts: Counter[str | None] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.topics: Counter[str] = Counter()
+        self.partial: Counter[str] = Counter()
+        self.told: dict[str, str] = {}
+        self.lapses: list[bytes] = []
         self._topics, self._riding = topics, set[str]()
         self._changed = threading.Condition()
         self._is_up = threading.Event()
@@ -92,13 +101,30 @@ class Ears:
         with self._changed:
             self.topics[message.topic] += 1
             if message.topic == self._topics.event:
-                self._event(json.loads(message.payload))
+                self._event(self._read(message.payload))
             elif message.topic.startswith(self._topics.reply(MINE, "")):
-                reply = json.loads(message.payload)
-                assert reply["final"] is True
-                self.replies[message.correlation.decode() if message.correlation else message.topic] += 1
-                self.codes[reply["error"]["code"] if "error" in reply else "ok"] += 1
+                name = message.correlation.decode() if message.correlation else message.topic
+                self._reply(name, self._read(message.payload))
             self._changed.notify_all()
+
+    def _read(self, payload: bytes) -> dict[str, Any]:
+        """What came must be JSON without NaN, which Python alone reads and writes."""
+        if _INSIDES.search(payload):
+            self.lapses.append(payload)
+        try:
+            fields: dict[str, Any] = json.loads(payload, parse_constant=_refuse)
+        except ValueError:
+            self.lapses.append(payload)
+            raise
+        return fields
+
+    def _reply(self, name: str, reply: dict[str, Any]) -> None:
+        if reply["final"] is not True:
+            self.partial[name] += 1
+            return
+        self.replies[name] += 1
+        self.told[name] = reply["error"]["code"] if "error" in reply else "ok"
+        self.codes[self.told[name]] += 1
 
     def _event(self, event: dict[str, object]) -> None:
         kind, item, error = str(event["type"]), str(event.get("item")), event.get("error")
@@ -111,5 +137,11 @@ class Ears:
         elif kind in VERDICTS:
             id_ = event.get("id")
             self.verdicts[None if id_ is None else str(id_)] += 1
+            if id_ is not None:
+                self.told[str(id_)] = error["code"] if isinstance(error, dict) else "ok"
             if kind == "accepted":
                 self._riding.add(item)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(name)

@@ -378,7 +378,7 @@ def _span(message: QueryMessage | ControlMessage) -> tuple[float | None, float |
 def _narrowing_problems(message: QueryMessage | ControlMessage) -> list[str]:
     problems = _moment_problems("since", message.since) + _moment_problems("until", message.until)
     if message.source is not None and not _is_source(message.source):
-        problems.append(f"source must be Unicode text of 1 to {_LONGEST_SOURCE} characters")
+        problems.append(f"source must be Unicode text of 1 to {_LONGEST_SOURCE} characters, none of them NUL")
     return problems
 
 
@@ -396,5 +396,5 @@ def _is_sha256(text: str) -> bool:
 
 
 def _is_source(text: str) -> bool:
-    """Half a surrogate pair cannot be compared with what is stored."""
-    return 0 < len(text) <= _LONGEST_SOURCE and not any("\ud800" <= char <= "\udfff" for char in text)
+    """Half a surrogate pair cannot be compared with what is stored; at NUL a pattern ends, and `*` would be left."""
+    return 0 < len(text) <= _LONGEST_SOURCE and not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
