@@ -79,8 +79,8 @@ def import_memory(
                 shutil.rmtree(place, ignore_errors=True)
             tally = memory.tally
         _give_to_owner(folder)
-    unread = tally.items - tally.waiting - sum(tally.exits.values())
-    return Imported(new=merged.new, known=merged.known, waiting=tally.waiting, unread=unread)
+    waiting, unread = tally.waiting + tally.migrating, tally.earlier - tally.migrating
+    return Imported(new=merged.new, known=merged.known, waiting=waiting, unread=unread)
 
 
 @contextlib.contextmanager
