@@ -5,9 +5,10 @@
 
 Threads: "memory-writer" writes SQLite, "compute" invokes, "loader" opens the segments of a model that does not fit in
 memory as a whole, one ahead, "inbox" makes durable what arrives, "decode", "remember" and "write" embed what waits,
-"recall" answers, "refine" writes down what that finished, "ahead" finishes more in idle time, "house" forgets and pins,
-"retention" deletes content beyond its limits, "power" reads the meter; three of the MQTT clients, which only parse and
-enqueue; this one attends. What the parts do with each other is in engine.py.
+"recall" answers, "refine" writes down what that finished, "ahead" finishes more in idle time, "house" forgets and
+pins, "index" follows the memory with what a search reads, "retention" deletes content beyond its limits, "power" reads
+the meter; three of the MQTT clients, which only parse and enqueue; this one attends. What the parts do with each other
+is in engine.py.
 """
 
 from __future__ import annotations

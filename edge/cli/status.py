@@ -103,7 +103,7 @@ def _energy(state: dict[str, Any]) -> str:
         state["energy_kind"], state["energy_kind"]
     )
     told = [f"{kind}: {state['power_w']:.2f} W now ({state['power_source']})"]
-    for name, what in (("item", "an item"), ("query", "a question")):
+    for name, what in (("item", "an item"), ("query", "a question"), ("ahead", "an item in idle time")):
         if (joules := state.get(f"j_per_{name}")) is not None:
             told.append(f"{joules:.3g} J {what}")
         elif (joules := state.get(f"j_per_{name}_gross")) is not None:

@@ -141,7 +141,7 @@ class Ahead:
         try:
             self.refine_group()
             self._is_ill = False
-        except StoreError as error:
+        except (StoreError, MemoryError) as error:
             if not self._is_ill:  # said once
                 _log.error("nothing can be refined ahead: %s", error)
             self._is_ill = True

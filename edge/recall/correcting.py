@@ -173,7 +173,8 @@ class Corrector:
         try:
             content = self._memory.content(self._memory.item(item))
             return (self.tower.start_images([content]), "content") if content is not None else None
-        except (KeyError, StoreError, UnreadableItemError):  # KeyError: it was forgotten meanwhile
+        # KeyError: it was forgotten meanwhile. MemoryError: it stays coarse for this question.
+        except (KeyError, StoreError, UnreadableItemError, MemoryError):
             return None
 
     def _ranking(self, query: Query, fine: Sequence[Ranked], coarse: Sequence[Candidate], *, cut: bool) -> Ranking:

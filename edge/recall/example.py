@@ -10,7 +10,15 @@ import numpy as np
 from edge.errors import RefusedError, UnreadableItemError
 from edge.items import Floats
 from edge.recall.granularity import Query
-from edge.runtime import TowerRunner
+from edge.runtime import MAX_EXAMPLE_PIXELS, TowerRunner, check_image
+
+
+def check_sent(content: bytes, tower: TowerRunner) -> None:
+    """Whether a picture that came with a question can be looked at. Raises RefusedError ("unreadable")."""
+    try:
+        check_image(content, tower.picture_side, MAX_EXAMPLE_PIXELS)
+    except UnreadableItemError as error:
+        raise RefusedError("unreadable", f"the example is {error}") from None
 
 
 class Example:

@@ -15,7 +15,7 @@ from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
 from edge.recall.correcting import Corrector, Ranked, Ranking
 from edge.recall.earlier import Earlier, join
-from edge.recall.example import Example
+from edge.recall.example import Example, check_sent
 from edge.recall.filtering import Filter
 from edge.recall.granularity import Query
 from edge.recall.paging import page, wanted
@@ -57,10 +57,11 @@ class Retriever:
         """
         self._check(question)
         size = self._pool if question.refine else 0
-        searched, refresh_ms = _timed(lambda: sum(one.refresh() for one in self._searches))
+        searches = (self._filtering,) if question.has_example else self._searches
+        searched, refresh_ms = _timed(lambda: sum(one.refresh() for one in searches))
         admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
         if admitted is not None:
-            searched = sum(one.held(admitted) for one in self._searches)
+            searched = sum(one.held(admitted) for one in searches)
         itself, content = self._example(question)
         query, query_ms = _timed(lambda: self._embed(question.text, content))
         most = wanted(question, size) + (itself is not None)
@@ -123,6 +124,8 @@ class Retriever:
         """The id of the item that is the example, if it is one, and the example's content."""
         if not question.has_example:
             return None, None
+        if question.image is not None:
+            check_sent(question.image, self._correcting.tower)
         digest = question.like or hashlib.sha256(question.image or b"").digest()
         item = self._memory.find(digest)
         content = self._memory.content(item) if item and question.image is None else question.image

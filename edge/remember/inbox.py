@@ -164,7 +164,8 @@ class Inbox:
             digest = hashlib.sha256(content).digest()
             verdict = self._memory.known(digest)
             if verdict is None:
-                self._check(content)
+                with contextlib.suppress(MemoryError):  # whoever decodes it tells, and tries again
+                    self._check(content)
         except UnreadableItemError as error:
             verdict = Verdict("rejected", digest, str(error))
         if verdict is not None or digest is None:

@@ -86,7 +86,8 @@ class Intake:
     @property
     def has_work(self) -> bool:
         """Whether an item waits for its embedding that can be read."""
-        return self._memory.tally.waiting > len(self._flights.set_aside)
+        tally = self._memory.tally
+        return tally.waiting + tally.migrating > len(self._flights.set_aside)
 
     @property
     def paused(self) -> bool:

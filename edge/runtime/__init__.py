@@ -10,13 +10,22 @@ from edge.runtime.interpreter import (
     open_interpreter,
 )
 from edge.runtime.pace import Pace
-from edge.runtime.preprocess import TextInput, check_image, decode_image, exif_time, image_input, image_inputs
+from edge.runtime.preprocess import (
+    MAX_EXAMPLE_PIXELS,
+    TextInput,
+    check_image,
+    decode_image,
+    exif_time,
+    image_input,
+    image_inputs,
+)
 from edge.runtime.residence import choose_residence, has_room_beside, open_weights, residence
 from edge.runtime.streamed import Streamed
 from edge.runtime.tower import Activation, TowerRunner
 from edge.runtime.weights import Interpreters, Invoke, Weights
 
 __all__ = [
+    "MAX_EXAMPLE_PIXELS",
     "Activation",
     "Compute",
     "ComputeTime",

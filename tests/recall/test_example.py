@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edge.bank import Banks
 from edge.bundle import Bundle, Model
@@ -183,6 +185,27 @@ def test_example_that_is_no_picture_is_refused(ask: Ask, content: bytes) -> None
     with pytest.raises(RefusedError, match=r"the example is not a picture .*: convert it to JPEG or PNG") as no:
         ask(image=content)
     assert no.value.code == "unreadable"
+
+
+def test_small_file_that_swells_to_many_pixels_is_refused_as_an_example(ask: Ask) -> None:
+    file = io.BytesIO()
+    Image.new("P", (2_100, 2_000)).save(file, "PNG")
+    assert len(file.getvalue()) < 48_000
+    with pytest.raises(RefusedError, match=r"too large to decode safely \(2100 x 2000 pixels, 4 megapixels at most\)"):
+        ask(image=file.getvalue())
+
+
+@pytest.mark.usefixtures("spread")
+def test_item_that_there_is_no_memory_to_decode_stays_coarse(
+    ask: Ask, image: TowerRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starve(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(image, "start_images", starve)
+    answer = ask(text="a dog")
+    assert len(answer.hits) == 12
+    assert answer.refined <= 4  # such as left at the last exit
 
 
 def test_example_of_an_empty_memory_finds_nothing(ask: Ask, pictures: list[Path]) -> None:

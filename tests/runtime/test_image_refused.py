@@ -220,3 +220,15 @@ def test_check_looks_at_the_head_alone() -> None:
 def test_file_of_another_name_is_read_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "picture.txt").write_bytes(photo("PNG"))
     assert decode_image((tmp_path / "picture.txt").read_bytes(), SIDE).size == (60, 80)
+
+
+def test_want_of_memory_is_not_called_a_mistake_of_the_file(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starve(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", starve)
+    for look in (check_image, decode_image):
+        with pytest.raises(MemoryError):
+            look(pictures[0].read_bytes(), SIDE)

@@ -18,6 +18,7 @@ from edge.runtime.preprocess.jpeg import SOI, count_scans
 # 50 megapixels are 150 MB of RGB, as much as a 2 GB board can spare. JPEGs are decoded at a fraction of their size
 # (`draft`), so that photos of 108 megapixel phones stay far below it.
 MAX_DECODED_PIXELS = 50_000_000
+MAX_EXAMPLE_PIXELS = 4_000_000  # of a question: six kilobytes of PNG can hold fifty million
 MAX_WEBP_PIXELS = MAX_DECODED_PIXELS // 2  # its decoder holds a picture four times
 MAX_SIDE = 65_535  # a row costs 8 bytes besides its pixels: a line of 50 million is half a gigabyte
 # Each goes over the whole picture again and may be ten bytes long: 8 MB can take half an hour. libtiff has this limit.
@@ -32,19 +33,19 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def check_image(content: bytes, side: int) -> None:
+def check_image(content: bytes, side: int, most_pixels: int = MAX_DECODED_PIXELS) -> None:
     """Look at a file's head, a fraction of the work of decoding it: kind and size.
 
-    Raises UnreadableItemError. What passes may still be damaged further down.
+    Raises UnreadableItemError, MemoryError. What passes may still be damaged further down.
     """
-    with _refusals(), _opened(content, _OVERSAMPLING * side):
-        pass
+    with _refusals(), _opened(content, _OVERSAMPLING * side) as picture:
+        _check_size(picture, most_pixels)
 
 
 def decode_image(content: bytes, side: int) -> Image.Image:
     """An upright RGB picture, at least twice `side` pixels wide and high unless the file is smaller.
 
-    Transparency becomes white; of an animation the first frame counts. Raises UnreadableItemError.
+    Transparency becomes white; of an animation the first frame counts. Raises UnreadableItemError, MemoryError.
     """
     with _refusals(), _opened(content, _OVERSAMPLING * side) as picture:
         ImageOps.exif_transpose(picture, in_place=True)  # each copy may be 200 MB
@@ -61,7 +62,7 @@ def image_input(picture: Image.Image, spec: ImagePreprocess) -> Floats:
 
 
 def image_inputs(contents: Sequence[bytes], spec: ImagePreprocess) -> dict[str, Floats]:
-    """{"x": (N, size, size, 3)} of N picture files. Raises UnreadableItemError."""
+    """{"x": (N, size, size, 3)} of N picture files. Raises UnreadableItemError, MemoryError."""
     return {"x": np.stack([image_input(decode_image(content, spec.size), spec) for content in contents])}
 
 
@@ -83,7 +84,7 @@ def _refusals() -> Iterator[None]:
     """Turn whatever Pillow raises on a file into one error that says what to do."""
     try:
         yield
-    except UnreadableItemError:
+    except (UnreadableItemError, MemoryError):  # that memory is short is not the file's fault
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableItemError(f"too large to decode safely ({error}): scale it down first") from None
