@@ -28,7 +28,8 @@ def turned(*degrees: float) -> Floats:
 
 def kept(depth: int, coarse: Floats, fine: Floats) -> Stored:
     """All photos at one exit, with nothing to add to their scores."""
-    return Stored(np.full(len(coarse), depth), coarse, np.zeros(len(coarse), np.float32), fine, np.zeros(len(coarse)))
+    nothing = np.zeros(len(coarse), dtype=np.float32)
+    return Stored(np.full(len(coarse), depth), coarse, nothing, fine, nothing)
 
 
 def judge(bundle: Bundle, queries: Floats, owners: list[int], calibration: Calibration | None = STEEP) -> Judge:
@@ -125,7 +126,8 @@ def test_the_cut_off_is_chosen_on_every_second_photo_and_judged_on_the_others(bu
     stored = kept(DEEP, circle, circle)
     for queries, kept_of_others in ((vague, 1.0), (sharp, 0.0)):
         found = cutoffs(judge(bundle, queries, list(range(PHOTOS))), stored, "full", 0)
-        assert [one.true for one in found] == [kept_of_others] * len(WITHIN)
+        assert [(one.first, one.ten) for one in found] == [(kept_of_others, kept_of_others)] * len(WITHIN)
+        assert [one.answered for one in found] == [kept_of_others] * len(WITHIN)
 
 
 def test_what_is_counted_as_near_decides_what_is_false(
@@ -138,6 +140,16 @@ def test_what_is_counted_as_near_decides_what_is_false(
     assert few.removed < many.removed
     assert few.auroc <= many.auroc == 1.0
     assert many.false == 0.0
+
+
+def test_a_cut_off_for_first_hits_loses_those_that_stand_further_down(bundle: Bundle, circle: Floats) -> None:
+    each = [*range(PHOTOS), *range(PHOTOS)]
+    # Twice a question for each photo: one looks straight at it, one at its neighbour.
+    queries = np.concatenate([circle, np.roll(circle, -1, axis=0)])
+    strict, mild = cutoffs(judge(bundle, queries, each), kept(DEEP, circle, circle), "full", 0)
+    assert (strict.first, strict.ten, strict.answered) == (1.0, 0.5, 1.0)
+    assert (mild.first, mild.ten) == (1.0, 1.0)
+    assert mild.least < strict.least
 
 
 def test_without_calibration_there_is_no_cut_off(bundle: Bundle, circle: Floats) -> None:

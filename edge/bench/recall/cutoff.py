@@ -52,7 +52,8 @@ class Cutoff:
 
     within:   a true hit is the question's own photo among the first so many
     least:    chosen on the questions of every second photo, of whose true hits it keeps CHOSEN
-    true:     share of the true hits of the other photos' questions that it keeps
+    first:    share that it keeps of the own photos that come first, for the questions of the other photos
+    ten:      of those that are among the ten hits; answered: share of answers in which it leaves something
     absences: by falling quantile
     """
 
@@ -60,7 +61,9 @@ class Cutoff:
     pool: int
     within: int
     least: float
-    true: float
+    first: float
+    ten: float
+    answered: float
     absences: Sequence[Absence]
 
 
@@ -68,21 +71,20 @@ def cutoffs(judge: Judge, stored: Stored, kept: Kept, pool: int) -> list[Cutoff]
     """For all of WITHIN; none where nothing says how relevant a result is, or nothing is found."""
     if not judge.is_calibrated:
         return []
-    first = judge.owners % 2 == 0
+    chosen_on = judge.owners % 2 == 0
     present = judge.pools(stored, "calibrated")
-    best = judge.best(stored, present, pool)[~first]
+    best = judge.best(stored, present, pool)[~chosen_on]
+    first, ten = (sigmoid(judge.own(stored, present, pool, within)) for within in WITHIN)
     gone = [neighbours(stored.fine, quantile) for quantile in QUANTILES]
     absent = [
-        judge.best(stored, judge.pools(stored, "calibrated", without=near[judge.owners]), pool)[~first]
+        judge.best(stored, judge.pools(stored, "calibrated", without=near[judge.owners]), pool)[~chosen_on]
         for near, _ in gone
     ]
     made: list[Cutoff] = []
-    for within in WITHIN:
-        own = sigmoid(judge.own(stored, present, pool, within))
-        chosen, others = (own[half & ~np.isnan(own)] for half in (first, ~first))
-        if not len(chosen) or not len(others):
+    for within, own in zip(WITHIN, (first, ten), strict=True):
+        if np.isnan(own[chosen_on]).all():
             continue
-        least = threshold(chosen)
+        least = threshold(own[chosen_on & ~np.isnan(own)])
         absences = [
             Absence(
                 quantile=quantile,
@@ -93,9 +95,24 @@ def cutoffs(judge: Judge, stored: Stored, kept: Kept, pool: int) -> list[Cutoff]
             )
             for quantile, (near, cosine), left in zip(QUANTILES, gone, absent, strict=True)
         ]
-        true = float((others >= least).mean())
-        made.append(Cutoff(kept=kept, pool=pool, within=within, least=least, true=true, absences=absences))
+        made.append(
+            Cutoff(
+                kept=kept,
+                pool=pool,
+                within=within,
+                least=least,
+                first=_reach(first[~chosen_on], least),
+                ten=_reach(ten[~chosen_on], least),
+                answered=float((sigmoid(best) >= least).mean()),
+                absences=absences,
+            )
+        )
     return made
+
+
+def _reach(own: Floats, least: float) -> float:
+    """Share of the hits that are not NaN; 0 where all are."""
+    return float((own >= least).sum() / max(1, (~np.isnan(own)).sum()))
 
 
 def neighbours(embeddings: Floats, quantile: float) -> tuple[Near, float]:

@@ -68,8 +68,9 @@ def _cutoffs(report: Report) -> Iterator[str]:
         return
     gone = " / ".join(f"{one.removed:.0f}, cosine > {one.cosine:.2f}" for one in report.cutoffs[0].absences)
     yield from _header(
-        "memory", "pool", "true hits: own photo", f"`min_relevance` to keep {KEEP:.0%}", "keeps, other half",
-        f"something left, own photo and neighbours removed ({gone})", "AUROC",
+        "memory", "pool", "true hits: own photo", f"`min_relevance` to keep {KEEP:.0%}",
+        "keeps on the other half: first / among 10", "something left",
+        f"own photo and neighbours removed ({gone})", "AUROC",
     )  # fmt: skip
     for one in report.cutoffs:
         yield _row(
@@ -77,7 +78,8 @@ def _cutoffs(report: Report) -> Iterator[str]:
             one.pool or "coarse only",
             "first" if one.within == 1 else f"among {one.within}",
             f"{one.least:.2g}",
-            f"{one.true:.1%}",
+            f"{one.first:.1%} / {one.ten:.1%}",
+            f"{one.answered:.1%}",
             " / ".join(f"{absence.false:.1%}" for absence in one.absences),
             " / ".join(f"{absence.auroc:.3f}" for absence in one.absences),
         )
