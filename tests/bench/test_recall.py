@@ -85,6 +85,23 @@ def test_every_way_and_every_pool_has_its_recall(report: Report) -> None:
     assert whole.at_10 == pytest.approx(report.full.at_10, abs=0.1)
 
 
+def test_each_memory_and_pool_has_the_cut_offs_of_both_readings(report: Report) -> None:
+    assert [(one.kept, one.pool, one.within) for one in report.cutoffs] == [
+        (kept, pool, within)
+        for kept, pool in (("full", 0), ("default", 0), ("default", POOL), ("mixed", 0), ("mixed", POOL))
+        for within in (1, 10)
+    ]
+    for one in report.cutoffs:
+        assert 0 < one.least < 1
+        assert one.absences[0].removed <= DEV - 1
+
+
+def test_without_calibration_the_tables_leave_the_cut_offs_out(report: Report) -> None:
+    text = markdown(replace(report, cutoffs=()))
+    assert "min_relevance" not in text
+    assert "\n\n\n" not in text
+
+
 def test_rows_are_timed_at_their_size_and_joules_have_a_kind(report: Report) -> None:
     keys = [(one.kept, one.pool) for one in report.timings]
     assert keys == [("full", 0), *((kept, pool) for kept in ("default", "mixed") for pool in bench.POOLS)]
@@ -117,7 +134,7 @@ def test_the_tables_hold_every_figure_and_say_what_is_synthetic(report: Report) 
     for title in ("one full-depth query", "naive merge, not calibrated", "calibrated merge (Reminisce)"):
         assert text.count(title) == 2
     blocks = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("\n\n")[1:]]
-    assert [len(block) - 2 for block in blocks] == [3, 7, 11, 5, 3, len(report.curve)]
+    assert [len(block) - 2 for block in blocks] == [3, 7, 11, len(report.cutoffs), 5, 3, len(report.curve)]
     for block in blocks:
         assert len({line.count(" | ") for line in block[:1] + block[2:]}) == 1
 
@@ -125,6 +142,7 @@ def test_the_tables_hold_every_figure_and_say_what_is_synthetic(report: Report) 
 def test_json_holds_every_figure(report: Report) -> None:
     read = json.loads(as_json(report))
     assert len(read["found"]) == len(report.found)
+    assert read["cutoffs"][0]["absences"][0].keys() == {"quantile", "cosine", "removed", "auroc", "false"}
     assert read["timings"][0]["kept"] == "full"
     assert read["curve"][0]["recall"].keys() == {"at_1", "at_5", "at_10"}
 

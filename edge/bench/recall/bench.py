@@ -14,6 +14,7 @@ from tqdm import tqdm
 from edge.bench.machine import machine
 from edge.bench.recall.anytime import EACH, FIRST, SHARES, Curve
 from edge.bench.recall.crowd import SEED, Cloud, fit, grow
+from edge.bench.recall.cutoff import Cutoff, cutoffs
 from edge.bench.recall.device import POOL, Device, Job, Towers, open_device, open_towers
 from edge.bench.recall.figures import Found, Memories, Point, Report, Timing, Visited
 from edge.bench.recall.filling import KEPT, SHARED_MEMORY, cost_of, fill, mixed_shares, place_for
@@ -88,6 +89,7 @@ class _Run:
         self._chance = np.random.default_rng(SEED)
         self._memories: list[Memories] = []
         self._found: list[Found] = []
+        self._cutoffs: list[Cutoff] = []
         self._curve: list[Point] = []
 
     def report(self) -> Report:
@@ -116,6 +118,7 @@ class _Run:
             energy_kind=kind,
             memories=self._memories,
             found=self._found,
+            cutoffs=self._cutoffs,
             timings=timings,
             visits=visits,
             curve=self._curve,
@@ -132,6 +135,8 @@ class _Run:
             self._found += [
                 Found(kept=kept, way=way, pool=pool, recall=judge.recall(stored, pools, pool)) for pool in sizes
             ]
+        for pool in (0,) if kept == "full" else (0, POOL):
+            self._cutoffs += cutoffs(judge, stored, kept, pool)
         curve = Curve(device, judge, stored, self._captions)
         same = curve.same(self._numbers(CHECKED))
         exits = _shares(stored)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge.bench.recall.cutoff import Cutoff
 from edge.bench.recall.device import Kept
 from edge.bench.recall.judging import Recall, Way
 from edge.power import Kind
@@ -108,6 +109,7 @@ class Report:
     timings: Sequence[Timing]
     visits: Sequence[Visited]
     curve: Sequence[Point]
+    cutoffs: Sequence[Cutoff] = ()  # none where nothing is calibrated, and of reports of before
 
     @property
     def full(self) -> Recall:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from edge.bench.exits import MISSED
 from edge.bench.exits import recall as recall_of
+from edge.bench.recall.device import HITS
 from edge.bundle import Tower
 from edge.items import Floats
 
@@ -60,22 +61,32 @@ class Pools:
 
 
 class Judge:
-    """Holds every question's embedding at every exit."""
+    """Holds every question's embedding at every exit. owners: (Q,) number of each one's own photo."""
 
     def __init__(self, items: Tower, queries: Mapping[int, Floats], owners: Numbers) -> None:
-        """`queries`: (Q, D) by the depth of the exit that they are for; `owners`: (Q,) number of their own photo."""
+        """`queries`: (Q, D) by the depth of the exit that they are for."""
         self._calibrations = {place.depth: place.calibration for place in items.exits}
-        self._last, self._queries, self._owners = items.exits[-1].depth, queries, owners
+        self._last, self._queries, self.owners = items.exits[-1].depth, queries, owners
 
-    def pools(self, stored: Stored, way: Way) -> Pools:
-        """single: by cosine with the full-depth embedding; naive: with each exit's; calibrated: by logit, as we do."""
-        scores = np.empty((len(self._owners), len(stored.depths)), dtype=np.float32)
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the scores of what is finished are logits of relevance."""
+        return self._calibrations[self._last] is not None
+
+    def pools(self, stored: Stored, way: Way, without: npt.NDArray[np.bool_] | None = None) -> Pools:
+        """single: by cosine with the full-depth embedding; naive: with each exit's; calibrated: by logit, as we do.
+
+        without: (Q, P) photos that are not there for a question; their score is -inf, finished or not
+        """
+        scores = np.empty((len(self.owners), len(stored.depths)), dtype=np.float32)
         for depth in np.unique(stored.depths).tolist():
             here = stored.depths == depth
             asked = self._last if way == "single" else depth
             scores[:, here] = self._scores(
                 asked, stored.embeddings[here], stored.offsets[here], calibrated=way == "calibrated"
             )
+        if without is not None:
+            scores[without] = -np.inf
         best = np.argsort(-scores, axis=1, kind="stable")[:, :MOST]
         return Pools(best, np.take_along_axis(scores, best, axis=1), (stored.depths == self._last)[best])
 
@@ -89,10 +100,23 @@ class Judge:
         order = np.argsort(-values[:pool], kind="stable")
         return [*pools.photos[question, :pool][order].tolist(), *pools.photos[question, pool:].tolist()][:count]
 
+    def best(self, stored: Stored, pools: Pools, pool: int) -> Floats:
+        """(Q,) the largest score of what a question looks at that says `min_relevance`: the pool, and ten behind it."""
+        made: Floats = self._values(stored, pools, pool, None)[:, : pool + HITS].max(1)
+        return made
+
+    def own(self, stored: Stored, pools: Pools, pool: int, within: int) -> Floats:
+        """(Q,) the score of each question's own photo where it is one of the first `within`, else NaN."""
+        values = self._values(stored, pools, pool, None)
+        hit = self._ranks(stored, pools, pool, None) < within
+        own = np.where(pools.photos == self.owners[:, None], values, -np.inf).max(1)
+        made: Floats = np.where(hit, own, np.float32(np.nan))
+        return made
+
     def _ranks(self, stored: Stored, pools: Pools, pool: int, finished: int | None) -> Numbers:
         """(Q,) how many stand before each question's own; who is behind the pool stays where it is."""
         values = self._values(stored, pools, pool, finished)
-        own = pools.photos == self._owners[:, None]
+        own = pools.photos == self.owners[:, None]
         place = np.where(own.any(1), own.argmax(1), MISSED)
         mine = np.take_along_axis(values, np.minimum(place, values.shape[1] - 1)[:, None], axis=1)
         within = (values[:, :pool] >= mine).sum(1) - 1  # equal scores count as before it
@@ -106,8 +130,8 @@ class Judge:
         todo[:, pool:] = False
         if finished is not None:
             todo &= todo.cumsum(1) <= finished
-        made = np.where(todo | pools.done, fine, pools.scores)
-        if self._calibrations[self._last] is None:  # then not comparable: the finished ones stand first, see Corrector
+        made = np.where((todo | pools.done) & (pools.scores > -np.inf), fine, pools.scores)
+        if not self.is_calibrated:  # then not comparable: the finished ones stand first, see Corrector
             made -= np.float32(4.0) * ~(todo | pools.done)
         return made
 

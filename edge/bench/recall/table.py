@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 
+from edge.bench.recall.cutoff import KEEP
 from edge.bench.recall.device import POOL, Kept
 from edge.bench.recall.figures import TITLES, Report, Visited
 from edge.bench.recall.judging import Recall, Way
@@ -16,9 +17,17 @@ _NAMES = {"full": "full depth", "default": "default policy", "mixed": "mixed exi
 
 def markdown(report: Report) -> str:
     """What is kept, what is found, with which pool, how fast at which size, by which deadline."""
-    tables = (_kept(report), _found(report), _pools(report), _sizes(report), _alone(report), _curve(report))
+    tables = (
+        _kept(report),
+        _found(report),
+        _pools(report),
+        _cutoffs(report),
+        _sizes(report),
+        _alone(report),
+        _curve(report),
+    )
     head = [f"{report.model}, {report.photos:,} photos", *(f"- {line}" for line in report.said)]
-    return "\n\n".join("\n".join(part) for part in (head, *tables))
+    return "\n\n".join(part for part in ("\n".join(lines) for lines in (head, *tables)) if part)
 
 
 def as_json(report: Report) -> str:
@@ -52,6 +61,28 @@ def _pools(report: Report) -> Iterator[str]:
         found = report.of(one.kept, "calibrated", one.pool)
         of_full, joules = _share(found, report.full), _joules(one.energy_j)
         yield _row(_NAMES[one.kept], one.pool, _recall(found), of_full, _pair((one.p50_ms, one.p95_ms)), joules)
+
+
+def _cutoffs(report: Report) -> Iterator[str]:
+    if not report.cutoffs:
+        return
+    gone = " / ".join(f"{one.removed:.0f}, cosine > {one.cosine:.2f}" for one in report.cutoffs[0].absences)
+    yield from _header(
+        "memory", "pool", "true hits: own photo", f"`min_relevance` to keep {KEEP:.0%}",
+        "keeps on the other half: first / among 10", "something left",
+        f"own photo and neighbours removed ({gone})", "AUROC",
+    )  # fmt: skip
+    for one in report.cutoffs:
+        yield _row(
+            _NAMES[one.kept],
+            one.pool or "coarse only",
+            "first" if one.within == 1 else f"among {one.within}",
+            f"{one.least:.2g}",
+            f"{one.first:.1%} / {one.ten:.1%}",
+            f"{one.answered:.1%}",
+            " / ".join(f"{absence.false:.1%}" for absence in one.absences),
+            " / ".join(f"{absence.auroc:.3f}" for absence in one.absences),
+        )
 
 
 def _sizes(report: Report) -> Iterator[str]:
