@@ -12,19 +12,15 @@ from edge.config import MAX_LIMIT
 from edge.items import Instruction, Question, Selection
 from edge.mqtt.messages import (
     LONGEST_TEXT,
-    OPS,
-    OPS_NOT_YET,
     SHORT_BYTES,
-    ControlMessage,
     Parsed,
     QueryMessage,
     UnanswerableError,
-    instruction,
-    parse_control,
     parse_query,
     question,
     reply_to,
 )
+from edge.mqtt.orders import OPS, OPS_NOT_YET, ControlMessage, instruction, parse_control
 from edge.mqtt.moments import MEANT
 
 
