@@ -39,7 +39,7 @@ def test_it_is_told_of_the_item_also_after_a_restart(state: Path, named: Named) 
         assert memory.item(1).meta == BOTH
 
 
-@pytest.mark.parametrize("value", ["", "it's \"this\"\n\\", "caf\u00e9 \U0001f4f7", "x" * 256, "{}"])
+@pytest.mark.parametrize("value", ["", 'it\'s "this"\n\\', "caf\u00e9 \U0001f4f7", "x" * 256, "{}"])
 def test_any_value_comes_back_as_it_was(value: str, memory: Memory, named: Named) -> None:
     add(memory, named("cat"), (("a", value),))
     assert memory.item(1).meta == (("a", value),)
@@ -150,8 +150,7 @@ def test_crash_while_forgetting_is_finished_for_it_too(state: Path, named: Named
 @pytest.mark.parametrize("item", [1, 2, 127, 128, 32_767, 32_768, 8_388_607, 2_147_483_647, 2_147_483_648, 1 << 40])
 def test_row_is_looked_for_as_it_is_stored(item: int, tmp_path: Path) -> None:
     with contextlib.closing(connect(tmp_path / "memory.db")) as rows:
-        columns = "id, digest, modality, source, bytes, added_at"
-        rows.execute(f"INSERT INTO items ({columns}) VALUES (?, x'00', 'image', '', 1, 1)", (item,))
+        rows.execute("PRAGMA foreign_keys = OFF")
         rows.execute("INSERT INTO meta VALUES (?, 'key', 'some value')", (item,))
         rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = (tmp_path / "memory.db").read_bytes()
