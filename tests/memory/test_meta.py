@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import random
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 from edge.items import Arrival, Meta, Selection
 from edge.memory import Memory
 from edge.memory.database import connect
-from edge.memory.traces import Traces
+from edge.memory.traces import Traces, _unused_parts
+from edge.memory.transaction import atomic
 from remains import left_of
 
 Named = Callable[[str], Arrival]
@@ -147,12 +150,68 @@ def test_crash_while_forgetting_is_finished_for_it_too(state: Path, named: Named
         assert left_of({"note": b"a secret of mine"}, state) == []
 
 
-@pytest.mark.parametrize("item", [1, 2, 127, 128, 32_767, 32_768, 8_388_607, 2_147_483_647, 2_147_483_648, 1 << 40])
-def test_row_is_looked_for_as_it_is_stored(item: int, tmp_path: Path) -> None:
+@pytest.fixture
+def rows(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A database for metadata of no items."""
     with contextlib.closing(connect(tmp_path / "memory.db")) as rows:
         rows.execute("PRAGMA foreign_keys = OFF")
-        rows.execute("INSERT INTO meta VALUES (?, 'key', 'some value')", (item,))
-        rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        yield rows
+
+
+def checkpoint(rows: sqlite3.Connection) -> None:
+    assert rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
+def test_copies_of_deleted_rows_are_seen_and_a_new_file_has_none(rows: sqlite3.Connection, tmp_path: Path) -> None:
+    file, count = tmp_path / "memory.db", 2_000
+    values = [random.Random(number).randbytes(12).hex() for number in range(count)]  # noqa: S311 - not for secrets
+    with atomic(rows):
+        for number in range(count):
+            rows.execute("INSERT INTO meta VALUES (?, 'note', ?)", (number, values[number]))
+    gone = [number for number in range(count) if number % 5]
+    traces = Traces()
+    for number in gone:
+        traces.add_meta(number, [("note", values[number])], is_changed=False)
+    with atomic(rows):
+        rows.executemany("DELETE FROM meta WHERE item = ?", [(number,) for number in gone])
+    checkpoint(rows)
+    assert any(values[number].encode() in file.read_bytes() for number in gone)
+    assert traces.are_in(file)
+    rows.execute("VACUUM")
+    checkpoint(rows)
+    assert not any(values[number].encode() in file.read_bytes() for number in gone)
+    assert not traces.are_in(file)
+
+
+def test_file_need_not_be_written_anew_because_others_have_the_same_metadata(
+    rows: sqlite3.Connection, tmp_path: Path
+) -> None:
+    order = random.Random(1).sample(range(100_000, 102_000), 2_000)  # noqa: S311 - not for secrets
+    with atomic(rows):
+        rows.executemany("INSERT INTO meta VALUES (?, 'place', 'Kyoto')", [(item,) for item in order])
+        rows.execute("INSERT INTO meta VALUES (200000, 'place', 'Kyoto')")
+        rows.executemany("DELETE FROM meta WHERE item = ?", [(item,) for item in order[::3]])
+    traces = Traces()
+    traces.add_meta(200_000, [("place", "Kyoto")], is_changed=False)
+    rows.execute("DELETE FROM meta WHERE item = 200000")
+    checkpoint(rows)
+    assert any(b"placeKyoto" in unused for unused in _unused_parts(tmp_path / "memory.db"))
+    assert not traces.are_in(tmp_path / "memory.db")
+
+
+def test_values_that_newer_ones_took_the_place_of_may_be_anywhere(rows: sqlite3.Connection, tmp_path: Path) -> None:
+    checkpoint(rows)
+    traces = Traces()
+    traces.add_meta(1, [], is_changed=True)
+    assert not traces.are_in(tmp_path / "memory.db")
+    traces.add_meta(1, [("note", "newer")], is_changed=True)
+    assert traces.are_in(tmp_path / "memory.db")
+
+
+@pytest.mark.parametrize("item", [1, 2, 127, 128, 32_767, 32_768, 8_388_607, 2_147_483_647, 2_147_483_648, 1 << 40])
+def test_row_is_looked_for_as_it_is_stored(item: int, rows: sqlite3.Connection, tmp_path: Path) -> None:
+    rows.execute("INSERT INTO meta VALUES (?, 'key', 'some value')", (item,))
+    checkpoint(rows)
     content = (tmp_path / "memory.db").read_bytes()
     traces = Traces()
     traces.add_meta(item, [("key", "some value")], is_changed=False)
