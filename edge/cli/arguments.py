@@ -55,7 +55,8 @@ examples:
   reminisce add beach.jpg
   reminisce add ~/Pictures /media/card/DCIM
       folders with everything below; run it again to go on after an interruption: what is there is skipped
-  reminisce add --meta place=Kyoto --meta trip=2026 ~/Pictures/Japan
+  reminisce add --meta place=Kyoto --meta trip=spring ~/Pictures/2025
+      what there is to say of each, for `ask --meta` and `forget --meta`
   reminisce add --json ~/Pictures | jq -r 'select(.state == "rejected") | .file'
       one JSON object a file, another one if it turns out to be broken later, and a last one with the counts
 """
@@ -86,6 +87,7 @@ examples:
   reminisce forget --source "/home/pi/Pictures/work/" --until 2025-01-01
   reminisce forget --source "*/screenshots/*" --older-than 90d
       gone from disk, index and cache when it returns; what is pinned stays
+  reminisce forget --meta trip=spring
 """
 _PIN = """\
 examples:
