@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Origin = Literal["message", "exif", "file"]  # of the time at which something came about
+Meta = tuple[tuple[str, str], ...]  # metadata: key and value, by key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Offer:
     digest:   SHA-256 of bytes that the sender would like to spare
     taken_at: seconds of Unix time at which it came about, if the sender said so
     taken_from: whether the sender knows, or took it from the file's own time
+    meta:     what else the sender says of it
     """
 
     content: bytes | None = None
@@ -30,6 +32,7 @@ class Offer:
     source: str = ""
     taken_at: float | None = None
     taken_from: Origin = "message"
+    meta: Meta = ()
 
     @property
     def held_bytes(self) -> int:
@@ -52,6 +55,7 @@ class Arrival:
     source: str
     taken_at: float | None
     taken_from: Origin = "message"
+    meta: Meta = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class Item:
     sightings: int = 1
     seen_at: float | None = None
     evicted: bool = False
+    meta: Meta = ()
 
 
 def happened_at(item: Item) -> float:
@@ -154,6 +159,7 @@ class Selection:
     source:       what it starts with; with `*`, `?` or `[` in it, a pattern for all of it, as a shell's, in which `*`
                   is any text, `/` included
     since, until: seconds of Unix time, see `happened_at`; from the first on, and before the second
+    meta:         all of it is in theirs
     """
 
     digests: tuple[bytes, ...] | None = None
@@ -161,6 +167,7 @@ class Selection:
     since: float | None = None
     until: float | None = None
     modality: str | None = None
+    meta: Meta = ()
 
 
 EVERYTHING = Selection()

@@ -12,7 +12,7 @@ import math
 import os
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +68,9 @@ class Uploader:
     embedding: ids of accepted items that cannot be found yet
     """
 
-    def __init__(self, on_busy: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, on_busy: Callable[[str], None] = lambda _: None, meta: Mapping[str, str] | None = None) -> None:
+        """`meta` is said of every file."""
+        self._meta = dict(meta or {})
         self.busy = ""
         self._on_busy = on_busy
         self.embedding: set[str] = set()
@@ -133,7 +135,7 @@ class Uploader:
 
     def _begin(self, client: Requester, number: int, file: Path) -> Sent | None:
         try:
-            content, shrunk_from, file_ts = _read(file, client)
+            content, shrunk_from, file_ts = _read(file, _largest(client) - len(json.dumps(self._meta)))
         except (OSError, UnreadableItemError) as error:
             reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             return Sent(file=file, state="rejected", item=None, reason=reason)
@@ -150,17 +152,20 @@ class Uploader:
 
     def _ask(self, client: Requester, name: str, one: _Pending) -> None:
         one.asked_at, one.is_asked = time.monotonic(), True
-        client.send(Outgoing(client.topics.ingest, encode({"id": name, "sha256": one.item})))
+        client.send(
+            Outgoing(client.topics.ingest, encode({"id": name, "sha256": one.item, "meta": self._meta or None}))
+        )
 
     def _send(self, client: Requester, name: str, one: _Pending) -> None:
         one.asked_at, one.is_sent, one.is_asked = time.monotonic(), True, False
         source = printable(one.file)
         if client.carries_properties:
-            user = (("id", name), ("source", source), ("file_ts", str(one.file_ts)))
+            meta = (("meta", json.dumps(self._meta)),) if self._meta else ()
+            user = (("id", name), ("source", source), ("file_ts", str(one.file_ts)), *meta)
             client.send(Outgoing(client.topics.raw("image"), one.content, user=user))
         else:
             data = base64.b64encode(one.content).decode()
-            fields = {"id": name, "source": source, "file_ts": one.file_ts, "data": data}
+            fields = {"id": name, "source": source, "file_ts": one.file_ts, "data": data, "meta": self._meta or None}
             client.send(Outgoing(client.topics.ingest, encode(fields)))
 
     def _step(self, client: Requester) -> Iterator[Sent]:
@@ -230,12 +235,11 @@ class Uploader:
                 self._ask(client, name, one)
 
 
-def _read(file: Path, client: Requester) -> tuple[bytes, int | None, float]:
+def _read(file: Path, largest: int) -> tuple[bytes, int | None, float]:
     """What is sent of a file, its own bytes if those are more, and its time. Raises OSError, UnreadableItemError."""
     content = file.read_bytes()
     if not content:
         raise UnreadableItemError("the file is empty")
-    largest = _largest(client)
     changed = min(max(0.0, file.stat().st_mtime), _LATEST)
     if len(content) <= largest:
         return content, None, changed

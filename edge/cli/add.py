@@ -30,7 +30,7 @@ def add(options: argparse.Namespace) -> int:
         kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
         print(f"files of other kinds are left out ({kinds})", file=sys.stderr)
     teller = _Teller(as_json=options.json)
-    uploader = Uploader(teller.wait)
+    uploader = Uploader(teller.wait, dict(options.meta))
     topics = requester(config).topics
     with requester(config, (topics.event, topics.state), uploader.heard) as client:
         _send(uploader, client, files, teller)

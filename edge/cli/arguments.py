@@ -14,6 +14,7 @@ from edge.cli.bench import bench_paper, bench_recall, bench_remember, count, sha
 from edge.cli.carry import export_memory, import_into
 from edge.cli.check import check
 from edge.cli.house import age, forget, pin
+from edge.cli.meta import pair
 from edge.cli.migrate import migrate
 from edge.cli.run import run
 from edge.cli.settings import settings
@@ -54,6 +55,8 @@ examples:
   reminisce add beach.jpg
   reminisce add ~/Pictures /media/card/DCIM
       folders with everything below; run it again to go on after an interruption: what is there is skipped
+  reminisce add --meta place=Kyoto --meta trip=spring ~/Pictures/2025
+      what there is to say of each, for `ask --meta` and `forget --meta`
   reminisce add --json ~/Pictures | jq -r 'select(.state == "rejected") | .file'
       one JSON object a file, another one if it turns out to be broken later, and a last one with the counts
 """
@@ -65,6 +68,8 @@ examples:
       a first answer at once, then better ones
   reminisce ask --since 2026-07-01 --until 2026-07-31 --source "*/DCIM/*" "a beach"
       July, in this device's time zone, of files below any folder DCIM
+  reminisce ask --meta place=Kyoto "a temple"
+      among those that were added with it
   reminisce ask --limit 20 --offset 20 "our dog"
       the second page
   reminisce ask --min-relevance 0.5 "a unicorn"
@@ -82,6 +87,7 @@ examples:
   reminisce forget --source "/home/pi/Pictures/work/" --until 2025-01-01
   reminisce forget --source "*/screenshots/*" --older-than 90d
       gone from disk, index and cache when it returns; what is pinned stays
+  reminisce forget --meta trip=spring
 """
 _PIN = """\
 examples:
@@ -183,6 +189,7 @@ def make_parser() -> argparse.ArgumentParser:
         "add", add, "have the daemon remember pictures", _ADD, "what was accepted is safe; run it again to go on"
     )
     adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
+    _add_meta(adding, "say this of every one of them, to narrow by it later; may be given several times")
     asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
     asking.add_argument("text", type=_question, nargs="*", metavar="TEXT", help="what to look for, in English")
     asking.add_argument("--like", metavar="ITEM", help="what looks like this: a picture file, or an id")
@@ -232,6 +239,11 @@ def _add_selection(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--source", metavar="TEXT", help="only sources that start with it, or match it if it has *, ? or ["
     )
+    _add_meta(one, "only what this was said of when it was added; given several times, all must hold")
+
+
+def _add_meta(one: argparse.ArgumentParser, meaning: str) -> None:
+    one.add_argument("--meta", type=pair, action="append", default=[], metavar="KEY=VALUE", help=meaning)
 
 
 def _add_carrying(command: Maker) -> tuple[argparse.ArgumentParser, ...]:

@@ -26,9 +26,13 @@ def ask(options: argparse.Namespace) -> int:
     example = None if options.like is None else read_example(options.like)
     config = settings(options.config)
     names = ("sort", "limit", "offset", "since", "until", "source", "modality", "min_relevance")
-    asked = {name: getattr(options, name) for name in names}
+    asked = {name: getattr(options, name) for name in names} | {"meta": dict(options.meta) or None}
     fields = {"text": " ".join(options.text) or None, **asked, "stream": options.stream or None}
-    nothing = "nothing found" if any(asked[name] for name in names[2:]) else "nothing is remembered so far"
+    nothing = (
+        "nothing found"
+        if any(asked[name] for name in asked.keys() - set(names[:2]))
+        else "nothing is remembered so far"
+    )
     with requester(config) as client:
         client.wait_until_online(ONLINE_S)
         for reply in replies(client, fields, example, ANSWER_S):

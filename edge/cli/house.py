@@ -46,10 +46,10 @@ def age(text: str) -> float:
 def _order(options: argparse.Namespace, op: str, more: dict[str, Any]) -> list[dict[str, Any]]:
     """The replies. Raises UsageError when nothing says which items."""
     chosen = {"source": options.source, "since": options.since, "until": options.until}
-    chosen |= {"older_than_s": options.older_than}
+    chosen |= {"older_than_s": options.older_than, "meta": dict(options.meta) or None}
     fields = {name: value for name, value in chosen.items() if value is not None} | more
     if not options.items and not fields.keys() & chosen.keys():
-        raise UsageError(f"{op}: which items? Name them, or use --source, --since, --until or --older-than")
+        raise UsageError(f"{op}: which items? Name them, or use --source, --since, --until, --older-than or --meta")
     items = list(dict.fromkeys(read_example(name).item for name in options.items))
     config = settings(options.config)
     with requester(config) as client:

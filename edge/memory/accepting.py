@@ -11,6 +11,7 @@ from edge.memory.clock import Clock
 from edge.memory.content import ContentStore
 from edge.memory.item_rows import insert, renew, sight
 from edge.memory.known import look_up
+from edge.memory.meta_rows import describe, describe_known
 from edge.memory.transaction import atomic
 from edge.memory.turns import join
 
@@ -49,10 +50,12 @@ def accept(
                     if found:
                         renew(rows, model, found, now, change)
                     join(rows, item)
+                    describe(rows, item, one.meta)
                     waiting.append((item, len(one.content)))
                     renewed = renewed or bool(found)
                 elif verdict.state == "duplicate":
                     sight(rows, one.digest, now)
+                    describe_known(rows, one.digest, one.meta)
     except BaseException:
         content.remove(written)
         raise

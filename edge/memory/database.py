@@ -35,6 +35,13 @@ CREATE TABLE items (
 ) STRICT;
 CREATE INDEX items_by_source ON items (source);
 CREATE INDEX items_by_time ON items (coalesce(taken_at, added_at));
+CREATE TABLE meta (
+    item  INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
+    key   TEXT NOT NULL,
+    value TEXT NOT NULL,             -- what a sender said of the item
+    PRIMARY KEY (item, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX meta_by_value ON meta (key, value);
 CREATE TABLE waiting (
     item     INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE, -- accepted, and not embedded so far
     blame    INTEGER NOT NULL DEFAULT 0, -- for ends of the process while it was worked on, see attempts.py

@@ -6,6 +6,7 @@ file written anew where it still shows what was deleted, and the note goes. What
 the memory is opened the next time.
 
     content, its digest, source and times    file and row
+    metadata                                 rows
     embedding: float16, float32, int8        row, index files
     activation: INT4                         file
     copies in SQLite's log and unused parts  see `_settle`, traces.py
@@ -41,7 +42,8 @@ T = TypeVar("T")
 AT_ONCE = 256  # items a commit; more, and what arrives waits for long
 _ATTEMPTS = 3  # at emptying the log, each as long as SQLite waits for a reader, 5 s
 _NOTE = "INSERT OR IGNORE INTO forgetting SELECT id, digest FROM items WHERE id = ?"
-_SOME = "SELECT id, items.digest, modality, source FROM forgetting JOIN items ON id = item"
+_SOME = "SELECT id, items.digest, modality, source, sightings FROM forgetting JOIN items ON id = item"
+_META = "SELECT key, value FROM meta WHERE item = ?"
 _VECTORS = "SELECT vector FROM embeddings WHERE item = ?"
 _REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _WITHOUT_ROW = "SELECT digest FROM forgetting WHERE digest NOT IN (SELECT digest FROM items)"
@@ -167,12 +169,14 @@ class Forgetting:
         some = self._rows.execute(f"{query} LIMIT {AT_ONCE}", values).fetchall()
         if not some:
             return False
-        for item, digest, modality, source in some:
+        for item, digest, modality, source, sightings in some:
+            meta = self._rows.execute(_META, (item,)).fetchall()
+            self._traces.add_meta(item, meta, is_changed=sightings > 1)
             self._traces.add(digest, modality, source, [vector for (vector,) in self._rows.execute(_VECTORS, (item,))])
         with atomic(self._rows):
             sequence = last_sequence(self._rows) + 1
             self._rows.executemany(_REMOVE, [(sequence, item) for item, *_ in some])
-            # What waits, and embeddings, go with it.
+            # What waits, metadata and embeddings go with it.
             self._rows.executemany("DELETE FROM items WHERE id = ?", [(item,) for item, *_ in some])
             self._rows.execute("UPDATE forgotten SET last = max(last, ?)", (max(item for item, *_ in some),))
         self.pinned = pinned_ids(self._rows)

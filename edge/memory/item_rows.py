@@ -6,11 +6,10 @@ import sqlite3
 from typing import Any
 
 from edge.items import Arrival, Item
+from edge.memory.meta_rows import META, meta_of
 
-ITEM = (
-    "SELECT id, digest, modality, source, bytes, added_at, taken_at, taken_from, sightings, seen_at, evicted FROM items"
-)
-_COLUMNS = ITEM.removeprefix("SELECT ").removesuffix(" FROM items").split(", ")
+_COLUMNS = ["id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "taken_from", "sightings", "seen_at"]
+ITEM = f"SELECT {', '.join(_COLUMNS)}, evicted, {META} FROM items"  # noqa: S608 - words of ours
 HAS_ROW = "SELECT 1 FROM items WHERE id = ?"
 _REMOVE = "INSERT OR IGNORE INTO removals SELECT ?, model, item FROM embeddings WHERE item = ?"
 _INSERT = """
@@ -30,8 +29,8 @@ _TAKEN = "UPDATE items SET taken_at = ?, taken_from = 'exif' WHERE id = ? AND ta
 
 def item_of(row: tuple[Any, ...]) -> Item:
     """Of a row that ITEM selects."""
-    *values, evicted = row
-    return Item(**dict(zip(_COLUMNS[:-1], values, strict=True)), evicted=bool(evicted))
+    *values, evicted, meta = row
+    return Item(**dict(zip(_COLUMNS, values, strict=True)), evicted=bool(evicted), meta=meta_of(meta))
 
 
 def insert(rows: sqlite3.Connection, one: Arrival, now: float) -> int:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edge.errors import DiskFullError
-from edge.items import Arrival, Embedded, Forgotten, Item, Selection, Tally, Verdict
+from edge.items import Arrival, Embedded, Forgotten, Item, Meta, Selection, Tally, Verdict
 from edge.memory.accepting import accept
 from edge.memory.activations import Activations
 from edge.memory.attempts import CRASHED, Attempts
@@ -29,17 +29,19 @@ from edge.memory.folder import check_database_is_there, importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.item_rows import HAS_ROW, ITEM, date, item_of, sight
+from edge.memory.indexing import index
+from edge.memory.item_rows import HAS_ROW, ITEM, item_of, sight
 from edge.memory.known import look_up
 from edge.memory.likeliest import likeliest_unfinished
 from edge.memory.merging import Merged, attached, merge
+from edge.memory.meta_rows import describe_known
 from edge.memory.readers import Readers
 from edge.memory.refining import refine
 from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
-from edge.memory.turns import ask, line_up, next_rows, switch
+from edge.memory.turns import ask, line_up, next_rows
 
 T = TypeVar("T")
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
@@ -164,6 +166,10 @@ class Memory:
     def sighted(self, digests: Iterable[bytes]) -> None:
         """The same bytes as known items' came again, in one commit. Raises DiskFullError or StoreError."""
         self._write(lambda: self._sighted(list(digests)))
+
+    def describe(self, digest: bytes, meta: Meta) -> None:
+        """A known item came again, and more is said of it, see meta_rows.py. Raises DiskFullError or StoreError."""
+        self._write(lambda: self._describe(digest, meta))
 
     def evict(self, limits: Limits) -> int:
         """Delete raw content beyond the limits, of at most AT_ONCE items; returns of how many.
@@ -320,24 +326,18 @@ class Memory:
             for digest in digests:
                 sight(self._rows, digest, now)
 
+    def _describe(self, digest: bytes, meta: Meta) -> None:
+        with atomic(self._rows):
+            sight(self._rows, digest, self._clock.follow(self._rows))
+            describe_known(self._rows, digest, meta)
+
     def _count_again(self) -> None:
         self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self._follow_blame()
 
     def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
-        version = self.version + 1
-        batch = [one for one in arrived if self._rows.execute(HAS_ROW, (one.item,)).fetchone()]
-        rows = [
-            (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
-            for one in batch
-        ]
-        with atomic(self._rows):
-            self._rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", rows)
-            switch(self._rows, self._model, [one.item for one in batch], version)
-            for one in batch:
-                if one.taken_at is not None:
-                    date(self._rows, one.item, one.taken_at)
+        batch = index(self._rows, self._model, arrived, self.version + 1)
         if not self._counts.indexed(batch):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()

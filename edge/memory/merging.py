@@ -1,7 +1,8 @@
 """The rows of an imported database join those that are there, in one transaction.
 
 The same content is one item. It keeps its id, source and times here; of sightings, pins and last sightings the greater
-counts, so that importing a file twice is importing it once; of two embeddings by one bundle the deeper. What was
+counts, so that importing a file twice is importing it once; of two embeddings by one bundle the deeper; of its metadata
+the keys that it lacks are added. What was
 rejected here stays so, unless its content was only lost. All other items get the ids behind those that are there: their
 own, where nothing was.
 """
@@ -43,6 +44,8 @@ UPDATE main.items SET
     rejected = CASE WHEN items.lost AND o.rejected IS NULL THEN NULL ELSE items.rejected END,
     lost = items.lost AND o.rejected IS NOT NULL
     FROM there JOIN other.items AS o ON o.id = there.other WHERE items.id = there.item AND NOT is_new;
+INSERT OR IGNORE INTO main.meta
+    SELECT there.item, key, value FROM there JOIN other.meta AS o ON o.item = there.other;
 INSERT OR IGNORE INTO main.models (fingerprint) SELECT fingerprint FROM other.models;
 CREATE TEMP TABLE coming AS
     SELECT there.item, ours.id AS model, depth, e.rowid AS row

@@ -68,6 +68,13 @@ CREATE TABLE kept_back (
     model INTEGER NOT NULL REFERENCES models,
     PRIMARY KEY (item, model)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (
+    item  INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
+    key   TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (item, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX meta_by_value ON meta (key, value);
 CREATE INDEX waiting_new ON waiting (item) WHERE asked IS NULL;
 CREATE INDEX waiting_again ON waiting (blame > 0, asked DESC, item DESC) WHERE asked IS NOT NULL;
 PRAGMA user_version = 6

@@ -56,4 +56,7 @@ def _condition(selection: Selection) -> tuple[str, list[object]]:
     if selection.until is not None:
         words.append("coalesce(taken_at, added_at) < ?")
         values.append(selection.until)
+    for pair in selection.meta:
+        words.append("id IN (SELECT item FROM meta WHERE key = ? AND value = ?)")
+        values += pair
     return " AND ".join(words), values

@@ -8,7 +8,7 @@ the whole file anew, gets rid of them; this looks whether it must.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,18 @@ class Traces:
             # A short one is looked for with the text before it in its row: it could stand anywhere.
             self._texts += [(source if len(source) >= _WORD else modality + source).encode()] if source else []
 
+    def add_meta(self, item: int, meta: Iterable[tuple[str, str]], *, is_changed: bool) -> None:
+        """Its metadata, of which others may have the same: with its id, as it stands in the table and in its index.
+
+        is_changed: there may have been other values, which nobody knows any more
+        """
+        number = _as_stored(item)
+        for key, value in meta:
+            pair = (key + value).encode()
+            self._texts += [number + pair, pair + number]
+            if is_changed:
+                self.add_unknown()
+
     def add_unknown(self) -> None:
         """Rows that nobody knows any more."""
         self._items += _MOST + 1
@@ -51,6 +63,7 @@ class Traces:
             return True
         words = np.unique(np.concatenate([*self._words, np.zeros(0, "<u8")]))
         texts: dict[int, list[bytes]] = {}
+        short = {text for text in self._texts if len(text) < _WORD}
         for text in self._texts:
             texts.setdefault(_end(text), []).append(text)
         ends = np.array(sorted(texts), "<u8")
@@ -60,9 +73,19 @@ class Traces:
             if np.isin(seen, words[words != 0]).any():
                 return True
             # To look for each text takes long: for those alone whose end stands there.
+            if any(text in unused for text in short):
+                return True
             if any(text in unused for end in seen[np.isin(seen, ends)].tolist() for text in texts[end]):
                 return True
         return False
+
+
+def _as_stored(number: int) -> bytes:
+    """A whole number in a row; see "Database File Format", "Record Format"."""
+    if number in {0, 1}:
+        return b""
+    size = next(size for size in (1, 2, 3, 4, 6, 8) if number < 1 << (8 * size - 1))
+    return number.to_bytes(size, "big")
 
 
 def _end(text: bytes) -> int:

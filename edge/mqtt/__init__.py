@@ -3,7 +3,8 @@
 from edge.mqtt.desk import Desk
 from edge.mqtt.ingest import Ingest
 from edge.mqtt.link import Outgoing, read_password
-from edge.mqtt.messages import MODALITIES, MOST_OFFSET, OPS, SHORT_BYTES
+from edge.mqtt.messages import MODALITIES, MOST_OFFSET, SHORT_BYTES
+from edge.mqtt.orders import OPS
 from edge.mqtt.replies import ONLINE, encode, gate_event, outcome_event
 from edge.mqtt.reply import Reply, Result, read_reply
 from edge.mqtt.requester import Requester

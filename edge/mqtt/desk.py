@@ -13,7 +13,8 @@ from edge.errors import RefusedError
 from edge.items import Answer, Instruction, Question
 from edge.mqtt import replies
 from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
-from edge.mqtt.messages import UnanswerableError, instruction, parse_control, parse_query, question, reply_to
+from edge.mqtt.messages import UnanswerableError, parse_query, question, reply_to
+from edge.mqtt.orders import instruction, parse_control
 from edge.mqtt.topics import Topics
 
 Ask: TypeAlias = Callable[[Question, Callable[["Answer | RefusedError"], None]], bool]

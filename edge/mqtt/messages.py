@@ -7,7 +7,6 @@ import binascii
 import dataclasses
 import json
 import math
-import string
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,20 +15,24 @@ from typing import Any, Generic, Literal, TypeVar
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
-from edge.items import Instruction, Offer, Origin, Question, Selection
-from edge.mqtt.moments import moment
+from edge.items import Meta, Offer, Origin, Question, Selection
+from edge.mqtt.narrowing import (
+    LONGEST_SOURCE,
+    is_sha256,
+    meta_problems,
+    narrowing_problems,
+    pairs,
+    span,
+    time_problems,
+)
 
 VERSION = 1
 MODALITIES = ("image",)
-OPS = ("ping", "pause", "resume", "forget", "pin", "unpin")
-_FILTERS = ("source", "since", "until", "older_than_s")
-_ABOUT_ITEMS = ("forget", "pin", "unpin")
 SHORT_BYTES = 64 << 10  # of a question or an order: a parser that reads megabytes holds up everything else
 MOST_OFFSET = 10_000
 LONGEST_TEXT = 10_000  # characters of a question; the text tower reads some hundred of them
-_LONGEST_ID, _LONGEST_SOURCE = 128, 1_000
+_LONGEST_ID = 128
 _MOST_VALUES = 10_000  # of a payload; the parser makes 8 MB of empty lists in half a second, and nobody else has a turn
-_LATEST = 253_402_300_799  # the last second of the year 9999
 _LONGEST_DEADLINE_MS = 3_600_000
 _LONGEST_WAY_S = 3_600  # of a message: one that seems older was sent by a clock that is not set, or ours is not
 
@@ -39,7 +42,6 @@ NOT_YET = {
     "query": ("budget_j",),
     "control": ("args",),
 }
-OPS_NOT_YET = ("reindex", "checkpoint", "set")
 
 T = TypeVar("T")
 
@@ -72,14 +74,26 @@ class IngestMessage:
     ts: float | None = None
     file_ts: float | None = None
     source: str | None = None
+    meta: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        problems = _time_problems(self.ts) + _time_problems(self.file_ts, "file_ts")
+        problems = time_problems(self.ts) + time_problems(self.file_ts, "file_ts") + meta_problems(self.meta)
         if sum(value is not None for value in (self.data, self.path, self.sha256)) != 1:
             problems.append("the message must have exactly one of data, path and sha256")
-        if self.sha256 is not None and not _is_sha256(self.sha256):
+        if self.sha256 is not None and not is_sha256(self.sha256):
             problems.append("sha256 must be 64 hexadecimal digits")
         if problems:
+            raise DecodeError(tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _MetaProperty:
+    """What a user property says, where the payload is the item itself."""
+
+    meta: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if problems := meta_problems(self.meta):
             raise DecodeError(tuple(problems))
 
 
@@ -103,15 +117,16 @@ class QueryMessage:
     until: float | str | None = None
     source: str | None = None
     modality: str | None = None
+    meta: Mapping[str, str] | None = None
     min_relevance: float | None = None
 
     def __post_init__(self) -> None:
-        problems = _time_problems(self.ts) + _narrowing_problems(self)
+        problems = time_problems(self.ts) + narrowing_problems(self)
         if self.text is None and self.like is None and self.image is None:
             problems.append("the question must have text, like or image")
         if self.like is not None and self.image is not None:
             problems.append("the question must have one of like and image, not both")
-        if self.like is not None and not _is_sha256(self.like):
+        if self.like is not None and not is_sha256(self.like):
             problems.append("like must be 64 hexadecimal digits")
         if self.text is not None and (not self.text.strip() or len(self.text) > LONGEST_TEXT):
             problems.append(f"text has {len(self.text)} characters: must be 1 to {LONGEST_TEXT}, not all blank")
@@ -128,48 +143,13 @@ class QueryMessage:
 
     def narrowing(self) -> Selection:
         """The items that are asked about. Raises ValueError where a time cannot be read."""
-        since, until = _span(self)
-        return Selection(since=since, until=until, source=self.source, modality=self.modality)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlMessage:
-    """An order. op: one of OPS. The rest says which items it is about, see edge.items.Selection."""
-
-    op: str
-    items: tuple[str, ...] | None = None
-    source: str | None = None
-    since: float | str | None = None
-    until: float | str | None = None
-    older_than_s: float | None = None
-    force: bool = False
-    reply_to: str | None = None
-
-    def __post_init__(self) -> None:
-        problems = _narrowing_problems(self)
-        if self.items is not None and not (self.items and all(_is_sha256(item) for item in self.items)):
-            problems.append("items must be one or more texts of 64 hexadecimal digits")
-        if self.older_than_s is not None and not 0 <= self.older_than_s <= _LATEST:
-            problems.append(f"older_than_s is {self.older_than_s}: must be 0 to {_LATEST}")
-        says = self.says_which
-        if self.op in _ABOUT_ITEMS and not says:
-            problems.append(f"op {self.op!r} must say which items: one or more of items, {', '.join(_FILTERS)}")
-        if self.op in OPS and self.op not in _ABOUT_ITEMS and says:
-            problems.append(f"op {self.op!r} is not about items")
-        if self.force and (self.op != "forget" or self.items is None):
-            problems.append("force is for op 'forget' with items")
-        if problems:
-            raise DecodeError(tuple(problems))
-
-    @property
-    def says_which(self) -> bool:
-        """Whether there is anything that chooses items."""
-        return self.items is not None or any(getattr(self, name) is not None for name in _FILTERS)
+        since, until = span(self)
+        return Selection(since=since, until=until, source=self.source, modality=self.modality, meta=pairs(self.meta))
 
 
 def parse_ingest(payload: bytes) -> Parsed[Offer]:
     """An item as JSON. Raises UnanswerableError."""
-    parsed = _parse("ingest", IngestMessage, payload, PAYLOAD_BYTES)
+    parsed = parse("ingest", IngestMessage, payload, PAYLOAD_BYTES)
     message = parsed.body
     _check_modality(message.modality, parsed.id)
     offer = Offer(
@@ -179,6 +159,7 @@ def parse_ingest(payload: bytes) -> Parsed[Offer]:
         source=_source(message.source or message.path or ""),
         taken_at=message.file_ts if message.ts is None else message.ts,
         taken_from=_origin(message.ts, message.file_ts),
+        meta=pairs(message.meta),
     )
     return Parsed(offer, parsed.id, parsed.warning)
 
@@ -195,46 +176,25 @@ def parse_raw(modality: str, payload: bytes, properties: tuple[tuple[str, str], 
     if not payload:
         raise UnanswerableError("bad_request", "the payload is empty", id_)
     ts, file_ts = (_property_time(name, given.pop(name, None), id_) for name in ("ts", "file_ts"))
+    meta = _property_meta(given.pop("meta", None), id_)
     offer = Offer(
         content=payload,
         source=_source(given.pop("source", "")),
         taken_at=file_ts if ts is None else ts,
         taken_from=_origin(ts, file_ts),
+        meta=meta,
     )
     return Parsed(offer, id_, _ignored(given))
 
 
 def parse_query(payload: bytes) -> Parsed[QueryMessage]:
     """A question. Raises UnanswerableError."""
-    parsed = _parse("query", QueryMessage, payload, SHORT_BYTES)
+    parsed = parse("query", QueryMessage, payload, SHORT_BYTES)
     if parsed.body.modality is not None:
         _check_modality(parsed.body.modality, parsed.id)
     if parsed.body.image is not None:
         _base64("image", parsed.body.image, parsed.id)
     return parsed
-
-
-def parse_control(payload: bytes) -> Parsed[ControlMessage]:
-    """An order. Raises UnanswerableError."""
-    parsed = _parse("control", ControlMessage, payload, SHORT_BYTES)
-    op = parsed.body.op
-    if op in OPS_NOT_YET:
-        raise UnanswerableError("not_supported", f"op {op!r} is not supported so far", parsed.id)
-    if op not in OPS:
-        raise UnanswerableError("bad_request", f"op is {op[:40]!r}: must be one of {', '.join(OPS)}", parsed.id)
-    return parsed
-
-
-def instruction(message: ControlMessage) -> Instruction:
-    """What the message orders; an age counts back from now."""
-    if not message.says_which:
-        return Instruction(op=message.op)
-    since, until = _span(message)
-    if message.older_than_s is not None:
-        until = min(time.time() - message.older_than_s, math.inf if until is None else until)
-    digests = None if message.items is None else tuple(bytes.fromhex(item) for item in message.items)
-    selection = Selection(digests=digests, source=message.source, since=since, until=until)
-    return Instruction(op=message.op, selection=selection, force=message.force)
 
 
 def question(message: QueryMessage, limit: int, client: str = "") -> Question:
@@ -272,7 +232,8 @@ def reply_to(payload: bytes) -> str | None:
     return topic if isinstance(topic, str) else None
 
 
-def _parse(name: str, kind: type[T], payload: bytes, largest: int) -> Parsed[T]:
+def parse(name: str, kind: type[T], payload: bytes, largest: int) -> Parsed[T]:
+    """JSON of at most `largest` bytes as a `kind`; `name` is its place in NOT_YET. Raises UnanswerableError."""
     _check_size(payload, None, largest)
     data = _mapping(payload)
     id_ = _id(data.pop("id", None))
@@ -343,7 +304,7 @@ def _base64(name: str, text: str, id_: str | None) -> bytes:
 
 def _source(text: str) -> str:
     """For people: half a surrogate pair cannot be stored, and control characters would reach their terminal."""
-    printable = "".join(char if char.isprintable() else "?" for char in text[:_LONGEST_SOURCE])
+    printable = "".join(char if char.isprintable() else "?" for char in text[:LONGEST_SOURCE])
     return printable.encode(errors="replace").decode()
 
 
@@ -358,43 +319,17 @@ def _property_time(name: str, text: str | None, id_: str | None) -> float | None
         value = float(text)
     except ValueError:
         value = math.nan
-    if problems := _time_problems(value, name):
+    if problems := time_problems(value, name):
         raise UnanswerableError("bad_request", problems[0], id_)
     return value
 
 
-def _time_problems(value: float | None, name: str = "ts") -> list[str]:
-    if value is None or 0 <= value <= _LATEST:  # false for NaN, too
-        return []
-    return [f"{name} is {value}: must be seconds of Unix time, 0 to {_LATEST}"]
-
-
-def _span(message: QueryMessage | ControlMessage) -> tuple[float | None, float | None]:
-    """Its `since` and `until`. Raises ValueError where a time cannot be read."""
-    since = None if message.since is None else moment(message.since, is_end=False)
-    return since, None if message.until is None else moment(message.until, is_end=True)
-
-
-def _narrowing_problems(message: QueryMessage | ControlMessage) -> list[str]:
-    problems = _moment_problems("since", message.since) + _moment_problems("until", message.until)
-    if message.source is not None and not _is_source(message.source):
-        problems.append(f"source must be Unicode text of 1 to {_LONGEST_SOURCE} characters, none of them NUL")
-    return problems
-
-
-def _moment_problems(name: str, value: float | str | None) -> list[str]:
+def _property_meta(text: str | None, id_: str | None) -> Meta:
+    """Of a JSON object in a user property."""
+    if text is None:
+        return ()
     try:
-        if value is not None:
-            moment(value, is_end=name == "until")
-    except ValueError as error:
-        return [f"{name} {error}"]
-    return []
-
-
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set(string.hexdigits)
-
-
-def _is_source(text: str) -> bool:
-    """Half a surrogate pair cannot be compared with what is stored; at NUL a pattern ends, and `*` would be left."""
-    return 0 < len(text) <= _LONGEST_SOURCE and not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+        message = decode(_MetaProperty, {"meta": json.loads(text)})
+    except (ValueError, RecursionError) as error:
+        raise UnanswerableError("bad_request", f"the property meta: {error}"[:1_000], id_) from None
+    return pairs(message.meta)

@@ -110,6 +110,7 @@ def _result(hit: Hit) -> dict[str, Any]:
         "ts_from": hit.item.taken_from or "arrival",
         "source": hit.item.source,
         "modality": hit.item.modality,
+        **({"meta": dict(hit.item.meta)} if hit.item.meta else {}),
         **({"content": False} if hit.item.evicted else {}),
         **({} if hit.why is None else {"explain": _explain(hit.why)}),
     }

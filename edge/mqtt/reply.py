@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge.decode import decode
@@ -27,6 +27,7 @@ class Result:
     modality: str
     ts_from: str = "arrival"
     content: bool = True
+    meta: Mapping[str, str] = field(default_factory=dict)
     relevance: float | None = None
 
     @property

@@ -156,7 +156,10 @@ class Inbox:
         """The content at hand; None when it is settled already: unreadable, or known."""
         offer = queued.offer
         if offer.digest is not None:
-            self._settle_known(queued, self._memory.known(offer.digest) or Verdict("unknown", offer.digest))
+            known = self._memory.known(offer.digest)
+            if known and not self._describe(offer, known):
+                known = None  # with the bytes it can wait for room
+            self._settle_known(queued, known or Verdict("unknown", offer.digest))
             return None
         digest: bytes | None = None
         try:
@@ -168,7 +171,7 @@ class Inbox:
                     self._check(content)
         except UnreadableItemError as error:
             verdict = Verdict("rejected", digest, str(error))
-        if verdict is not None or digest is None:
+        if digest is None or (verdict is not None and self._describe(offer, verdict)):
             self._settle_known(queued, verdict or Verdict("rejected", None))
             return None
         return Arrival(
@@ -178,11 +181,21 @@ class Inbox:
             source=offer.source,
             taken_at=offer.taken_at,
             taken_from=offer.taken_from,
+            meta=offer.meta,
         )
+
+    def _describe(self, offer: Offer, verdict: Verdict) -> bool:
+        """Whether what it says of a known item is on disk, if it says anything: before its sender hears of it."""
+        if verdict.state == "duplicate" and verdict.digest is not None and offer.meta:
+            try:
+                self._memory.describe(verdict.digest, offer.meta)
+            except DiskFullError:
+                return False
+        return True
 
     def _settle_known(self, queued: _Queued, verdict: Verdict) -> None:
         queued.settle(verdict)
-        if verdict.state == "duplicate" and verdict.digest is not None:
+        if verdict.state == "duplicate" and verdict.digest is not None and not queued.offer.meta:
             self._seen_again.append(verdict.digest)
 
     def _note_sightings(self) -> None:

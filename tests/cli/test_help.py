@@ -23,13 +23,14 @@ from edge.cli.arguments import make_parser
 from programs import program
 
 OPTIONS = {
-    "add": {"--config", "--json"},
+    "add": {"--config", "--json", "--meta"},
     "ask": {
         "--config",
         "--html",
         "--json",
         "--like",
         "--limit",
+        "--meta",
         "--min-relevance",
         "--modality",
         "--offset",
@@ -65,10 +66,10 @@ OPTIONS = {
     "check": {"--config", "--json"},
     "demo": {"--config", "--json", "--photos", "--sheet"},
     "export": {"--config", "--json", "--no-cache", "--state"},
-    "forget": {"--config", "--force", "--json", "--older-than", "--since", "--source", "--until"},
+    "forget": {"--config", "--force", "--json", "--meta", "--older-than", "--since", "--source", "--until"},
     "import": {"--config", "--json", "--state"},
     "migrate": {"--config", "--json"},
-    "pin": {"--config", "--json", "--older-than", "--since", "--source", "--undo", "--until"},
+    "pin": {"--config", "--json", "--meta", "--older-than", "--since", "--source", "--undo", "--until"},
     "run": {"--config"},
     "status": {"--config", "--json"},
 }

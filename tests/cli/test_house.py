@@ -90,7 +90,7 @@ def test_all_of_a_source_and_all_of_a_time_are_forgotten(owned: Daemon, pictures
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("forget",), "forget: which items? Name them, or use --source, --since, --until or --older-than"),
+        (("forget",), "forget: which items? Name them, or use --source, --since, --until, --older-than or --meta"),
         (("pin", "--undo"), "pin: which items?"),
         (("forget", "no-such-file"), "'no-such-file' is no item and no file (No such file or directory)"),
         (("forget", "--until", "soon"), "--until: is 'soon': must be seconds of Unix time, a day like 2026-07-01"),

@@ -15,10 +15,10 @@ from edge.mqtt.messages import (
     SHORT_BYTES,
     Parsed,
     UnanswerableError,
-    parse_control,
     parse_ingest,
     parse_query,
 )
+from edge.mqtt.orders import parse_control
 
 Parse = Callable[[bytes], Parsed[Any]]
 PARSERS: Mapping[str, Parse] = {"ingest": parse_ingest, "query": parse_query, "control": parse_control}

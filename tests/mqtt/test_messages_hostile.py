@@ -18,13 +18,13 @@ from edge.mqtt.messages import (
     Parsed,
     QueryMessage,
     UnanswerableError,
-    parse_control,
     parse_ingest,
     parse_query,
     parse_raw,
     question,
     reply_to,
 )
+from edge.mqtt.orders import parse_control
 
 LONGEST_MESSAGE = 1_000
 LONGEST_WARNING = 520

@@ -12,20 +12,16 @@ from edge.config import MAX_LIMIT
 from edge.items import Instruction, Question, Selection
 from edge.mqtt.messages import (
     LONGEST_TEXT,
-    OPS,
-    OPS_NOT_YET,
     SHORT_BYTES,
-    ControlMessage,
     Parsed,
     QueryMessage,
     UnanswerableError,
-    instruction,
-    parse_control,
     parse_query,
     question,
     reply_to,
 )
 from edge.mqtt.moments import MEANT
+from edge.mqtt.orders import OPS, OPS_NOT_YET, ControlMessage, instruction, parse_control
 
 
 def query(**fields: object) -> QueryMessage:
@@ -215,7 +211,7 @@ def test_order_that_is_not_supported_is_refused_by_name(op: str) -> None:
         ({"op": "ping", "reply_to": 1}, "reply_to is 1: must be a text"),
         (
             {"op": "forget"},
-            "op 'forget' must say which items: one or more of items, source, since, until, older_than_s",
+            "op 'forget' must say which items: one or more of items, source, since, until, older_than_s, meta",
         ),
         ({"op": "ping", "source": "a"}, "op 'ping' is not about items"),
         ({"op": "forget", "items": []}, "items must be one or more texts of 64 hexadecimal digits"),

@@ -19,8 +19,9 @@ from edge import daemon
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
 from edge.items import Answer, Explanation, Hit, Instruction, Item, Outcome, Selection, Verdict
-from edge.mqtt import Topics, gate_event, link, messages, outcome_event, replies, topics
-from edge.mqtt.messages import NOT_YET, OPS, OPS_NOT_YET, ControlMessage, IngestMessage, QueryMessage
+from edge.mqtt import Topics, gate_event, link, messages, narrowing, outcome_event, replies, topics
+from edge.mqtt.messages import NOT_YET, IngestMessage, QueryMessage
+from edge.mqtt.orders import OPS, OPS_NOT_YET, ControlMessage
 from edge.power import KINDS, Energy
 from edge.recall import streaming
 from edge.remember import Gate
@@ -40,6 +41,7 @@ TYPES: dict[str, set[Any]] = {
     "true or false": {bool},
     "number or text": {int, float, str},
     "list": {tuple[str, ...]},
+    "object": {Mapping[str, str]},
 }
 
 
@@ -173,7 +175,7 @@ WHY = Explanation(
 
 
 def test_reply_has_the_fields_of_the_table() -> None:
-    hit = Hit(dataclasses.replace(ITEM, evicted=True), 8, 0.5, relevance=0.9, why=WHY)
+    hit = Hit(dataclasses.replace(ITEM, evicted=True, meta=(("a", "b"),)), 8, 0.5, relevance=0.9, why=WHY)
     found = Answer(
         question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1,
         earlier_ms=1, sequence=0,
@@ -266,7 +268,9 @@ def numbers() -> Mapping[str, tuple[str, Any]]:
         "state": (r"what that takes, every (\d+) s", daemon.STATE_S),
         "reply topic": (r"in at most (\d+) characters; a question", topics.LONGEST),
         "id": (r"`id` \(a text of at most (\d+) characters\)", messages._LONGEST_ID),
-        "source": (r"for people; at most (\d+) characters", messages._LONGEST_SOURCE),
+        "meta": (r"at most (\d+) keys", narrowing.MOST_META),
+        "meta value": (r"each with a text of at most (\d+) characters", narrowing.LONGEST_VALUE),
+        "source": (r"for people; at most (\d+) characters", narrowing.LONGEST_SOURCE),
         "payload": (r"A payload has at most (\d+) bytes", PAYLOAD_BYTES),
         "file": (r"A file named by `path` has at most (\d+) bytes", LARGEST_FILE),
         "values": (r"JSON payload has at most\s(\d+) values", messages._MOST_VALUES),
