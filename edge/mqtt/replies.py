@@ -111,6 +111,7 @@ def _result(hit: Hit) -> dict[str, Any]:
         "source": hit.item.source,
         "modality": hit.item.modality,
         **({"content": False} if hit.item.evicted else {}),
+        **({"similar": hit.similar, "similar_items": [one.hex() for one in hit.similar_items]} if hit.similar else {}),
         **({} if hit.why is None else {"explain": _explain(hit.why)}),
     }
 
