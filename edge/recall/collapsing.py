@@ -62,7 +62,7 @@ def collapse(ranked: Sequence[Ranked], stored: Stored, count: int) -> list[Group
         cosines = np.einsum("nd,d->n", embeddings[others], embeddings[place])  # see bank_similarities on BLAS
         alike = others[cosines >= THRESHOLD]
         is_left[alike] = False
-        groups.append((best, *(reach[other] for other in alike)))
+        groups.append((best, *(reach[other] for other in alike.tolist())))
     return [*groups, *((one,) for one in itertools.islice(ranked, REACH, REACH + count - len(groups)))]
 
 
@@ -75,7 +75,7 @@ def _embeddings(ranked: Sequence[Ranked], stored: Stored) -> tuple[Rows, Floats]
     to_read[list(at_hand)] = 0
     for depth in np.unique(to_read[to_read > 0]).tolist():
         places = np.flatnonzero(to_read == depth)
-        are_there, found = stored(depth, np.array([ranked[place].best.item for place in places], dtype=np.int64))
+        are_there, found = stored(depth, np.array([ranked[place].best.item for place in places.tolist()], dtype=np.int64))
         depths[places[~are_there]] = 0  # finished meanwhile, for another question
         if len(found):
             parts.append((places[are_there], found))

@@ -63,5 +63,6 @@ class Pages:
     def _groups(self, ranked: Sequence[Ranked]) -> list[Group]:
         found = [one for one in [*ranked, *map(Ranked, self._rest)] if self._is_relevant(one.best)]
         end = self._question.offset + self._question.limit
-        groups = collapse(found, self._stored, end) if self._question.collapse else [(one,) for one in found[:end]]
-        return groups[self._question.offset :]
+        if self._question.collapse:
+            return collapse(found, self._stored, end)[self._question.offset :]
+        return [(one,) for one in found[self._question.offset : end]]

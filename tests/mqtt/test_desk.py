@@ -49,7 +49,7 @@ def test_question_that_says_no_limit_has_the_configs(mosquitto: Mosquitto) -> No
     with Onlooker(mosquitto.port) as onlooker, desk_client(mqtt_config(mosquitto), asked):
         onlooker.say(TOPICS.query, asking(reply_to=MINE))
         onlooker.wait_on(MINE)
-    assert asked.questions == [Question(text="a beach", limit=5)]
+    assert asked.questions == [Question(text="a beach", limit=5, collapse=True)]
 
 
 @pytest.mark.parametrize("correlation", [b"", b"\0", b"\xff\xfe\0utf", b"x" * 60_000])

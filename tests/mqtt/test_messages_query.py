@@ -134,7 +134,7 @@ def test_question_without_text_and_example_is_refused() -> None:
 def test_example_is_read_alone_and_beside_text() -> None:
     alone = parse_query(json.dumps({"like": "AB" * 32}).encode()).body
     assert question(alone, 5) == Question(like=b"\xab" * 32, limit=5, collapse=True)
-    assert question(query(image="/9j/"), 5) == Question(text="a beach", image=b"\xff\xd8\xff", limit=5)
+    assert question(query(image="/9j/"), 5) == Question(text="a beach", image=b"\xff\xd8\xff", limit=5, collapse=True)
 
 
 def test_longest_text_fits_into_a_question_also_as_escaped_json() -> None:
