@@ -260,7 +260,7 @@ def test_unknown_field_is_ignored_and_named(app: Client, tmp_path: Path) -> None
     [
         ({"v": 2, "text": "a flower"}, "version", "v is 2: this daemon speaks 1"),
         ({"text": "a flower", "budget_j": 3}, "not_supported", "budget_j is not supported so far"),
-        ({"image": "AAAA"}, "not_supported", "image is not supported so far"),
+        ({"like": "AB" * 32}, "not_found", "nothing with this id is remembered: send the picture as `image`"),
         ({"text": " "}, "bad_request", "text has 1 characters: must be 1 to 10000, not all blank"),
     ],
 )
