@@ -75,7 +75,9 @@ def _embeddings(ranked: Sequence[Ranked], stored: Stored) -> tuple[Rows, Floats]
     to_read[list(at_hand)] = 0
     for depth in np.unique(to_read[to_read > 0]).tolist():
         places = np.flatnonzero(to_read == depth)
-        are_there, found = stored(depth, np.array([ranked[place].best.item for place in places.tolist()], dtype=np.int64))
+        are_there, found = stored(
+            depth, np.array([ranked[place].best.item for place in places.tolist()], dtype=np.int64)
+        )
         depths[places[~are_there]] = 0  # finished meanwhile, for another question
         if len(found):
             parts.append((places[are_there], found))
