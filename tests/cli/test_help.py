@@ -25,6 +25,7 @@ from programs import program
 OPTIONS = {
     "add": {"--config", "--json"},
     "ask": {
+        "--all",
         "--config",
         "--html",
         "--json",
