@@ -208,6 +208,7 @@ class Question:
     deadline: monotonic seconds at which refining stops, or None
     stream:   answer at once, then ever better
     explain:  say how each hit came to its place
+    collapse: of near-duplicates the best alone is a hit, with the others beside it
     client:   who asks: turns are shared out between clients
     offset:   hits to leave out, the best ones: those of the pages before
     least:    relevance that a hit must have, 0 to 1, or None
@@ -225,6 +226,7 @@ class Question:
     deadline: float | None = None
     stream: bool = False
     explain: bool = False
+    collapse: bool = False
     client: str = field(default="", compare=False)
 
     @property
@@ -266,6 +268,8 @@ class Hit:
 
     relevance: the probability that it is what was asked for; None where the bundle is not calibrated
     why:       where the question asked for it
+    similar:   how many near-duplicates of it were found, and are no hits of their own
+    similar_items: SHA-256 of the best of them
     """
 
     item: Item
@@ -273,6 +277,8 @@ class Hit:
     score: float
     relevance: float | None = None
     why: Explanation | None = None
+    similar: int = 0
+    similar_items: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

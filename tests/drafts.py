@@ -100,6 +100,7 @@ FIELDS: dict[str, dict[str, tuple[Raw, Raw, frozenset[str]]]] = {
         "refine": (TRUTH, NO_TRUTH, BAD),
         "stream": (TRUTH, NO_TRUTH, BAD),
         "explain": (TRUTH, NO_TRUTH, BAD),
+        "collapse": (TRUTH, NO_TRUTH, BAD),
         "offset": (raw(st.integers(0, 10_000)), st.one_of(just("-1", "10001", "0.5", "null"), HUGE), BAD),
         "since": (MOMENTS, NO_MOMENTS, BAD),
         "until": (MOMENTS, NO_MOMENTS, BAD),

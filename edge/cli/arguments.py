@@ -76,6 +76,8 @@ examples:
       may well find nothing
   reminisce ask --like beach.jpg
       what looks like this picture, remembered or not; --like beach.jpg "at night" means both
+  reminisce ask --all "our dog"
+      every picture of a burst, where else one stands for it: "and 4 like it"
   reminisce ask --html answers.html "our dog"
       a contact sheet, one file; pictures are shown whose files are on this machine
   reminisce ask --json "a red car" | jq -r '.results[0].source'
@@ -198,6 +200,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     asking.add_argument("--sort", choices=("relevance", "time"), default="relevance", help="order (default: relevance)")
     asking.add_argument("--html", type=Path, metavar="FILE", help="write the answers there, too, with their pictures")
+    asking.add_argument("--all", action="store_true", help="near-duplicates, too, each an answer of its own")
     asking.add_argument("--stream", action="store_true", help="print answers as they get better, the last one last")
     _add_selection(asking)
     asking.add_argument(

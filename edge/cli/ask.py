@@ -27,7 +27,12 @@ def ask(options: argparse.Namespace) -> int:
     config = settings(options.config)
     names = ("sort", "limit", "offset", "since", "until", "source", "modality", "min_relevance")
     asked = {name: getattr(options, name) for name in names} | {"meta": dict(options.meta) or None}
-    fields = {"text": " ".join(options.text) or None, **asked, "stream": options.stream or None}
+    fields = {
+        "text": " ".join(options.text) or None,
+        **asked,
+        "stream": options.stream or None,
+        "collapse": False if options.all else None,
+    }
     nothing = (
         "nothing found"
         if any(asked[name] for name in asked.keys() - set(names[:2]))
@@ -53,7 +58,7 @@ def _read(reply: Mapping[str, Any]) -> Reply:
 def _text(reply: Reply, first: int, nothing: str) -> str:
     lines = [
         f"{rank}. {hit.source or hit.item[:12]}  {hit.figures}, {_day(hit.ts)}"
-        f"{'' if hit.content else ', file not kept'}"
+        f"{'' if hit.content else ', file not kept'}{hit.company}"
         for rank, hit in enumerate(reply.results, first)
     ]
     spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"

@@ -59,7 +59,7 @@ def _answer(answered: Answered) -> str:
 
 def _figure(hit: Result, file: Path | None) -> str:
     name = html.escape(file.name if file else hit.source or hit.item[:12])
-    caption = f"{name}<br>{hit.figures}, exit at depth {hit.exit_depth}"
+    caption = f"{name}<br>{hit.figures}, exit at depth {hit.exit_depth}{hit.company}"
     image = f'<img src="{_thumbnail(file) if file else ""}" alt="{name}">'
     return f"<figure><div>{image}</div><figcaption>{caption}</figcaption></figure>"
 

@@ -129,7 +129,7 @@ def _show(answered: Answered) -> None:
     )
     for rank, hit in enumerate(reply.results, 1):
         name = answered.files[hit.item].name
-        _say(f"  {rank}. {name:36} {hit.figures}, exit at depth {hit.exit_depth}")
+        _say(f"  {rank}. {name:36} {hit.figures}, exit at depth {hit.exit_depth}{hit.company}")
 
 
 def _fields(answered: Answered) -> dict[str, object]:

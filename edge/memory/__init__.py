@@ -8,7 +8,7 @@ from edge.memory.exporting import Exported, export
 from edge.memory.halfway import Halfway
 from edge.memory.housekeeping import Housekeeping
 from edge.memory.importing import Imported, import_memory
-from edge.memory.index import Found, MemoryIndex, Rows, annoy_is_installed
+from edge.memory.index import Flags, Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import Memory
 from edge.memory.rejecting import CRASHED_TWICE
 from edge.memory.reserve import RESERVE_BYTES
@@ -21,6 +21,7 @@ __all__ = [
     "Activations",
     "Changes",
     "Exported",
+    "Flags",
     "Found",
     "Halfway",
     "Housekeeping",

@@ -111,6 +111,7 @@ class QueryMessage:
     refine: bool = True
     stream: bool = False
     explain: bool = False
+    collapse: bool = True
     reply_to: str | None = None
     offset: int = 0
     since: float | str | None = None
@@ -203,9 +204,7 @@ def question(message: QueryMessage, limit: int, client: str = "") -> Question:
     if message.deadline_ms is not None:
         # A clock that is ahead of ours must not lengthen it.
         age_s = max(0.0, time.time() - message.ts) if message.ts is not None else 0.0
-        if age_s > _LONGEST_WAY_S:
-            age_s = 0.0
-        deadline = time.monotonic() + message.deadline_ms / 1e3 - age_s
+        deadline = time.monotonic() + message.deadline_ms / 1e3 - (age_s if age_s <= _LONGEST_WAY_S else 0.0)
     return Question(
         text=message.text or "",
         like=None if message.like is None else bytes.fromhex(message.like),
@@ -219,6 +218,7 @@ def question(message: QueryMessage, limit: int, client: str = "") -> Question:
         deadline=deadline,
         stream=message.stream,
         explain=message.explain,
+        collapse=message.collapse,
         client=client,
     )
 

@@ -17,6 +17,7 @@ class Result:
     ts_from:   who says so: "message", "exif", "file"; "arrival" where nothing does
     score:     cosine with the question at `exit_depth`; relevance: probability that it was asked for, None where the
                model is not calibrated
+    similar:   near-duplicates of it that are no results of their own; similar_items: SHA-256 in hex of the best of them
     """
 
     item: str
@@ -29,12 +30,19 @@ class Result:
     content: bool = True
     meta: Mapping[str, str] = field(default_factory=dict)
     relevance: float | None = None
+    similar: int = 0
+    similar_items: tuple[str, ...] = ()
 
     @property
     def figures(self) -> str:
         """Relevance, by which results are ranked, where there is one, and score, as people read them."""
         likely = "" if self.relevance is None else f"relevance {100 * self.relevance:4.1f} %, "
         return f"{likely}score {self.score:.2f}"
+
+    @property
+    def company(self) -> str:
+        """What to say behind all else of its near-duplicates, if there are any."""
+        return f", and {self.similar} like it" if self.similar else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,12 +38,14 @@ class Ranked:
 
     ms:    its share of the batch that finished it; 0 where nothing was to do
     start: what it was finished from
+    embedding: (D,) at the last exit, where it was finished for this question
     """
 
     coarse: Candidate
     fine: Candidate | None = None
     ms: float = field(default=0.0, compare=False)
     start: Start | None = None
+    embedding: Floats | None = field(default=None, compare=False)
 
     @property
     def best(self) -> Candidate:
@@ -151,7 +153,8 @@ class Corrector:
             return None
         fine = self._scored([one.item for _, _, one in starts], embeddings, query)
         ms = (time.monotonic() - began) * 1e3 / len(starts)
-        return [Ranked(coarse, found, ms, kind) for (_, kind, coarse), found in zip(starts, fine, strict=True)]
+        rows = zip(starts, fine, embeddings, strict=True)
+        return [Ranked(coarse, found, ms, kind, row) for (_, kind, coarse), found, row in rows]
 
     def _scored(self, items: Sequence[int], embeddings: Floats, query: Query) -> list[Candidate]:
         """(N, D) embeddings at the last exit, which are kept from now on, beside the question there."""

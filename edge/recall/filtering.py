@@ -8,7 +8,8 @@ an example, of the largest cosine.
 from __future__ import annotations
 
 from edge.bundle import Tower
-from edge.memory import Memory, Origin, Rows
+from edge.items import Floats
+from edge.memory import Flags, Memory, Origin, Rows
 from edge.recall.candidate import Candidate
 from edge.recall.granularity import Query
 from edge.recall.verifying import verify
@@ -55,6 +56,10 @@ class Filter:
     def held(self, admitted: Rows) -> int:
         """How many of these ids can be found."""
         return self._index.held(admitted)
+
+    def stored(self, depth: int, items: Rows) -> tuple[Flags, Floats]:
+        """(N,) ids -> which of them can be found at one exit, and (F, D) embeddings of those."""
+        return self._index.embeddings(depth, items)
 
     def best(self, query: Query, count: int, admitted: Rows | None = None) -> list[Candidate]:
         """At most `count` candidates for a question, best first, an item once; only of the `admitted` ids, if given."""

@@ -1,10 +1,12 @@
-"""The part of a ranking that a question wants: what is relevant enough, from its offset on."""
+"""The part of a ranking that a question wants: what is relevant enough, perhaps collapsed, from its offset on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge.items import Question
+from edge.recall.candidate import Candidate
+from edge.recall.collapsing import REACH, Group, Stored, collapse
 from edge.recall.correcting import Ranked
 
 
@@ -14,9 +16,53 @@ def wanted(question: Question, pool: int) -> int:
     return max(pool, question.offset + question.limit + (pool if question.least is not None else 0))
 
 
-def page(question: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
-    """Of all that was found, best first. Without a relevance nothing is relevant enough."""
-    least = question.least
-    if least is not None:
-        ranked = [one for one in ranked if one.best.relevance is not None and one.best.relevance >= least]
-    return ranked[question.offset : question.offset + question.limit]
+class Pages:
+    """What was found for one question, and the page of it that it asks for. One thread at a time."""
+
+    def __init__(
+        self,
+        question: Question,
+        pool: Sequence[Candidate],
+        rest: Sequence[Candidate],
+        stored: Stored,
+        search: Callable[[int], Sequence[Candidate]],
+    ) -> None:
+        """`rest` is what was found behind the pool, best first.
+
+        search: of a count, the best so many of all, the pool among them, for when a page is not full
+        """
+        self._question, self._pool, self._rest = question, pool, rest
+        self._stored, self._search = stored, search
+        self._has_more = question.collapse  # without, a page that is not full is the last
+
+    @property
+    def found(self) -> Sequence[Candidate]:
+        """All so far, best first."""
+        return [*self._pool, *self._rest]
+
+    def page(self, ranked: Sequence[Ranked]) -> list[Group]:
+        """Of the pool as it is ranked by now, and the rest. Without a relevance nothing is relevant enough."""
+        groups = self._groups(ranked)
+        if len(groups) < self._question.limit and self._has_more and self._ends_relevant():
+            self._has_more = False
+            known = {one.item for one in self._pool}
+            # However many of those within reach are collapsed, the others fill the page.
+            most = self._question.offset + self._question.limit + max(REACH, len(self._pool))
+            self._rest = [one for one in self._search(most) if one.item not in known]
+            groups = self._groups(ranked)
+        return groups
+
+    def _ends_relevant(self) -> bool:
+        """Whether what comes behind all that was found may be relevant enough."""
+        return not self._rest or self._is_relevant(self._rest[-1])
+
+    def _is_relevant(self, one: Candidate) -> bool:
+        least = self._question.least
+        return least is None or (one.relevance is not None and one.relevance >= least)
+
+    def _groups(self, ranked: Sequence[Ranked]) -> list[Group]:
+        found = [one for one in [*ranked, *map(Ranked, self._rest)] if self._is_relevant(one.best)]
+        end = self._question.offset + self._question.limit
+        if self._question.collapse:
+            return collapse(found, self._stored, end)[self._question.offset :]
+        return [(one,) for one in found[self._question.offset : end]]

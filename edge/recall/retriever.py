@@ -9,20 +9,22 @@ from typing import TypeVar
 
 from edge.bundle import Tower
 from edge.errors import RefusedError
-from edge.items import EVERYTHING, Answer, Explanation, Hit, Question, Selection, happened_at
+from edge.items import EVERYTHING, Answer, Explanation, Hit, Item, Question, Selection, happened_at
 from edge.memory import Memory, Rows
 from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
+from edge.recall.collapsing import Group
 from edge.recall.correcting import Corrector, Ranked, Ranking
 from edge.recall.earlier import Earlier, join
 from edge.recall.example import Example, check_sent
 from edge.recall.filtering import Filter
 from edge.recall.granularity import Query
-from edge.recall.paging import page, wanted
+from edge.recall.paging import Pages, wanted
 from edge.recall.streaming import Stream
 from edge.runtime import TowerRunner
 
 T = TypeVar("T")
+_MOST_NAMED = 1 + 20  # of a hit and its near-duplicates: an answer of 1,000 hits has room in a payload
 
 
 class Retriever:
@@ -64,19 +66,25 @@ class Retriever:
             searched = sum(one.held(admitted) for one in searches)
         itself, content = self._example(question)
         query, query_ms = _timed(lambda: self._embed(question.text, content))
-        most = wanted(question, size) + (itself is not None)
-        # Before the present bundle's: an item that is switched meanwhile is found at both, never at none.
-        older, earlier_ms = _timed(lambda: self._older(question, most, admitted))
-        present, filter_ms = _timed(lambda: self._filtering.best(query, most, admitted))
-        found = [one for one in join(present, older, most) if one.item != itself]
-        pool, rest = found[:size], found[size:]
+
+        def search(most: int) -> tuple[list[Candidate], float, float]:
+            # Before the present bundle's: an item that is switched meanwhile is found at both, never at none.
+            older, earlier_ms = _timed(lambda: self._older(question, most, admitted))
+            present, filter_ms = _timed(lambda: self._filtering.best(query, most, admitted))
+            return [one for one in join(present, older, most) if one.item != itself], earlier_ms, filter_ms
+
+        found, earlier_ms, filter_ms = search(wanted(question, size) + (itself is not None))
+        pool = found[:size]
+        pages = Pages(question, pool, found[size:], self._filtering.stored, lambda most: search(most)[0])
         began = time.monotonic()
 
-        def answer(ranking: Ranking) -> Answer:
-            ranked = [*ranking.ranked, *map(Ranked, rest)]
+        def answer(ranking: Ranking, *, is_last: bool = False) -> Answer:
+            page = pages.page(ranking.ranked)
+            if is_last:
+                self._note(page)
             return Answer(
                 question=question.text,
-                hits=self._hits(question, page(question, ranked), found),
+                hits=self._hits(question, page, pages.found),
                 searched=searched,
                 refined=ranking.refined,
                 cut=ranking.cut,
@@ -87,18 +95,15 @@ class Retriever:
             )
 
         if not question.stream:
-            ranking = self._correcting.rank(query, pool, question.deadline)
-            self._note(question, [*ranking.ranked, *map(Ranked, rest)])
-            return answer(ranking)
+            return answer(self._correcting.rank(query, pool, question.deadline), is_last=True)
         stream = Stream(better)
         ranking = self._correcting.rank(
             query, pool, question.deadline, lambda so_far: stream.better(lambda: answer(so_far))
         )
-        self._note(question, [*ranking.ranked, *map(Ranked, rest)])
-        return stream.final(answer(ranking))
+        return stream.final(answer(ranking, is_last=True))
 
-    def _note(self, question: Question, ranked: Sequence[Ranked]) -> None:
-        if items := [one.best.item for one in page(question, ranked) if one.best.is_earlier]:
+    def _note(self, page: Sequence[Group]) -> None:
+        if items := [group[0].best.item for group in page if group[0].best.is_earlier]:
             self._on_earlier(items)
 
     def _older(self, question: Question, count: int, admitted: Rows | None) -> list[Candidate]:
@@ -146,20 +151,28 @@ class Retriever:
             return self._asked.embed(text)
         return Example(self._correcting.tower, example, self._asked.embed(text) if text else None)
 
-    def _hits(self, question: Question, ranked: Sequence[Ranked], found: Sequence[Candidate]) -> tuple[Hit, ...]:
+    def _hits(self, question: Question, page: Sequence[Group], found: Sequence[Candidate]) -> tuple[Hit, ...]:
         ranks = {one.item: rank for rank, one in enumerate(found, 1)} if question.explain else {}
         hits: list[Hit] = []
-        for one in ranked:
-            best = one.best
-            try:
-                item = self._memory.item(best.item)
-            except KeyError:  # it was forgotten since it was found
+        for group in page:
+            there = [(one, item) for one in group[:_MOST_NAMED] if (item := self._item(one.best.item))]
+            if not there:
                 continue
+            (one, item), best = there[0], there[0][0].best
             why = _explanation(one, ranks[best.item]) if question.explain else None
-            hits.append(Hit(item, best.depth, best.score, best.relevance, why))
+            similar = len(there) - 1 + len(group[_MOST_NAMED:])
+            others = tuple(other.digest for _, other in there[1:])
+            hits.append(Hit(item, best.depth, best.score, best.relevance, why, similar, others))
         if question.sort == "time":
             hits.sort(key=lambda hit: (-happened_at(hit.item), hit.item.id))
         return tuple(hits)
+
+    def _item(self, number: int) -> Item | None:
+        """None when it was forgotten since it was found."""
+        try:
+            return self._memory.item(number)
+        except KeyError:
+            return None
 
 
 def _explanation(one: Ranked, rank: int) -> Explanation:

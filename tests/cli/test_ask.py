@@ -47,11 +47,12 @@ def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
     assert (done.code, done.err) == (0, "")
     (reply,) = done.objects
     table = PROTOCOL.partition("## Reply\n")[2].partition("## Explain")[0]
-    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error", "sequence"}
+    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error", "sequence", "earlier_ms"}
     documented = set(re.findall(r"`(\w+)`", table))
     of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
     assert always <= reply.keys() <= documented | {"v", "id", "final"}
-    assert all(result.keys() == of_a_result - {"results", "content", "explain"} for result in reply["results"])
+    seldom = {"results", "content", "explain", "similar", "similar_items"}
+    assert all(result.keys() == of_a_result - seldom for result in reply["results"])
 
 
 def test_stream_gives_better_answers_and_the_one_without_it_last(daemon: Daemon, pictures: list[Path]) -> None:
@@ -67,6 +68,26 @@ def test_stream_gives_better_answers_and_the_one_without_it_last(daemon: Daemon,
     *earlier, last = ask(daemon, "--stream", "another animal").out.split(" so far\n\n")
     assert last.endswith(" ms, 24 searched, 24 refined\n")
     assert all(len(one.splitlines()) == 6 for one in earlier)
+
+
+def test_copy_of_a_picture_is_counted_beside_it_and_all_shows_both(
+    daemon: Daemon, pictures: list[Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "saved-again.jpg"
+    with Image.open(pictures[0]) as picture:
+        picture.convert("RGB").save(copy, "JPEG", quality=90)
+    assert run("add", "--config", daemon.config_file, *pictures[:6], copy).code == 0
+    both = {str(pictures[0]), str(copy)}
+    *lines, _ = ask(daemon, "an animal").out.splitlines()
+    assert len(lines) == 5
+    (alike,) = [line for line in lines if line.endswith(", and 1 like it")] or [""]
+    assert alike.split()[1] in both
+    shown = ask(daemon, "--limit", "7", "--all", "an animal").out
+    assert " like it" not in shown
+    assert all(name in shown for name in both)
+    sheet = tmp_path / "sheet.html"
+    ask(daemon, "--limit", "6", "--html", str(sheet), "an animal")
+    assert sheet.read_text(encoding="utf-8").count(", and 1 like it") == 1
 
 
 def test_limit_says_how_many(device: Daemon) -> None:

@@ -25,6 +25,7 @@ from programs import program
 OPTIONS = {
     "add": {"--config", "--json", "--meta"},
     "ask": {
+        "--all",
         "--config",
         "--html",
         "--json",

@@ -52,6 +52,12 @@ def check(partition: Partition, model: Model, query: Floats) -> None:
         assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
         for name in ("ids", "cosines", "scores"):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    some = everything[::-2]
+    are_there, rows = partition.embeddings(np.append(some, 1_000_000_000))
+    assert are_there.tolist() == [True] * len(some) + [False]
+    np.testing.assert_array_equal(
+        rows, np.array([model[item][0] for item in some.tolist()], "<f2").reshape(-1, DIMENSION).astype(np.float32)
+    )
 
 
 def by_hand(model: Model, query: Floats, scale: float = SCALE) -> Found:

@@ -39,7 +39,7 @@ def test_question_is_asked_as_it_came_and_answered_once(mosquitto: Mosquitto, pr
     with Onlooker(mosquitto.port) as onlooker, desk_client(config, asked):
         onlooker.say(TOPICS.query, asking(id="7", limit=3, sort="time", refine=False, reply_to=MINE, colour="red"))
         (reply,) = replies(onlooker)
-    assert asked.questions == [Question(text="a beach", limit=3, sort="time", refine=False)]
+    assert asked.questions == [Question(text="a beach", limit=3, sort="time", refine=False, collapse=True)]
     assert (reply.fields["id"], reply.fields["final"], reply.fields["results"]) == ("7", True, [])
     assert reply.fields["warning"] == "ignored: colour"
 
@@ -49,7 +49,7 @@ def test_question_that_says_no_limit_has_the_configs(mosquitto: Mosquitto) -> No
     with Onlooker(mosquitto.port) as onlooker, desk_client(mqtt_config(mosquitto), asked):
         onlooker.say(TOPICS.query, asking(reply_to=MINE))
         onlooker.wait_on(MINE)
-    assert asked.questions == [Question(text="a beach", limit=5)]
+    assert asked.questions == [Question(text="a beach", limit=5, collapse=True)]
 
 
 @pytest.mark.parametrize("correlation", [b"", b"\0", b"\xff\xfe\0utf", b"x" * 60_000])

@@ -49,7 +49,7 @@ def seconds_left(**fields: object) -> float:
 
 def test_everything_that_can_be_asked_is_read() -> None:
     fields = {"limit": 3, "deadline_ms": 250, "ts": 1.5, "sort": "time", "refine": False, "reply_to": "a/b"}
-    fields |= {"stream": True, "explain": True}
+    fields |= {"stream": True, "explain": True, "collapse": False}
     content = json.dumps({"v": 1, "id": "7", "text": "Zoë 写 🏖", **fields}).encode()
     message = QueryMessage(
         text="Zoë 写 🏖",
@@ -60,16 +60,18 @@ def test_everything_that_can_be_asked_is_read() -> None:
         refine=False,
         stream=True,
         explain=True,
+        collapse=False,
         reply_to="a/b",
     )
     assert parse_query(content) == Parsed(message, "7", "")
 
 
 def test_question_has_the_configs_limit_unless_it_says_one() -> None:
-    assert question(query(), 5) == Question(text="a beach", limit=5)
+    assert question(query(), 5) == Question(text="a beach", limit=5, collapse=True)
     assert question(query(limit=9, sort="time", refine=False, stream=True, explain=True), 5) == Question(
-        text="a beach", limit=9, sort="time", refine=False, stream=True, explain=True
+        text="a beach", limit=9, sort="time", refine=False, stream=True, explain=True, collapse=True
     )
+    assert not question(query(collapse=False), 5).collapse
     assert question(query(), 5, "me").client == "me"
 
 
@@ -103,6 +105,7 @@ def test_value_at_the_end_of_its_range_is_taken(fields: dict[str, Any]) -> None:
         ({"refine": 0}, "refine is 0: must be true or false"),
         ({"stream": "yes"}, "stream is 'yes': must be true or false"),
         ({"explain": 1}, "explain is 1: must be true or false"),
+        ({"collapse": "no"}, "collapse is 'no': must be true or false"),
         ({"reply_to": 5}, "reply_to is 5: must be a text"),
         ({"text": None}, "the question must have text, like or image"),
         ({"like": "a" * 63}, "like must be 64 hexadecimal digits"),
@@ -126,8 +129,8 @@ def test_question_without_text_and_example_is_refused() -> None:
 
 def test_example_is_read_alone_and_beside_text() -> None:
     alone = parse_query(json.dumps({"like": "AB" * 32}).encode()).body
-    assert question(alone, 5) == Question(like=b"\xab" * 32, limit=5)
-    assert question(query(image="/9j/"), 5) == Question(text="a beach", image=b"\xff\xd8\xff", limit=5)
+    assert question(alone, 5) == Question(like=b"\xab" * 32, limit=5, collapse=True)
+    assert question(query(image="/9j/"), 5) == Question(text="a beach", image=b"\xff\xd8\xff", limit=5, collapse=True)
 
 
 def test_longest_text_fits_into_a_question_also_as_escaped_json() -> None:

@@ -175,7 +175,8 @@ WHY = Explanation(
 
 
 def test_reply_has_the_fields_of_the_table() -> None:
-    hit = Hit(dataclasses.replace(ITEM, evicted=True, meta=(("a", "b"),)), 8, 0.5, relevance=0.9, why=WHY)
+    item = dataclasses.replace(ITEM, evicted=True, meta=(("a", "b"),))
+    hit = Hit(item, 8, 0.5, relevance=0.9, why=WHY, similar=1, similar_items=(ITEM.digest,))
     found = Answer(
         question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1,
         earlier_ms=1, sequence=0,

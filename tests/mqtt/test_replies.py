@@ -117,6 +117,17 @@ def test_answer_of_a_stream_has_its_number_and_says_whether_it_is_the_last() -> 
     assert "sequence" not in read(answer(found(), "7", ""))
 
 
+def test_near_duplicates_are_counted_and_named_where_there_are_any() -> None:
+    burst = Hit(item(), 3, 0.5, similar=30, similar_items=(DIGEST, DIGEST[::-1]))
+    payload = answer(found(burst, Hit(item(), 3, 0.4)), None, "")
+    first, second = read(payload)["results"]
+    assert (first["similar"], first["similar_items"]) == (30, [DIGEST.hex(), DIGEST[::-1].hex()])
+    assert not {"similar", "similar_items"} & second.keys()
+    first, second = read_reply(json.loads(payload)).results
+    assert (first.similar, first.similar_items) == (30, (DIGEST.hex(), DIGEST[::-1].hex()))
+    assert (first.company, second.company) == (", and 30 like it", "")
+
+
 def test_explanation_has_what_is_known() -> None:
     why = Explanation(
         exit_depth=3,

@@ -56,7 +56,7 @@ def test_replies_come_in_order_and_only_the_last_is_final(mosquitto: Mosquitto, 
     assert [(one["sequence"], one["refined"]) for one in fields] == [(number, number) for number in range(10)]
     assert [one["final"] for one in fields] == [False] * 9 + [True]
     assert {one["id"] for one in fields} == {"7"}
-    assert asked.questions == [Question(text="a beach", limit=5, stream=True)]
+    assert asked.questions == [Question(text="a beach", limit=5, stream=True, collapse=True)]
 
 
 def test_correlation_comes_back_with_each(mosquitto: Mosquitto) -> None:

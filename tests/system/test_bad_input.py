@@ -124,7 +124,8 @@ def test_item_forgotten_while_it_is_refined_is_in_no_answer_from_then_on(
         contents = distinct(pictures)
         items = [app.send(next(contents)) for _ in range(ITEMS)]
         app.await_told(items, "indexed")
-        question = {"text": "a dog", "limit": ITEMS, "stream": True}
+        whole = {"text": "a dog", "limit": ITEMS, "collapse": False}  # many are copies
+        question = {**whole, "stream": True}
         asked = app.ask(daemon.topics.query, **question)
         wait_until(lambda: app.replies(asked), "the coarse answer", LONGEST_S)
         gone = [result["item"] for result in app.replies(asked)[0]["results"]][-ITEMS // 2 :]
@@ -140,7 +141,7 @@ def test_item_forgotten_while_it_is_refined_is_in_no_answer_from_then_on(
             assert {result["item"] for result in reply["results"]} == left
         time.sleep(3)  # what the first question finished is written down behind its back by now
         assert b"Traceback" not in daemon.log.read_bytes()
-        last = app.ask(daemon.topics.query, text="a dog", limit=ITEMS)
+        last = app.ask(daemon.topics.query, **whole)
         wait_until(lambda: app.replies(last), "an answer", LONGEST_S)
         assert {result["item"] for result in app.replies(last)[0]["results"]} == left
         assert app.replies(last)[0]["searched"] == len(left)

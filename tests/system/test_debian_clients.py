@@ -172,7 +172,7 @@ def test_user_properties_and_correlation_come_back(device: Device, tmp_path: Pat
         news.event("indexed", item=item)
     assert (event["item"], event["warning"]) == (item, "ignored: colour")
     asked = app.try_request(
-        "query", "-D", "publish", "correlation-data", "q 1", "-F", "%D %p", text="a flower", limit=1000
+        "query", "-D", "publish", "correlation-data", "q 1", "-F", "%D %p", text="a flower", limit=1000, collapse=False
     )
     assert asked.stdout.startswith("q 1 {")
     found = {result["item"]: result for result in json.loads(asked.stdout.removeprefix("q 1 "))["results"]}

@@ -1,6 +1,6 @@
 """Nearest embeddings of each exit: exact for thousands of rows, mapped Annoy forests beyond. Its files are a cache."""
 
-from edge.memory.index.blocks import Rows
+from edge.memory.index.blocks import Flags, Rows
 from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
 from edge.memory.index.following import MemoryIndex
@@ -11,6 +11,7 @@ __all__ = [
     "Changes",
     "ExitRows",
     "Feed",
+    "Flags",
     "Found",
     "Limits",
     "MemoryIndex",

@@ -15,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from edge.items import Floats
-from edge.memory.index.blocks import Rows
+from edge.memory.index.blocks import Flags, Rows
 from edge.memory.index.builder import Builder, Job
 from edge.memory.index.exact import Found
 from edge.memory.index.feed import Changes, ExitRows, Feed
@@ -105,6 +107,14 @@ class MemoryIndex:
         """How many of these ids can be found."""
         with self._using:
             return sum(partition.held(admitted) for partition in self._partitions.values())
+
+    def embeddings(self, depth: int, ids: Rows) -> tuple[Flags, Floats]:
+        """(N,) distinct ids -> which of them can be found at one exit, and (F, D) float32 embeddings of those."""
+        with self._using:
+            partition = self._partitions.get(depth)
+            if partition is None:
+                return np.zeros(len(ids), dtype=bool), np.zeros((0, 0), dtype=np.float32)
+            return partition.embeddings(ids)
 
     def refresh(self) -> None:
         """Take in what changed. Raises what the feed raises."""

@@ -131,6 +131,17 @@ class Partition:
         tail = self._tail
         return int(are_alive.sum()) + int(np.isin(tail.block.ids[~tail.dead], admitted).sum())
 
+    def embeddings(self, ids: Rows) -> tuple[Flags, Floats]:
+        """(N,) distinct ids -> which of them have a row that counts, and (F, D) float32 embeddings of those."""
+        places, are_sealed = self._find(ids)
+        rows = np.zeros((len(ids), len(self._block.centre)), dtype=np.float32)
+        rows[are_sealed] = self._block.embeddings(places[are_sealed])
+        tail_places = self._tail.places(ids)
+        are_late = tail_places >= 0
+        rows[are_late] = self._tail.block.embeddings(tail_places[are_late])
+        are_there = are_sealed | are_late
+        return are_there, rows[are_there]
+
     def moment(self) -> Moment:
         """What it holds now, to be sealed; what changes from now on is noted until `adopt` or `forget_moment`."""
         self._since = []

@@ -41,6 +41,10 @@ class Tail:
         """(N,) of the rows of `block`; a view, which follows."""
         return self._dead[: self._used]
 
+    def places(self, ids: Rows) -> Rows:
+        """(N,) ids -> row numbers in `block`, -1 where none is alive."""
+        return np.array([self._places.get(number, -1) for number in ids.tolist()], dtype=np.int64)
+
     def append(self, rows: Block) -> None:
         """Add rows whose ids are not alive here, with this tail's centre."""
         end = self._used + len(rows)
