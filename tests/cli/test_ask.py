@@ -47,11 +47,11 @@ def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
     assert (done.code, done.err) == (0, "")
     (reply,) = done.objects
     table = PROTOCOL.partition("## Reply\n")[2].partition("## Explain")[0]
-    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error", "sequence"}
+    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error", "sequence", "earlier_ms"}
     documented = set(re.findall(r"`(\w+)`", table))
     of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
     assert always <= reply.keys() <= documented | {"v", "id", "final"}
-    assert all(result.keys() == of_a_result - {"results", "content", "explain"} for result in reply["results"])
+    assert all(result.keys() == of_a_result - {"results", "content", "explain", "meta"} for result in reply["results"])
 
 
 def test_stream_gives_better_answers_and_the_one_without_it_last(daemon: Daemon, pictures: list[Path]) -> None:
