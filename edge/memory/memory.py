@@ -39,7 +39,7 @@ from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
-from edge.memory.turns import ask, line_up, next_rows, switch
+from edge.memory.turns import WAITS, ask, line_up, next_rows, switch
 
 T = TypeVar("T")
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
@@ -156,7 +156,7 @@ class Memory:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
 
         is_lost: not its bytes are to blame, only that they are gone: the same may come again.
-        False when it was forgotten meanwhile, or stays with the bundle that has embedded it.
+        False when it waits no more, forgotten or finished by a question, or stays with the bundle that has embedded it.
         Raises DiskFullError or StoreError.
         """
         return self._write(lambda: self._reject(item, reason, is_lost=is_lost))
@@ -362,7 +362,7 @@ class Memory:
         self.version = last_sequence(self._rows)
 
     def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
-        if not self._rows.execute(HAS_ROW, (item.id,)).fetchone():
+        if not self._rows.execute(WAITS, (item.id,)).fetchone():
             return False
         with atomic(self._rows):
             is_rejected = reject(self._rows, self._model, item.id, reason, self.version + 1, is_lost=is_lost)

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+WAITS = "SELECT 1 FROM waiting WHERE item = ?"
 _WAIT = """
 INSERT OR IGNORE INTO waiting (item, asked)
 SELECT id, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = items.id) THEN 0 END FROM items
