@@ -73,9 +73,8 @@ def index_folder(folder: Path, origin: Origin) -> Path:
     return folder / f"earlier-{origin.number}"
 
 
-def sweep(folder: Path, left: Collection[Origin]) -> None:
-    """Delete the index files of bundles of which nothing is left."""
-    kept = {index_folder(folder, origin) for origin in left}
+def sweep(folder: Path, kept: Collection[Path]) -> None:
+    """Delete the index folders of earlier bundles that are not `kept`; they are made anew from the rows."""
     for path in folder.glob("earlier-*"):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)

@@ -32,6 +32,7 @@ from edge.memory.activations import Activations, erase
 from edge.memory.changes import last_sequence
 from edge.memory.content import ContentStore
 from edge.memory.database import translated
+from edge.memory.earlier import sweep
 from edge.memory.index import MemoryIndex
 from edge.memory.selecting import ids_of, pin, pinned_ids
 from edge.memory.traces import Traces
@@ -102,6 +103,8 @@ class Forgetting:
                 erase(self._folder / "activations", ids)
                 for index in self.indexes:
                     index.purge(np.array(ids, dtype=np.int64))
+                # Of a bundle that is away nothing is open that could leave out a row.
+                sweep(self._folder / "index", {index.folder for index in self.indexes})
                 write(self._settle)
         return found
 

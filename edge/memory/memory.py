@@ -98,7 +98,7 @@ class Memory:
             with contextlib.suppress(OSError):  # no room for it: nothing is accepted before there is
                 self._reserve.restore()
             self.origins = origins(self._rows, besides=self._model)
-            sweep(folder / "index", self.origins)
+            sweep(folder / "index", {index_folder(folder / "index", origin) for origin in self.origins})
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
             self._reader = undo.enter_context(Readers(folder / "memory.db"))

@@ -106,6 +106,30 @@ def test_no_byte_is_left_in_any_form_while_the_memory_is_open(filled: Memory, st
     assert (filled.tally.items, dict(filled.tally.exits)) == (COUNT - 1, {3: COUNT - 1})
 
 
+def test_index_files_of_an_earlier_bundle_go_where_it_is_away_and_are_followed_where_it_is_open(state: Path) -> None:
+    with Memory(state, "bundle one") as memory:
+        fill(memory)
+    limits = Limits(forest_from=10**9, shortest_tail=10)
+    for is_away in (True, False):
+        with Memory(state, "bundle two") as memory:
+            (origin,) = memory.origins
+            folder = state / "index" / f"earlier-{origin.number}"
+            with memory.open_earlier_index(origin, "image", SCALES, 10**9) as index:
+                index._limits = limits
+                settle(index)
+                assert list(folder.glob("image-03.*"))
+                if not is_away:
+                    memory.forget(of(ONE + 1))
+                    assert folder.is_dir()
+                    assert len(index) == COUNT - 2
+        if is_away:
+            with Memory(state, "bundle two") as memory:
+                float16 = {"v": VECTORS[ONE].astype("<f2").tobytes()}
+                assert any("earlier" in what for what in left_of(float16, state))
+                memory.forget(of(ONE))
+                assert left_of(float16, state) == []
+
+
 def test_the_others_stay_whole_and_are_found_as_before(filled: Memory, state: Path) -> None:
     (index,) = filled._forgetting.indexes
     before = index.search(3, VECTORS[ONE], COUNT).ids.tolist()
