@@ -266,7 +266,7 @@ class Memory:
         self, origin: Origin, tower: str, scales: Mapping[int, float], forest_from: int
     ) -> MemoryIndex:
         """The same over what another bundle embedded."""
-        feed = EarlierRows(origin, self._reader, lambda: self.version)
+        feed = EarlierRows(origin, self._reader, lambda: self.version, self.folder)
         folder = index_folder(self.folder / "index", origin)
         return self._open_index(feed, folder, origin.fingerprint, tower, scales, forest_from)
 
