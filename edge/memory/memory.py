@@ -24,12 +24,13 @@ from edge.memory.content import ContentStore
 from edge.memory.counts import Counts, exits_of
 from edge.memory.database import connect, model_id, translated
 from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
+from edge.memory.embedding import embed, there
 from edge.memory.eviction import Limits, evict
 from edge.memory.folder import check_database_is_there, importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.item_rows import HAS_ROW, ITEM, date, item_of, sight
+from edge.memory.item_rows import HAS_ROW, ITEM, item_of, sight
 from edge.memory.known import look_up
 from edge.memory.likeliest import likeliest_unfinished
 from edge.memory.merging import Merged, attached, merge
@@ -39,7 +40,7 @@ from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
-from edge.memory.turns import WAITS, ask, line_up, next_rows, switch
+from edge.memory.turns import IS_KEPT_BACK, WAITS, ask, line_up, next_rows
 
 T = TypeVar("T")
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
@@ -90,7 +91,7 @@ class Memory:
             with atomic(self._rows):
                 self._clock.follow(self._rows)
                 note_folder(self._rows, self._model, bundle)
-                line_up(self._rows, self._model)
+                line_up(self._rows, self._model, self.version + 1)
                 self.accused = blame(self._rows, self._model, self._attempts.left, self.version + 1)
             self._attempts.begin()
             self._follow_blame()
@@ -246,6 +247,10 @@ class Memory:
         with translated(self.folder):
             return self._content.get(item.digest)
 
+    def is_kept_back(self, item: int) -> bool:
+        """Whether this bundle has failed on its content, so that it stays with the one that has embedded it."""
+        return bool(self._select(IS_KEPT_BACK, item, self._model))
+
     def open_activations(self, max_bytes: int) -> Activations:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
@@ -326,19 +331,10 @@ class Memory:
         self._follow_blame()
 
     def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
-        version = self.version + 1
-        batch = [one for one in arrived if self._rows.execute(HAS_ROW, (one.item,)).fetchone()]
-        rows = [
-            (one.item, self._model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, version)
-            for one in batch
-        ]
+        batch = there(self._rows, arrived)
         with atomic(self._rows):
-            self._rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", rows)
-            switch(self._rows, self._model, [one.item for one in batch], version)
-            for one in batch:
-                if one.taken_at is not None:
-                    date(self._rows, one.item, one.taken_at)
-        if not self._counts.indexed(batch):
+            written = embed(self._rows, self._model, batch, self.version + 1)
+        if not self._counts.indexed(written):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
@@ -348,7 +344,7 @@ class Memory:
         self._content.adopt(unpacked / "content")  # without rows it is swept at the next start
         with attached(self._rows, unpacked / "memory.db"), atomic(self._rows):
             merged = merge(self._rows)
-            line_up(self._rows, self._model)
+            line_up(self._rows, self._model, self.version + 1)
         self._count_again()
         return merged
 

@@ -86,6 +86,21 @@ def test_item_that_a_question_finished_cannot_be_rejected_by_the_migration_that_
         assert memory.tally == counted
 
 
+def test_coarse_embedding_that_comes_behind_the_fine_one_is_no_second_row(
+    state: Path, keep: Keep, embedded: Build
+) -> None:
+    with Memory(state, "one") as memory:
+        keep(memory, "ape", "bee", depth=8)
+    with Memory(state, "two") as memory:
+        memory.refine([embedded(1, depth=LAST)])
+        assert memory.index([embedded(1, depth=3), embedded(2, depth=3)]) == {1, 2}
+        assert stored(state) == [(1, LAST), (2, 3)]
+        tally = memory.tally
+        assert (dict(tally.exits), tally.earlier, tally.migrating) == ({3: 1, LAST: 1}, 0, 0)
+    with Memory(state, "two") as memory:
+        assert memory.tally == tally
+
+
 def test_what_a_question_finished_of_another_bundle_takes_the_place_of_its_embedding(
     state: Path, keep: Keep, embedded: Build
 ) -> None:
