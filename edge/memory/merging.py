@@ -43,6 +43,8 @@ UPDATE main.items SET
     rejected = CASE WHEN items.lost AND o.rejected IS NULL THEN NULL ELSE items.rejected END,
     lost = items.lost AND o.rejected IS NOT NULL
     FROM there JOIN other.items AS o ON o.id = there.other WHERE items.id = there.item AND NOT is_new;
+DELETE FROM main.kept_back WHERE item IN (
+    SELECT item FROM there JOIN other.items AS o ON o.id = there.other WHERE o.rejected IS NULL AND NOT o.evicted);
 INSERT OR IGNORE INTO main.models (fingerprint) SELECT fingerprint FROM other.models;
 CREATE TEMP TABLE coming AS
     SELECT there.item, ours.id AS model, depth, e.rowid AS row
