@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge.items import Embedded, Floats
 from edge.memory import Changes, Memory, Partition
-from edge.memory.counts import Counts
+from edge.memory.item_rows import reject
 from edge.memory.transaction import atomic
 
 _INSERT = """
@@ -66,10 +66,14 @@ def remember(
 
 def forget(memory: Memory, items: Sequence[int]) -> None:
     """Items that cannot be found any more."""
-    for item in items:
-        memory.reject(memory.item(item), "unreadable after all")
-    memory._counts = Counts(memory._rows, memory._model)  # the memory itself rejects only what waits
-    memory.tally = memory._counts.tally()
+
+    def reject_all() -> None:  # the memory itself rejects only what waits
+        with atomic(memory._rows):
+            for item in items:
+                reject(memory._rows, item, "unreadable after all", memory.version + 1, is_lost=False)
+        memory._count_again()
+
+    memory._write(reject_all)
 
 
 def _insert(memory: Memory, count: int) -> list[int]:

@@ -189,6 +189,18 @@ def test_item_without_its_file_stays_with_the_old_bundle_and_is_found(
         assert (answer.hits[0].item.source, answer.refined) == (str(twelve[-1]), 0)
 
 
+def test_item_that_the_new_bundle_cannot_read_is_found_and_not_decoded_for_a_question(
+    successor: Bundle, state: Path, twelve: list[Path]
+) -> None:
+    with Engine(config_of(successor.folder, pool=12), state) as engine:
+        item = engine.memory.item(12)
+        assert not engine.memory.reject(item, "crashed the device twice")
+        answer = ask(engine, limit=12)
+        starts = {hit.item.id: hit.why.start for hit in answer.hits if hit.why}
+        assert (len(twelve), answer.refined, starts[12]) == (12, 11, None)
+        assert engine.memory.content(item) is not None
+
+
 def test_item_without_its_file_moves_over_where_its_activation_is_one_of_the_new_bundle(
     successor: Bundle, bundle: Bundle, state: Path, pictures: list[Path], fill: Fill
 ) -> None:

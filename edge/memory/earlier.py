@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge.memory.changes import Changes, Partition, read_changes, read_exit
 from edge.memory.counts import exits_of
+from edge.memory.database import translated
 from edge.memory.transaction import snapshot
 
 _MODELS = """
@@ -45,9 +46,11 @@ def origins(rows: sqlite3.Connection, besides: int) -> tuple[Origin, ...]:
 class EarlierRows:
     """A `Feed` of one origin's items. Any thread, as `reader` gives each a connection of its own."""
 
-    def __init__(self, origin: Origin, reader: Callable[[], sqlite3.Connection], version: Callable[[], int]) -> None:
-        """`version` is the memory's."""
-        self._model, self._reader, self._version = origin.number, reader, version
+    def __init__(
+        self, origin: Origin, reader: Callable[[], sqlite3.Connection], version: Callable[[], int], where: Path
+    ) -> None:
+        """`version` is the memory's, `where` its folder."""
+        self._model, self._reader, self._version, self._where = origin.number, reader, version, where
 
     @property
     def version(self) -> int:
@@ -55,17 +58,19 @@ class EarlierRows:
         return self._version()
 
     def changes(self, since: int) -> Changes:
-        """See Feed."""
-        with snapshot(self._reader()):
+        """See Feed. Raises StoreError."""
+        with translated(self._where), snapshot(self._reader()):
             return read_changes(self._reader(), self._model, since)
 
     def counts(self) -> Mapping[int, int]:
-        """See Feed; counted anew."""
-        return exits_of(self._reader(), self._model)
+        """See Feed; counted anew. Raises StoreError."""
+        with translated(self._where):
+            return exits_of(self._reader(), self._model)
 
     def rows(self, depth: int) -> Iterator[Partition]:
-        """See Feed."""
-        yield from read_exit(self._reader(), self._model, depth)
+        """See Feed. Raises StoreError."""
+        with translated(self._where):
+            yield from read_exit(self._reader(), self._model, depth)
 
 
 def index_folder(folder: Path, origin: Origin) -> Path:
@@ -73,9 +78,8 @@ def index_folder(folder: Path, origin: Origin) -> Path:
     return folder / f"earlier-{origin.number}"
 
 
-def sweep(folder: Path, left: Collection[Origin]) -> None:
-    """Delete the index files of bundles of which nothing is left."""
-    kept = {index_folder(folder, origin) for origin in left}
+def sweep(folder: Path, kept: Collection[Path]) -> None:
+    """Delete the index folders of earlier bundles that are not `kept`; they are made anew from the rows."""
     for path in folder.glob("earlier-*"):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)

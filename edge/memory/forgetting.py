@@ -27,12 +27,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from edge.errors import DiskFullError, RefusedError, StoreError
+from edge.errors import RefusedError, StoreError
 from edge.items import Forgotten, Selection
 from edge.memory.activations import Activations, erase
 from edge.memory.changes import last_sequence
 from edge.memory.content import ContentStore
 from edge.memory.database import translated
+from edge.memory.earlier import sweep
 from edge.memory.index import MemoryIndex
 from edge.memory.selecting import ids_of, pin, pinned_ids
 from edge.memory.traces import Traces
@@ -86,24 +87,29 @@ class Forgetting:
     ) -> Forgotten:
         """Forget what is meant, and what is noted from before; on return it is gone for good.
 
-        changed:     called in the thread that writes, when all rows are gone
+        changed:     called in the thread that writes, when all rows are gone, or those that could be removed
         is_stopping: once true, the rest is left to the next start
         force:       pinned items, too
         Raises RefusedError ("stopping"), StoreError, DiskFullError: what is noted goes later then.
         """
         with self._running:
             found = write(lambda: self._note(selection, force=force))
-            while not is_stopping() and write(self._remove_some):
-                pass
+            try:
+                while not is_stopping() and write(self._remove_some):
+                    pass
+            finally:
+                if self._are_noted:
+                    write(changed)
             if is_stopping():
                 raise RefusedError("stopping", "the daemon is stopping: it forgets the rest when it starts again")
             if ids := write(self._noted):
-                write(changed)
                 for cache in self._caches:
                     cache.remove(ids)
                 erase(self._folder / "activations", ids)
                 for index in self.indexes:
                     index.purge(np.array(ids, dtype=np.int64))
+                # Of a bundle that is away nothing is open that could leave out a row.
+                sweep(self._folder / "index", {index.folder for index in self.indexes})
                 write(self._settle)
         return found
 
@@ -150,7 +156,7 @@ class Forgetting:
         try:
             with translated(self._folder):
                 self._settle()
-        except DiskFullError as error:
+        except StoreError as error:  # a full disk, or a reader: the note stays, and the next start goes on
             _log.error("what was forgotten may still be read in the unused parts of the database: %s", error)
 
     def _note(self, selection: Selection, *, force: bool) -> Forgotten:
@@ -158,7 +164,7 @@ class Forgetting:
             meant = ids_of(self._rows, selection)
             pinned = set(meant) & pinned_ids(self._rows) if not force else set()
             self._rows.executemany(_NOTE, [(item,) for item in meant if item not in pinned])
-        self._are_noted = True
+        self._are_noted = self._are_noted or len(meant) > len(pinned)
         return Forgotten(len(meant) - len(pinned), len(pinned))
 
     def _noted(self) -> list[int]:

@@ -24,12 +24,12 @@ from edge.memory.content import ContentStore
 from edge.memory.counts import Counts, exits_of
 from edge.memory.database import connect, model_id, translated
 from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
+from edge.memory.embedding import embed, there
 from edge.memory.eviction import Limits, evict
 from edge.memory.folder import check_database_is_there, importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.indexing import index
 from edge.memory.item_rows import HAS_ROW, ITEM, item_of, sight
 from edge.memory.known import look_up
 from edge.memory.likeliest import likeliest_unfinished
@@ -41,7 +41,7 @@ from edge.memory.rejecting import blame, reject
 from edge.memory.reserve import Reserve
 from edge.memory.selecting import admitted_ids
 from edge.memory.transaction import atomic, snapshot
-from edge.memory.turns import ask, line_up, next_rows
+from edge.memory.turns import IS_KEPT_BACK, WAITS, ask, line_up, next_rows
 
 T = TypeVar("T")
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"
@@ -92,7 +92,7 @@ class Memory:
             with atomic(self._rows):
                 self._clock.follow(self._rows)
                 note_folder(self._rows, self._model, bundle)
-                line_up(self._rows, self._model)
+                line_up(self._rows, self._model, self.version + 1)
                 self.accused = blame(self._rows, self._model, self._attempts.left, self.version + 1)
             self._attempts.begin()
             self._follow_blame()
@@ -100,7 +100,7 @@ class Memory:
             with contextlib.suppress(OSError):  # no room for it: nothing is accepted before there is
                 self._reserve.restore()
             self.origins = origins(self._rows, besides=self._model)
-            sweep(folder / "index", self.origins)
+            sweep(folder / "index", {index_folder(folder / "index", origin) for origin in self.origins})
             self._counts = Counts(self._rows, self._model)
             self.tally = self._counts.tally()
             self._reader = undo.enter_context(Readers(folder / "memory.db"))
@@ -158,7 +158,7 @@ class Memory:
         """Note for good that a waiting item cannot be used, and delete its content, which nobody will read any more.
 
         is_lost: not its bytes are to blame, only that they are gone: the same may come again.
-        False when it was forgotten meanwhile, or stays with the bundle that has embedded it.
+        False when it waits no more, forgotten or finished by a question, or stays with the bundle that has embedded it.
         Raises DiskFullError or StoreError.
         """
         return self._write(lambda: self._reject(item, reason, is_lost=is_lost))
@@ -252,6 +252,10 @@ class Memory:
         with translated(self.folder):
             return self._content.get(item.digest)
 
+    def is_kept_back(self, item: int) -> bool:
+        """Whether this bundle has failed on its content, so that it stays with the one that has embedded it."""
+        return bool(self._select(IS_KEPT_BACK, item, self._model))
+
     def open_activations(self, max_bytes: int) -> Activations:
         """The cache of half-finished items in this folder, under `max_bytes`. Raises StoreError."""
         with translated(self.folder):
@@ -272,7 +276,7 @@ class Memory:
         self, origin: Origin, tower: str, scales: Mapping[int, float], forest_from: int
     ) -> MemoryIndex:
         """The same over what another bundle embedded."""
-        feed = EarlierRows(origin, self._reader, lambda: self.version)
+        feed = EarlierRows(origin, self._reader, lambda: self.version, self.folder)
         folder = index_folder(self.folder / "index", origin)
         return self._open_index(feed, folder, origin.fingerprint, tower, scales, forest_from)
 
@@ -337,8 +341,10 @@ class Memory:
         self._follow_blame()
 
     def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
-        batch = index(self._rows, self._model, arrived, self.version + 1)
-        if not self._counts.indexed(batch):
+        batch = there(self._rows, arrived)
+        with atomic(self._rows):
+            written = embed(self._rows, self._model, batch, self.version + 1)
+        if not self._counts.indexed(written):
             self._counts = Counts(self._rows, self._model)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
@@ -348,7 +354,7 @@ class Memory:
         self._content.adopt(unpacked / "content")  # without rows it is swept at the next start
         with attached(self._rows, unpacked / "memory.db"), atomic(self._rows):
             merged = merge(self._rows)
-            line_up(self._rows, self._model)
+            line_up(self._rows, self._model, self.version + 1)
         self._count_again()
         return merged
 
@@ -362,7 +368,7 @@ class Memory:
         self.version = last_sequence(self._rows)
 
     def _reject(self, item: Item, reason: str, *, is_lost: bool) -> bool:
-        if not self._rows.execute(HAS_ROW, (item.id,)).fetchone():
+        if not self._rows.execute(WAITS, (item.id,)).fetchone():
             return False
         with atomic(self._rows):
             is_rejected = reject(self._rows, self._model, item.id, reason, self.version + 1, is_lost=is_lost)

@@ -46,6 +46,8 @@ UPDATE main.items SET
     FROM there JOIN other.items AS o ON o.id = there.other WHERE items.id = there.item AND NOT is_new;
 INSERT OR IGNORE INTO main.meta
     SELECT there.item, key, value FROM there JOIN other.meta AS o ON o.item = there.other;
+DELETE FROM main.kept_back WHERE item IN (
+    SELECT item FROM there JOIN other.items AS o ON o.id = there.other WHERE o.rejected IS NULL AND NOT o.evicted);
 INSERT OR IGNORE INTO main.models (fingerprint) SELECT fingerprint FROM other.models;
 CREATE TEMP TABLE coming AS
     SELECT there.item, ours.id AS model, depth, e.rowid AS row

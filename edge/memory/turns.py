@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+WAITS = "SELECT 1 FROM waiting WHERE item = ?"
+IS_KEPT_BACK = "SELECT 1 FROM kept_back WHERE item = ? AND model = ?"
 _WAIT = """
 INSERT OR IGNORE INTO waiting (item, asked)
 SELECT id, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = items.id) THEN 0 END FROM items
@@ -21,9 +23,10 @@ AND NOT EXISTS (SELECT 1 FROM kept_back WHERE item = items.id AND model = :model
 _OTHERS = "SELECT 1 FROM models WHERE id != :model AND EXISTS (SELECT 1 FROM embeddings WHERE model = models.id)"
 # Versions before schema 6 left what another bundle had embedded beside this one's.
 _TWICE = """
-DELETE FROM embeddings WHERE model != :model
+FROM embeddings WHERE model != :model
 AND EXISTS (SELECT 1 FROM embeddings AS ours WHERE ours.item = embeddings.item AND ours.model = :model)
 """
+_REMOVE_TWICE = f"INSERT OR IGNORE INTO removals SELECT DISTINCT :sequence, model, item {_TWICE}"
 _WAIT_NO_MORE = "DELETE FROM waiting WHERE item IN (SELECT item FROM embeddings WHERE model = :model)"
 _NEW = "JOIN waiting ON item = id WHERE asked IS NULL ORDER BY blame > 0, id LIMIT ?"
 _AGAIN = "JOIN waiting ON item = id WHERE asked IS NOT NULL ORDER BY blame > 0, asked DESC, item DESC LIMIT ?"
@@ -38,11 +41,12 @@ SELECT :item, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = :item) THE
 """
 
 
-def line_up(rows: sqlite3.Connection, model: int) -> None:
-    """All that has no embedding of this bundle waits for one. In a transaction, when the memory is opened."""
+def line_up(rows: sqlite3.Connection, model: int, sequence: int) -> None:
+    """All that has no embedding of this bundle waits for one. In a transaction, of this number."""
     of_model = {"model": model}
     if rows.execute(_OTHERS, of_model).fetchone():
-        rows.execute(_TWICE, of_model)
+        rows.execute(_REMOVE_TWICE, {**of_model, "sequence": sequence})
+        rows.execute(f"DELETE {_TWICE}", of_model)
     rows.execute(_WAIT, of_model)
     rows.execute(_WAIT_NO_MORE, of_model)
 

@@ -174,6 +174,8 @@ class Corrector:
         if self._halfway and (found := self._halfway.find(item)):
             return Activation(found[1], found[0], {}), "activation"
         try:
+            if self._memory.is_kept_back(item):  # its decoder failed on it, or crashed: it would again
+                return None
             content = self._memory.content(self._memory.item(item))
             return (self.tower.start_images([content]), "content") if content is not None else None
         # KeyError: it was forgotten meanwhile. MemoryError: it stays coarse for this question.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.errors import RefusedError, StoreError
+from edge.errors import DiskFullError, RefusedError, StoreError
 from edge.items import Arrival, Embedded, Selection
 from edge.memory import Memory
 from edge.memory.activations import Activations
@@ -104,6 +104,30 @@ def test_no_byte_is_left_in_any_form_while_the_memory_is_open(filled: Memory, st
     with pytest.raises(KeyError):
         filled.item(ONE)
     assert (filled.tally.items, dict(filled.tally.exits)) == (COUNT - 1, {3: COUNT - 1})
+
+
+def test_index_files_of_an_earlier_bundle_go_where_it_is_away_and_are_followed_where_it_is_open(state: Path) -> None:
+    with Memory(state, "bundle one") as memory:
+        fill(memory)
+    limits = Limits(forest_from=10**9, shortest_tail=10)
+    for is_away in (True, False):
+        with Memory(state, "bundle two") as memory:
+            (origin,) = memory.origins
+            folder = state / "index" / f"earlier-{origin.number}"
+            with memory.open_earlier_index(origin, "image", SCALES, 10**9) as index:
+                index._limits = limits
+                settle(index)
+                assert list(folder.glob("image-03.*"))
+                if not is_away:
+                    memory.forget(of(ONE + 1))
+                    assert folder.is_dir()
+                    assert len(index) == COUNT - 2
+        if is_away:
+            with Memory(state, "bundle two") as memory:
+                float16 = {"v": VECTORS[ONE].astype("<f2").tobytes()}
+                assert any("earlier" in what for what in left_of(float16, state))
+                memory.forget(of(ONE))
+                assert left_of(float16, state) == []
 
 
 def test_the_others_stay_whole_and_are_found_as_before(filled: Memory, state: Path) -> None:
@@ -244,6 +268,46 @@ def test_a_reader_that_holds_on_is_named_and_the_rest_is_done_the_next_time(memo
     reader.close()
     assert memory.forget(of(ONE)).items == 0
     assert left_of({"d": arrival(ONE).digest, "v": VECTORS[ONE].astype("<f2").tobytes()}, state) == []
+
+
+def test_what_could_be_removed_before_an_error_is_counted(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.memory.forgetting.AT_ONCE", 2)
+    fill(memory)
+    remove, calls = memory._forgetting._remove_some, []
+
+    def fail_later() -> bool:
+        calls.append(1)
+        if len(calls) == 3:
+            raise DiskFullError("no room")
+        return remove()
+
+    monkeypatch.setattr(memory._forgetting, "_remove_some", fail_later)
+    with pytest.raises(DiskFullError):
+        memory.forget(of(*range(1, 9)))
+    assert (memory.tally.items, dict(memory.tally.exits)) == (COUNT - 4, {3: COUNT - 4})
+    monkeypatch.undo()
+    memory.forget(of())
+    assert (memory.tally.items, dict(memory.tally.exits)) == (COUNT - 8, {3: COUNT - 8})
+
+
+def test_a_reader_that_holds_on_does_not_keep_a_memory_from_opening(
+    state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge.memory.forgetting._ATTEMPTS", 1)
+    with Memory(state, "bundle one") as memory:
+        fill(memory)
+        memory._write(lambda: memory._forgetting._note(of(ONE), force=False))
+        reader = connect_reader(state / "memory.db")
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM items").fetchone() == (COUNT,)
+    with Memory(state, "bundle one") as memory:
+        assert "something reads" in caplog.text
+        assert memory.tally.items == COUNT - 1
+        assert memory._forgetting._noted() == [ONE]
+    reader.close()
+    with Memory(state, "bundle one") as memory:
+        assert memory._forgetting._noted() == []
+        assert left_of({"d": arrival(ONE).digest, "v": VECTORS[ONE].astype("<f2").tobytes()}, state) == []
 
 
 def test_stop_leaves_the_rest_to_the_next_start(state: Path) -> None:

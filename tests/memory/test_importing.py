@@ -174,6 +174,23 @@ def test_content_that_was_evicted_comes_back_and_lost_items_are_found_again(
         assert [verdict and verdict.state for verdict in known] == ["duplicate", "duplicate", "rejected"]
 
 
+def test_item_that_was_kept_back_waits_again_when_its_content_comes(
+    tar: Path, there: Path, keep: Keep, content_files: Callable[[Path], list[Path]]
+) -> None:
+    with Memory(there, "bundle one") as ours:
+        keep(ours, "cat")
+    for path in content_files(there):
+        path.unlink()
+    with Memory(there, "bundle two") as ours:
+        assert not ours.reject(ours.item(1), "its content is gone", is_lost=True)
+        assert ours.is_kept_back(1)
+    import_memory(tar, there, "bundle two")
+    with Memory(there, "bundle two") as ours:
+        assert not ours.is_kept_back(1)
+        assert ours.is_again(1)
+        assert ours.content(ours.item(1)) == b"cat"
+
+
 def test_memory_that_is_in_use_is_not_touched(memory: Memory, tar: Path) -> None:
     with pytest.raises(StoreError, match=r"is in use by another process: stop it, or choose another state folder"):
         import_memory(tar, memory.folder, "bundle one")

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from edge.errors import DiskFullError
-from edge.items import Embedded, Verdict
-from edge.memory import Memory
-from edge.memory.index import Limits, MemoryIndex
+from edge.items import Embedded, Selection, Verdict
+from edge.memory import Limits, Memory
+from edge.memory.index import Limits as IndexLimits
+from edge.memory.index import MemoryIndex
 from feeds import remember
 from indexes import by_hand, index_over, settle, unit_rows
 
@@ -61,10 +62,43 @@ def test_what_is_as_fine_already_stays_and_is_no_change(memory: Memory, keep: Ke
 
 def test_item_that_is_gone_meanwhile_does_not_come_back(memory: Memory, keep: Keep, embedded: Build) -> None:
     keep(memory, "ape", "bee", depth=8)
-    memory.reject(memory.item(1), "damaged")
+    memory.forget(Selection(digests=(memory.item(1).digest,)))
     memory.refine([embedded(1, depth=LAST), embedded(2, depth=LAST), embedded(77, depth=LAST)])
     assert stored(memory.folder) == [(2, LAST)]
-    assert memory.tally.rejected == 1
+    assert memory.tally.items == 1
+
+
+def test_item_that_a_question_finished_cannot_be_rejected_by_the_migration_that_finds_it_evicted(
+    state: Path, keep: Keep, embedded: Build
+) -> None:
+    with Memory(state, "one") as memory:
+        keep(memory, "ape", "bee", depth=8)
+    with Memory(state, "two") as memory:
+        in_flight = memory.item(1)
+        memory.refine([embedded(1, depth=LAST)])
+        memory.evict(Limits(max_bytes=0))
+        assert memory.content(in_flight) is None
+        counted = memory.tally
+        assert not memory.reject(in_flight, "its content is gone", is_lost=True)
+        assert memory.tally == counted
+        assert (1, LAST) in stored(state)
+    with Memory(state, "two") as memory:
+        assert memory.tally == counted
+
+
+def test_coarse_embedding_that_comes_behind_the_fine_one_is_no_second_row(
+    state: Path, keep: Keep, embedded: Build
+) -> None:
+    with Memory(state, "one") as memory:
+        keep(memory, "ape", "bee", depth=8)
+    with Memory(state, "two") as memory:
+        memory.refine([embedded(1, depth=LAST)])
+        assert memory.index([embedded(1, depth=3), embedded(2, depth=3)]) == {1, 2}
+        assert stored(state) == [(1, LAST), (2, 3)]
+        tally = memory.tally
+        assert (dict(tally.exits), tally.earlier, tally.migrating) == ({3: 1, LAST: 1}, 0, 0)
+    with Memory(state, "two") as memory:
+        assert memory.tally == tally
 
 
 def test_what_a_question_finished_of_another_bundle_takes_the_place_of_its_embedding(
@@ -141,7 +175,7 @@ def test_kill_leaves_each_item_at_one_exit_and_what_was_told_at_the_last(state: 
 def test_index_follows_and_finds_each_item_once_also_after_a_restart(state: Path, share: float) -> None:
     count = 600
     fine = unit_rows(count, seed=7)
-    limits = Limits(forest_from=1_000_000, shortest_tail=50)
+    limits = IndexLimits(forest_from=1_000_000, shortest_tail=50)
     refined = list(range(1, 1 + int(share * count)))
 
     def check(memory: Memory, index: MemoryIndex) -> None:

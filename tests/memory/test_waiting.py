@@ -9,6 +9,7 @@ import pytest
 
 from edge.items import Arrival, Embedded, Verdict
 from edge.memory import Memory
+from edge.memory.changes import read_changes
 
 Named = Callable[[str], Arrival]
 Build = Callable[..., Embedded]
@@ -107,3 +108,15 @@ def test_what_earlier_versions_left_of_two_bundles_is_this_ones_alone(state: Pat
     with Memory(state, "bundle two") as memory:
         assert memory._rows.execute("SELECT item, model FROM embeddings ORDER BY item").fetchall() == [(1, 2), (2, 2)]
         assert (memory.tally.earlier, memory.tally.migrating, memory.origins) == (0, 0, ())
+
+
+def test_what_is_this_ones_alone_from_now_on_is_a_change_for_an_index_over_the_others(state: Path, keep: Keep) -> None:
+    with Memory(state, "bundle one") as memory:
+        keep(memory, "cat", "dog")
+    with Memory(state, "bundle two") as memory:
+        keep(memory)
+        memory._rows.execute("INSERT INTO embeddings SELECT item, 1, depth, vector, offset, 1 FROM embeddings")
+        before = memory.version
+    with Memory(state, "bundle two") as memory:
+        assert memory.version == before + 1
+        assert read_changes(memory._rows, 1, before).removed.tolist() == [1, 2]

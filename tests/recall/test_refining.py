@@ -13,7 +13,7 @@ import pytest
 
 from edge.config import Config, RememberConfig
 from edge.engine import Engine
-from edge.items import Answer, Embedded, Question
+from edge.items import Answer, Embedded, Question, Selection
 from edge.memory import Memory
 from edge.recall import refining
 from edge.recall.refining import Refining
@@ -95,7 +95,7 @@ def test_what_crashed_between_commit_and_cache_is_one_file_too_many_until_it_is_
 
 def test_item_that_is_gone_meanwhile_stays_gone(engine: Engine) -> None:
     engine.retriever.ask(QUESTION)
-    engine.memory.reject(engine.memory.item(3), "damaged")
+    engine.memory.forget(Selection(digests=(engine.memory.item(3).digest,)))
     engine.refining.write()
     answer = engine.retriever.ask(QUESTION)
     assert 3 not in by_item(answer)

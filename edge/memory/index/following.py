@@ -45,7 +45,7 @@ class MemoryIndex:
         fingerprint: of the bundle that made the embeddings
         scales:      by depth, what a cosine is worth beside the offsets there: score = scale * cosine + offset
         """
-        self._feed, self._scales = feed, scales
+        self.folder, self._feed, self._scales = folder, feed, scales
         self._limits = limits if annoy_is_installed() else replace(limits, forest_from=sys.maxsize)
         self._misses_annoy_from = limits.forest_from
         self._shelf = Shelf(folder, tower, fingerprint)
