@@ -22,7 +22,7 @@ from edge.memory.archive import DATABASE, ArchiveError, Member, read_end, read_m
 from edge.memory.database import SCHEMA, connect, translated
 from edge.memory.folder import importing
 from edge.memory.memory import Memory
-from edge.memory.merging import check, check_kinds
+from edge.memory.merging import InUse, check, check_kinds
 from edge.signals import signals_held
 
 Progress = Callable[[int, int], None]
@@ -47,11 +47,11 @@ class Imported:
 
 
 def import_memory(
-    source: Path, folder: Path, fingerprint: str, *, on_progress: Progress = lambda _done, _all: None
+    source: Path, folder: Path, bundle: InUse, *, on_progress: Progress = lambda _done, _all: None
 ) -> Imported:
     """Add what is in the file `source` to the memory in `folder`, which is made if need be: all or nothing.
 
-    fingerprint: of the bundle that it is used with; what only another one embedded waits to be embedded anew
+    bundle:      that it is used with; what only another one embedded waits to be embedded anew
     on_progress: called with the bytes unpacked so far and in all
     Raises UsageError, ArchiveError, StoreError (in use, damaged, newer), DiskFullError.
     """
@@ -65,12 +65,12 @@ def import_memory(
             raise ArchiveError(
                 f"it has schema {manifest.schema}, this version reads {SCHEMA}: use the version that wrote it"
             )
-        with Memory(folder, fingerprint) as memory:
+        with Memory(folder, bundle.fingerprint) as memory:
             place = importing(folder)
             try:
                 with translated(folder):
                     _unpack(file, members, place, on_progress)
-                    _check_database(place / DATABASE, members)
+                    _check_database(place / DATABASE, members, bundle)
                 with signals_held():  # or it would be there, after all, when whoever stopped it is told that it is not
                     merged = memory.merge(place)
                     if merged.keeps_ids:
@@ -117,13 +117,13 @@ def _for_us(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _check_database(path: Path, members: list[Member]) -> None:
+def _check_database(path: Path, members: list[Member], bundle: InUse) -> None:
     """Bring it to the present schema, and to what there is of content. Raises ArchiveError."""
     check_kinds(path)
     sizes = {bytes.fromhex(one.sha256): one.size for one in members if one.name.startswith("content/")}
     with contextlib.closing(connect(path)) as rows:
         try:
-            check(rows)
+            check(rows, bundle)
             kept = dict(rows.execute(_KEPT))
             rows.executemany(_WITHOUT, [(digest,) for digest in kept.keys() - sizes.keys()])
         except sqlite3.DatabaseError as error:
