@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
 import sqlite3
@@ -18,6 +19,7 @@ from edge.errors import DiskFullError, StoreError, UsageError
 from edge.items import Arrival, Embedded, Selection, Verdict
 from edge.memory import Imported, InUse, Limits, Memory, export, import_memory
 from edge.memory.archive import ArchiveError
+from edge.memory.content import ContentStore
 from edge.memory.worth import Worth
 from remains import left_of
 
@@ -102,6 +104,49 @@ def test_what_root_imports_belongs_to_the_owner_of_the_folder(tar: Path, there: 
     os.chown(there, 61_234, 61_234)
     import_memory(tar, there, ONE)
     assert {(path.stat().st_uid, path.stat().st_gid) for path in there.rglob("*")} == {(61_234, 61_234)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_fails_to_import_leaves_nothing_that_the_owner_cannot_delete(
+    tar: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.mkdir(mode=0o700)
+    os.chown(there, 61_234, 61_234)
+
+    adopt = ContentStore.adopt
+
+    def adopt_and_fail(store: ContentStore, other: Path) -> None:
+        adopt(store, other)
+        raise OSError(errno.EIO, "Input/output error", str(other))
+
+    monkeypatch.setattr(ContentStore, "adopt", adopt_and_fail)
+    with pytest.raises(StoreError, match="Input/output error"):
+        import_memory(tar, there, ONE)
+    assert any(path.is_file() for path in (there / "content").rglob("*"))
+    assert {path.stat().st_uid for path in there.rglob("*")} == {61_234}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_unpacks_can_be_deleted_by_the_owner_at_any_time(tar: Path, there: Path) -> None:
+    there.mkdir(mode=0o700)
+    os.chown(there, 61_234, 61_234)
+    owners: list[set[int]] = []
+
+    def look(_done: int, _all: int) -> None:
+        place = there / "importing"
+        owners.append({path.stat().st_uid for path in (place, *place.rglob("*")) if path.is_dir()})
+
+    import_memory(tar, there, ONE, on_progress=look)
+    assert owners == [{61_234}] * 6
+
+
+def test_what_an_ended_import_left_and_cannot_be_deleted_is_told(there: Path, caplog: pytest.LogCaptureFixture) -> None:
+    there.mkdir()
+    (there / "importing").write_bytes(b"no folder")
+    with Memory(there, "bundle one"):
+        assert caplog.messages == [
+            f"{there}/importing, which an import left, cannot be deleted (Not a directory): delete it as root"
+        ]
 
 
 def test_items_join_those_that_are_there(tar: Path, there: Path, keep: Keep, found_in: Found, embedded: Build) -> None:
@@ -265,6 +310,7 @@ def test_error_while_rows_are_added_adds_none(tar: Path, there: Path, named: Nam
     with pytest.raises(ArchiveError, match="it has embeddings of another length by the bundle bundle one"):
         import_memory(tar, there, ONE)
     assert not (there / "importing").exists()
+    assert not (there / "content" / named("cat").digest.hex()[:2] / named("cat").digest.hex()).exists()
     with Memory(there, "bundle one") as ours:
         assert (found_in(ours), ours.tally.items) == ({11: ["fox"]}, 1)
         assert left_of({"cat": named("cat").digest}, there) == []
