@@ -38,11 +38,14 @@ SELECT id, digest, bytes, id IN (SELECT item FROM waiting) AS waits, rejected IS
 ORDER BY waits DESC, id
 """
 _BUNDLES = "SELECT fingerprint, count(DISTINCT item) FROM models LEFT JOIN embeddings ON model = id GROUP BY id"
-# What is noted to be forgotten, and the numbers of what was removed, which only an index here asks for.
+# What is noted to be forgotten, the numbers of what was removed, which only an index here asks for, and what only this
+# device is asked: where its bundles lie, and when it booted.
 _STRIP = (
     "DELETE FROM items WHERE id IN (SELECT item FROM forgetting)",
     "DELETE FROM forgetting",
     "DELETE FROM removals",
+    "UPDATE models SET folder = NULL",
+    "DELETE FROM clock",
     "VACUUM",
     "PRAGMA journal_mode = DELETE",  # all of it in one file
 )

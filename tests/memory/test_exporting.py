@@ -89,6 +89,16 @@ def test_file_holds_a_manifest_first_then_database_content_and_activations(
         assert rows.execute("SELECT source FROM items").fetchall() == [("/pictures/cat.jpg",), ("/pictures/dog.jpg",)]
 
 
+def test_nothing_of_the_device_is_in_the_file(state: Path, keep: Keep, tmp_path: Path) -> None:
+    with Memory(state, "bundle one", bundle=tmp_path / "where-bundles-lie") as memory:
+        keep(memory, "cat")
+        (boot,) = memory._rows.execute("SELECT boot FROM clock").fetchone()
+        export(state, tmp_path / "out.tar", "demo")
+    whole = (tmp_path / "out.tar").read_bytes()
+    assert b"where-bundles-lie" not in whole
+    assert boot.encode() not in whole
+
+
 def test_activations_may_be_left_out(memory: Memory, keep: Keep, tmp_path: Path) -> None:
     keep(memory, "cat")
     cache(memory, 1)
