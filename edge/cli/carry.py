@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from edge.bundle import Bundle
 from edge.cli.settings import settings
+from edge.mqtt import MODALITIES
 from edge.service import Systemd
 
 
@@ -37,11 +38,14 @@ def export_memory(options: argparse.Namespace) -> int:
 
 def import_into(options: argparse.Namespace) -> int:
     """Print what became of the items of the file."""
-    from edge.memory import import_memory  # noqa: PLC0415
+    from edge.memory import InUse, import_memory  # noqa: PLC0415
 
     bundle, state = _bundle_and_state(options)
+    manifest = bundle.manifest
+    exits = {name: frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
+    in_use = InUse(fingerprint=bundle.fingerprint, dimension=manifest.dimension, exits=exits)
     with _bar("importing") as on_progress:
-        done = import_memory(options.file, state, bundle.fingerprint, on_progress=on_progress)
+        done = import_memory(options.file, state, in_use, on_progress=on_progress)
     known = f", {done.known} there already" if done.known else ""
     waiting = f"; {done.waiting} will be found once the daemon has embedded them" if done.waiting else ""
     unread = (

@@ -10,6 +10,7 @@ from edge.memory.housekeeping import Housekeeping
 from edge.memory.importing import Imported, import_memory
 from edge.memory.index import Flags, Found, MemoryIndex, Rows, annoy_is_installed
 from edge.memory.memory import Memory
+from edge.memory.merging import InUse
 from edge.memory.rejecting import CRASHED_TWICE
 from edge.memory.reserve import RESERVE_BYTES
 from edge.memory.retention import Retention
@@ -26,6 +27,7 @@ __all__ = [
     "Halfway",
     "Housekeeping",
     "Imported",
+    "InUse",
     "Limits",
     "Memory",
     "MemoryIndex",

@@ -38,11 +38,14 @@ SELECT id, digest, bytes, id IN (SELECT item FROM waiting) AS waits, rejected IS
 ORDER BY waits DESC, id
 """
 _BUNDLES = "SELECT fingerprint, count(DISTINCT item) FROM models LEFT JOIN embeddings ON model = id GROUP BY id"
-# What is noted to be forgotten, and the numbers of what was removed, which only an index here asks for.
+# What is noted to be forgotten, the numbers of what was removed, which only an index here asks for, and what only this
+# device is asked: where its bundles lie, and when it booted.
 _STRIP = (
     "DELETE FROM items WHERE id IN (SELECT item FROM forgetting)",
     "DELETE FROM forgetting",
     "DELETE FROM removals",
+    "UPDATE models SET folder = NULL",
+    "DELETE FROM clock",
     "VACUUM",
     "PRAGMA journal_mode = DELETE",  # all of it in one file
 )
@@ -174,7 +177,7 @@ def _copy(folder: Path, path: Path) -> _Snapshot:
     """The database as it is now, brought to the present schema, in a file without a trace of what was deleted."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    with contextlib.closing(connect_reader(folder / DATABASE)) as rows:
+    with _reading(folder), contextlib.closing(connect_reader(folder / DATABASE)) as rows:
         rows.execute("VACUUM INTO ?", (str(path),))
     with contextlib.closing(connect(path)) as rows:
         for statement in _STRIP:
@@ -194,12 +197,26 @@ def _copy(folder: Path, path: Path) -> _Snapshot:
     )
 
 
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """What is wrong with the memory is told of its folder. The disk, which SQLite may mean, is that of the target."""
+    try:
+        yield
+    except sqlite3.OperationalError:
+        raise
+    except (sqlite3.DatabaseError, OSError):
+        with translated(folder):
+            raise
+
+
 def _activations(folder: Path, items: Collection[int]) -> list[Member]:
     """Of these items, by id; their checksums are not known so far."""
     found: list[tuple[Kept, Member]] = []
     for number in range(FOLDERS):
         place = folder / "activations" / f"{number:02x}"
-        for name in os.listdir(place) if place.is_dir() else ():  # noqa: PTH208 - 400 names at 100,000 items
+        with _reading(folder):
+            names = os.listdir(place) if place.is_dir() else ()  # noqa: PTH208 - 400 names at 100,000 items
+        for name in names:
             kept = Kept.named(place.name, name)
             if kept and kept.item in items:
                 found.append((kept, Member(f"activations/{kept.folder}/{kept.name}", kept.size_bytes, _UNKNOWN)))
@@ -235,7 +252,7 @@ def _missing(folder: Path, snapshot: _Snapshot, lacking: Collection[str]) -> int
     None, too, when the content of one that waited is gone because it was embedded and evicted meanwhile: the snapshot
     has neither.
     """
-    with contextlib.closing(connect_reader(folder / DATABASE)) as rows:
+    with _reading(folder), contextlib.closing(connect_reader(folder / DATABASE)) as rows:
         if snapshot.ids - {item for (item,) in rows.execute("SELECT id FROM items")}:
             return None
         waiting = {item for (item,) in rows.execute("SELECT item FROM waiting")}

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from edge.errors import StoreError
 from edge.memory.content import ContentStore
+
+_log = logging.getLogger(__name__)
 
 
 def lock_for_us(folder: Path, handle: int) -> None:
@@ -30,3 +36,23 @@ def check_database_is_there(folder: Path, content: ContentStore) -> None:
 def importing(folder: Path) -> Path:
     """Where an import unpacks; what one left there that was ended is of no use to anybody."""
     return folder / "importing"
+
+
+def clear_importing(folder: Path) -> None:
+    """Delete that. Where the system does not let us, the log says what to delete: pictures may be in it."""
+    place = importing(folder)
+    try:
+        shutil.rmtree(place)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _log.error("%s, which an import left, cannot be deleted (%s): delete it as root", place, error.strerror)
+
+
+def give_to_owner(folder: Path, paths: Iterable[Path]) -> None:
+    """What root makes in the folder belongs to whom that does: the daemon is another user. Raises OSError."""
+    if os.geteuid():
+        return
+    owner = folder.stat()
+    for path in paths:
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

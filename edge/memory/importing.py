@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from typing import BinaryIO
 from edge.errors import UsageError
 from edge.memory.archive import DATABASE, ArchiveError, Member, read_end, read_manifest, read_member
 from edge.memory.database import SCHEMA, connect, translated
-from edge.memory.folder import importing
+from edge.memory.folder import clear_importing, give_to_owner, importing
 from edge.memory.memory import Memory
-from edge.memory.merging import check, check_kinds
+from edge.memory.merging import InUse, check, check_kinds
 from edge.signals import signals_held
 
 Progress = Callable[[int, int], None]
@@ -47,11 +46,11 @@ class Imported:
 
 
 def import_memory(
-    source: Path, folder: Path, fingerprint: str, *, on_progress: Progress = lambda _done, _all: None
+    source: Path, folder: Path, bundle: InUse, *, on_progress: Progress = lambda _done, _all: None
 ) -> Imported:
     """Add what is in the file `source` to the memory in `folder`, which is made if need be: all or nothing.
 
-    fingerprint: of the bundle that it is used with; what only another one embedded waits to be embedded anew
+    bundle:      that it is used with; what only another one embedded waits to be embedded anew
     on_progress: called with the bytes unpacked so far and in all
     Raises UsageError, ArchiveError, StoreError (in use, damaged, newer), DiskFullError.
     """
@@ -65,20 +64,22 @@ def import_memory(
             raise ArchiveError(
                 f"it has schema {manifest.schema}, this version reads {SCHEMA}: use the version that wrote it"
             )
-        with Memory(folder, fingerprint) as memory:
+        with Memory(folder, bundle.fingerprint) as memory:
             place = importing(folder)
             try:
                 with translated(folder):
+                    _make_folders(folder, place, members)
                     _unpack(file, members, place, on_progress)
-                    _check_database(place / DATABASE, members)
+                    _check_database(place / DATABASE, members, bundle)
                 with signals_held():  # or it would be there, after all, when whoever stopped it is told that it is not
                     merged = memory.merge(place)
                     if merged.keeps_ids:
                         _move(place / "activations", folder / "activations")
             finally:
-                shutil.rmtree(place, ignore_errors=True)
+                clear_importing(folder)
+                with translated(folder):  # of what failed, too: content may be there that the daemon will delete
+                    give_to_owner(folder, folder.rglob("*"))
             tally = memory.tally
-        _give_to_owner(folder)
     waiting, unread = tally.waiting + tally.migrating, tally.earlier - tally.migrating
     return Imported(new=merged.new, known=merged.known, waiting=waiting, unread=unread)
 
@@ -91,14 +92,20 @@ def _named(source: Path) -> Iterator[None]:
         raise ArchiveError(f"{source} cannot be imported, and nothing was changed: {error}") from None
 
 
+def _make_folders(folder: Path, place: Path, members: list[Member]) -> None:
+    """Each belongs to the folder's owner before there is a file in it: who deletes it after a kill is the daemon."""
+    parents = {parent for member in members for parent in (place / member.name).parents if place in parent.parents}
+    for path in (place, *sorted(parents)):
+        path.mkdir(mode=0o700)
+        give_to_owner(folder, [path])
+
+
 def _unpack(file: BinaryIO, members: list[Member], place: Path, on_progress: Progress) -> None:
     """All files, durable."""
-    place.mkdir(mode=0o700)
     total_bytes = sum(member.size for member in members)
     done_bytes = 0
     for member in members:
         path = place / member.name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(path, "xb", opener=_for_us) as unpacked:
             read_member(file, member, unpacked.write)
         done_bytes += member.size
@@ -117,13 +124,13 @@ def _for_us(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _check_database(path: Path, members: list[Member]) -> None:
+def _check_database(path: Path, members: list[Member], bundle: InUse) -> None:
     """Bring it to the present schema, and to what there is of content. Raises ArchiveError."""
     check_kinds(path)
     sizes = {bytes.fromhex(one.sha256): one.size for one in members if one.name.startswith("content/")}
     with contextlib.closing(connect(path)) as rows:
         try:
-            check(rows)
+            check(rows, bundle)
             kept = dict(rows.execute(_KEPT))
             rows.executemany(_WITHOUT, [(digest,) for digest in kept.keys() - sizes.keys()])
         except sqlite3.DatabaseError as error:
@@ -142,12 +149,3 @@ def _move(place: Path, target: Path) -> None:
         for path in place.glob("*/*"):
             (target / path.parent.name).mkdir(mode=0o700, exist_ok=True)
             path.replace(target / path.parent.name / path.name)
-
-
-def _give_to_owner(folder: Path) -> None:
-    """What root imports for a daemon that is another user."""
-    if os.geteuid():
-        return
-    owner = folder.stat()
-    for path in folder.rglob("*"):
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

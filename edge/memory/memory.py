@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from edge.memory.database import connect, model_id, translated
 from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
 from edge.memory.embedding import embed, there
 from edge.memory.eviction import Limits, evict
-from edge.memory.folder import check_database_is_there, importing, lock_for_us
+from edge.memory.folder import check_database_is_there, clear_importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
@@ -77,7 +76,7 @@ class Memory:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = undo.enter_context((folder / "lock").open("w"))
             lock_for_us(folder, lock.fileno())
-            shutil.rmtree(importing(folder), ignore_errors=True)
+            clear_importing(folder)
             self._reserve = Reserve(folder, reserve_bytes)
             self._content = ContentStore(folder / "content")
             check_database_is_there(folder, self._content)
@@ -351,9 +350,9 @@ class Memory:
         return frozenset(one.item for one in batch)
 
     def _merge(self, unpacked: Path) -> Merged:
-        self._content.adopt(unpacked / "content")  # without rows it is swept at the next start
         with attached(self._rows, unpacked / "memory.db"), atomic(self._rows):
             merged = merge(self._rows)
+            self._content.adopt(unpacked / "content")  # what has no rows in the end is swept at the next start
             line_up(self._rows, self._model, self.version + 1)
         self._count_again()
         return merged

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,16 @@ _HIGHEST = "SELECT max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FR
 _WIDTHS = """
 SELECT fingerprint, min(length(vector)), max(length(vector)) FROM {0}.models JOIN {0}.embeddings ON model = id
 GROUP BY fingerprint
+"""
+_LATEST = 253_402_300_799  # the last second of the year 9999
+_IMPOSSIBLE = """
+SELECT 1 FROM items WHERE sightings < 1 OR added_at NOT BETWEEN 0 AND :latest
+    OR taken_at NOT BETWEEN 0 AND :latest OR seen_at NOT BETWEEN 0 AND :latest
+"""
+_EXITS = """
+SELECT modality, depth, min(length(vector)), max(length(vector))
+FROM models JOIN embeddings ON model = models.id JOIN items ON item = items.id
+WHERE fingerprint = ? GROUP BY modality, depth
 """
 # `there`: by the number in the other database, the one here, and whether the row is new.
 _MERGE = """
@@ -70,6 +80,18 @@ DROP TABLE there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InUse:
+    """What the bundle in use embeds: its fingerprint, its dimension D, and by modality of items where they can leave.
+
+    An index of it has room for nothing else.
+    """
+
+    fingerprint: str
+    dimension: int
+    exits: Mapping[str, frozenset[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
     """new: items that were not there before; known: those that were; keeps_ids: all have the ids that they had."""
 
@@ -78,7 +100,7 @@ class Merged:
     keeps_ids: bool
 
 
-def check(rows: sqlite3.Connection) -> None:
+def check(rows: sqlite3.Connection, bundle: InUse) -> None:
     """Whether an imported database, of the present schema, is what one of ours can be. Raises ArchiveError."""
     (found,) = rows.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok" or rows.execute("PRAGMA foreign_key_check").fetchone():
@@ -87,6 +109,16 @@ def check(rows: sqlite3.Connection) -> None:
         raise ArchiveError("its database has an item whose id is none")
     if wide := [name for name, low, high in rows.execute(_WIDTHS.format("main")) if low != high]:
         raise ArchiveError(f"its database has embeddings of several lengths by the bundle {wide[0][:100]}")
+    if rows.execute(_IMPOSSIBLE, {"latest": _LATEST}).fetchone():
+        raise ArchiveError("its database has an item that never came, or at a time that is none")
+    for (modality,) in rows.execute("SELECT DISTINCT modality FROM items"):
+        if modality not in bundle.exits:
+            raise ArchiveError(f"its database has items of the modality {str(modality)[:40]!r}, which is not supported")
+    for modality, depth, low, high in rows.execute(_EXITS, (bundle.fingerprint,)):
+        if depth not in bundle.exits[modality]:
+            raise ArchiveError(f"its database has embeddings of depth {depth}, where the bundle in use has no exit")
+        if not low == high == 2 * bundle.dimension:
+            raise ArchiveError(f"its database has embeddings of {high} bytes, the bundle's have {2 * bundle.dimension}")
 
 
 def check_kinds(path: Path) -> None:

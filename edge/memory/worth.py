@@ -29,9 +29,9 @@ class Worth:
 
     recompute_ms: time to run the segments up to where it was cached, decoding included; what it takes in general, for
                   what this item happened to take is noise that counts like days of age
-    seen_at:      seconds of Unix time of its last sighting
-    sightings:    how often the same content arrived; the second counts as much as the first, then ever less
-    source:       how often items of its source are asked for, against those of all sources; 1: as often
+    seen_at:      seconds of Unix time of its last sighting before it was cached
+    sightings:    how often the same content had arrived by then; the second counts as much as the first, then ever less
+    source:       how often items of its source are asked for, against those of all sources; nothing counts that: 1
     """
 
     recompute_ms: float

@@ -18,7 +18,7 @@ import pytest
 
 from edge.errors import StoreError
 from edge.items import Arrival, Verdict
-from edge.memory import Memory, export, import_memory
+from edge.memory import InUse, Memory, export, import_memory
 from edge.memory.archive import ArchiveError, Member, padding
 
 Keep = Callable[..., list[Verdict]]
@@ -75,6 +75,9 @@ class Forged:
         return file
 
 
+ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
+
+
 @pytest.fixture
 def good(tmp_path: Path, keep: Keep) -> Path:
     """Of a memory with a cat and a dog."""
@@ -109,7 +112,7 @@ def refused(tmp_path: Path, keep: Keep) -> Callable[[Path], str]:
 
     def check(file: Path) -> str:
         with pytest.raises(ArchiveError) as error:
-            import_memory(file, folder, "bundle one")
+            import_memory(file, folder, ONE)
         assert look() == before
         found, _, why = str(error.value).partition(" cannot be imported, and nothing was changed: ")
         assert found == str(file)
@@ -122,7 +125,7 @@ Refused = Callable[[Path], str]
 
 
 def test_forger_makes_good_archives_too(forged: Forged, tmp_path: Path) -> None:
-    assert import_memory(forged.write(tmp_path / "again.tar"), tmp_path / "there", "bundle one").new == 2
+    assert import_memory(forged.write(tmp_path / "again.tar"), tmp_path / "there", ONE).new == 2
 
 
 def test_file_that_is_cut_short_anywhere_is_refused(good: Path, tmp_path: Path, refused: Refused) -> None:
@@ -142,7 +145,7 @@ def test_byte_that_changed_is_found_wherever_it_is(good: Path, tmp_path: Path) -
         changed[place] ^= 1 << dice.randrange(1, 6)
         (tmp_path / "changed.tar").write_bytes(changed)
         try:
-            import_memory(tmp_path / "changed.tar", tmp_path / "there", "bundle one")
+            import_memory(tmp_path / "changed.tar", tmp_path / "there", ONE)
         except ArchiveError:
             continue
         # The name of the model, or space between words of the manifest: what was imported is right all the same.
@@ -258,7 +261,16 @@ def test_file_of_another_kind_is_refused(tmp_path: Path, refused: Refused) -> No
         ("UPDATE items SET bytes = 4 WHERE id = 1", "its database does not have the item"),
         ("UPDATE embeddings SET vector = x'0000' WHERE item = 1", "its database has embeddings of several lengths"),
         ("UPDATE items SET id = 9223372036854775807 WHERE id = 1", "its database is damaged"),
-        ("UPDATE embeddings SET vector = x'0000'", "it has embeddings of another length by the bundle bundle one"),
+        ("UPDATE embeddings SET vector = x'0000'", "its database has embeddings of 2 bytes, the bundle's have 16"),
+        (
+            "UPDATE embeddings SET depth = 99 WHERE item = 2",
+            "its database has embeddings of depth 99, where the bundle",
+        ),
+        ("UPDATE items SET modality = 'smell' WHERE id = 2", "its database has items of the modality 'smell', which"),
+        ("UPDATE items SET sightings = 0 WHERE id = 2", "its database has an item that never came"),
+        ("UPDATE items SET added_at = -1", "its database has an item that never came, or at a time that is none"),
+        ("UPDATE items SET taken_at = 253402300799.5 WHERE id = 1", "its database has an item that never came"),
+        ("UPDATE items SET seen_at = 9e999 WHERE id = 1", "its database has an item that never came"),
     ],
 )
 def test_database_that_is_none_of_ours_is_refused(
@@ -276,7 +288,7 @@ def test_database_that_is_no_database_is_refused(forged: Forged, tmp_path: Path,
 def test_refusal_makes_no_memory_where_none_was(good: Path, tmp_path: Path) -> None:
     (tmp_path / "short.tar").write_bytes(good.read_bytes()[:300])
     with pytest.raises(StoreError):
-        import_memory(tmp_path / "short.tar", tmp_path / "there", "bundle one")
+        import_memory(tmp_path / "short.tar", tmp_path / "there", ONE)
     assert not (tmp_path / "there").exists()
 
 

@@ -89,6 +89,26 @@ def test_file_holds_a_manifest_first_then_database_content_and_activations(
         assert rows.execute("SELECT source FROM items").fetchall() == [("/pictures/cat.jpg",), ("/pictures/dog.jpg",)]
 
 
+def test_nothing_of_the_device_is_in_the_file(state: Path, keep: Keep, tmp_path: Path) -> None:
+    with Memory(state, "bundle one", bundle=tmp_path / "where-bundles-lie") as memory:
+        keep(memory, "cat")
+        (boot,) = memory._rows.execute("SELECT boot FROM clock").fetchone()
+        export(state, tmp_path / "out.tar", "demo")
+    whole = (tmp_path / "out.tar").read_bytes()
+    assert b"where-bundles-lie" not in whole
+    assert boot.encode() not in whole
+
+
+def test_damaged_memory_is_told_of_its_own_folder(state: Path, keep: Keep, tmp_path: Path) -> None:
+    with Memory(state, "bundle one") as memory:
+        keep(memory, "cat")
+    (state / "memory.db").write_bytes((state / "memory.db").read_bytes()[:4096] + b"x" * 40_000)
+    (tmp_path / "backup").mkdir()
+    with pytest.raises(StoreError, match=r" cannot be used \(.+\): restore it from a backup, or move it") as error:
+        export(state, tmp_path / "backup" / "out.tar", "demo")
+    assert str(error.value).startswith(f"{state} cannot be used (")
+
+
 def test_activations_may_be_left_out(memory: Memory, keep: Keep, tmp_path: Path) -> None:
     keep(memory, "cat")
     cache(memory, 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import errno
 import hashlib
 import os
 import sqlite3
@@ -15,8 +17,9 @@ import pytest
 from disks import Disk
 from edge.errors import DiskFullError, StoreError, UsageError
 from edge.items import Arrival, Embedded, Selection, Verdict
-from edge.memory import Imported, Limits, Memory, export, import_memory
+from edge.memory import Imported, InUse, Limits, Memory, export, import_memory
 from edge.memory.archive import ArchiveError
+from edge.memory.content import ContentStore
 from edge.memory.worth import Worth
 from remains import left_of
 
@@ -26,6 +29,8 @@ Build = Callable[..., Embedded]
 Found = Callable[[Memory], dict[int, list[str]]]
 WORTH = Worth(recompute_ms=5.0, seen_at=1_750_000_000)
 MADE_BY = bytes(range(16))
+ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
+TWO = dataclasses.replace(ONE, fingerprint="bundle two")
 
 
 def new(**counts: int) -> Imported:
@@ -68,7 +73,7 @@ def there(tmp_path: Path) -> Path:
 
 
 def test_memory_is_the_same_on_another_device(memory: Memory, tar: Path, there: Path) -> None:
-    assert import_memory(tar, there, "bundle one") == new(new=4, waiting=1)
+    assert import_memory(tar, there, ONE) == new(new=4, waiting=1)
     with Memory(there, "bundle one") as restored:
         assert [restored.item(number) for number in range(1, 5)] == [memory.item(number) for number in range(1, 5)]
         assert [restored.content(restored.item(number)) for number in range(1, 5)] == [b"cat", b"dog", b"eel", b"gnu"]
@@ -86,7 +91,7 @@ def test_memory_is_the_same_on_another_device(memory: Memory, tar: Path, there: 
 
 
 def test_folder_is_open_to_its_owner_alone_and_holds_nothing_else(tar: Path, there: Path) -> None:
-    import_memory(tar, there, "bundle one")
+    import_memory(tar, there, ONE)
     assert {path.name for path in there.iterdir()} == {"activations", "content", "lock", "memory.db"}
     modes = {path.is_dir(): path.stat().st_mode & 0o77 for path in there.rglob("*") if path.name != "lock"}
     assert modes == {True: 0, False: 0}
@@ -97,15 +102,58 @@ def test_folder_is_open_to_its_owner_alone_and_holds_nothing_else(tar: Path, the
 def test_what_root_imports_belongs_to_the_owner_of_the_folder(tar: Path, there: Path) -> None:
     there.mkdir(mode=0o700)
     os.chown(there, 61_234, 61_234)
-    import_memory(tar, there, "bundle one")
+    import_memory(tar, there, ONE)
     assert {(path.stat().st_uid, path.stat().st_gid) for path in there.rglob("*")} == {(61_234, 61_234)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_fails_to_import_leaves_nothing_that_the_owner_cannot_delete(
+    tar: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.mkdir(mode=0o700)
+    os.chown(there, 61_234, 61_234)
+
+    adopt = ContentStore.adopt
+
+    def adopt_and_fail(store: ContentStore, other: Path) -> None:
+        adopt(store, other)
+        raise OSError(errno.EIO, "Input/output error", str(other))
+
+    monkeypatch.setattr(ContentStore, "adopt", adopt_and_fail)
+    with pytest.raises(StoreError, match="Input/output error"):
+        import_memory(tar, there, ONE)
+    assert any(path.is_file() for path in (there / "content").rglob("*"))
+    assert {path.stat().st_uid for path in there.rglob("*")} == {61_234}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_unpacks_can_be_deleted_by_the_owner_at_any_time(tar: Path, there: Path) -> None:
+    there.mkdir(mode=0o700)
+    os.chown(there, 61_234, 61_234)
+    owners: list[set[int]] = []
+
+    def look(_done: int, _all: int) -> None:
+        place = there / "importing"
+        owners.append({path.stat().st_uid for path in (place, *place.rglob("*")) if path.is_dir()})
+
+    import_memory(tar, there, ONE, on_progress=look)
+    assert owners == [{61_234}] * 6
+
+
+def test_what_an_ended_import_left_and_cannot_be_deleted_is_told(there: Path, caplog: pytest.LogCaptureFixture) -> None:
+    there.mkdir()
+    (there / "importing").write_bytes(b"no folder")
+    with Memory(there, "bundle one"):
+        assert caplog.messages == [
+            f"{there}/importing, which an import left, cannot be deleted (Not a directory): delete it as root"
+        ]
 
 
 def test_items_join_those_that_are_there(tar: Path, there: Path, keep: Keep, found_in: Found, embedded: Build) -> None:
     with Memory(there, "bundle one") as ours:
         keep(ours, "fox", "eel", depth=11, axis=5)
         keep(ours, "dog", depth=4)
-    assert import_memory(tar, there, "bundle one") == new(new=2, known=2, waiting=1)
+    assert import_memory(tar, there, ONE) == new(new=2, known=2, waiting=1)
     with Memory(there, "bundle one") as ours:
         # The deeper embedding counts: the dog's from the file, the eel's from here.
         assert found_in(ours) == {11: ["fox", "eel", "dog", "cat"]}
@@ -120,9 +168,9 @@ def test_items_join_those_that_are_there(tar: Path, there: Path, keep: Keep, fou
 
 
 def test_file_that_is_imported_twice_changes_nothing(tar: Path, there: Path) -> None:
-    import_memory(tar, there, "bundle one")
+    import_memory(tar, there, ONE)
     before = dump(there)
-    assert import_memory(tar, there, "bundle one") == new(known=4, waiting=1)
+    assert import_memory(tar, there, ONE) == new(known=4, waiting=1)
     assert dump(there) == before
 
 
@@ -130,7 +178,7 @@ def test_index_follows_an_import(tar: Path, there: Path, keep: Keep) -> None:
     with Memory(there, "bundle one") as ours:
         keep(ours, "fox", axis=5)
         sequence = ours.changes(0).sequence
-    import_memory(tar, there, "bundle one")
+    import_memory(tar, there, ONE)
     with Memory(there, "bundle one") as ours:
         changes = ours.changes(sequence)
         assert sum(len(part.ids) for part in changes.added) == 3
@@ -149,7 +197,7 @@ def test_items_of_another_bundle_wait_for_this_one_and_what_has_no_content_is_co
     memory.evict(Limits(max_bytes=0))
     keep(memory, "cat")
     export(memory.folder, tmp_path / "out.tar", "demo")
-    assert import_memory(tmp_path / "out.tar", there, "bundle two") == new(new=3, waiting=1, unread=2)
+    assert import_memory(tmp_path / "out.tar", there, TWO) == new(new=3, waiting=1, unread=2)
     with Memory(there, "bundle two") as ours:
         assert [item.source for item in ours.waiting(9)] == ["/pictures/cat.jpg"]
     with Memory(there, "bundle one") as ours:
@@ -166,7 +214,7 @@ def test_content_that_was_evicted_comes_back_and_lost_items_are_found_again(
         dog, eel = ours.waiting(2)
         ours.reject(dog, "its content is gone", is_lost=True)
         ours.reject(eel, "not a picture")
-    import_memory(tar, there, "bundle one")
+    import_memory(tar, there, ONE)
     with Memory(there, "bundle one") as ours:
         assert [ours.content(ours.item(number)) for number in (1, 2, 3)] == [b"cat", b"dog", None]
         assert ours.tally.exits == {11: 2}
@@ -193,13 +241,13 @@ def test_item_that_was_kept_back_waits_again_when_its_content_comes(
 
 def test_memory_that_is_in_use_is_not_touched(memory: Memory, tar: Path) -> None:
     with pytest.raises(StoreError, match=r"is in use by another process: stop it, or choose another state folder"):
-        import_memory(tar, memory.folder, "bundle one")
+        import_memory(tar, memory.folder, ONE)
     assert memory.tally.items == 4
 
 
 def test_file_that_is_not_there_is_named(there: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"missing\.tar cannot be read \(No such file or directory\)"):
-        import_memory(tmp_path / "missing.tar", there, "bundle one")
+        import_memory(tmp_path / "missing.tar", there, ONE)
     assert not there.exists()
 
 
@@ -225,7 +273,7 @@ def test_older_schema_is_brought_to_this_one_and_stays_what_it_is_there(
         rows.executescript(SCHEMA_2)
         rows.execute("INSERT INTO items VALUES (1, ?, 'image', 'cat', 3, 1.5, NULL, NULL)", (digest,))
     export(older, tmp_path / "out.tar", "demo")
-    assert import_memory(tmp_path / "out.tar", there, "bundle one") == new(new=1, waiting=1)
+    assert import_memory(tmp_path / "out.tar", there, ONE) == new(new=1, waiting=1)
     with contextlib.closing(sqlite3.connect(older / "memory.db")) as rows:
         assert rows.execute("PRAGMA user_version").fetchone() == (2,)
 
@@ -246,14 +294,14 @@ def test_full_disk_leaves_the_memory_as_it_was(
     before = all_of(disk.state)
     disk.fill_up_to(2 << 20)
     with pytest.raises(DiskFullError, match=r"the disk of .* is full: free some space and run this again"):
-        import_memory(tmp_path / "out.tar", disk.state, "bundle one")
+        import_memory(tmp_path / "out.tar", disk.state, ONE)
     assert {name: data for name, data in all_of(disk.state).items() if name != "memory.db"} == {
         name: data for name, data in before.items() if name != "memory.db"
     }
     with Memory(disk.state, "bundle one") as ours:
         assert found_in(ours) == {11: ["fox"]}
     disk.make_room()
-    assert import_memory(tmp_path / "out.tar", disk.state, "bundle one") == new(new=8, waiting=8)
+    assert import_memory(tmp_path / "out.tar", disk.state, ONE) == new(new=8, waiting=8)
 
 
 def test_what_an_ended_import_left_is_deleted_by_the_next_start(
@@ -268,7 +316,7 @@ def test_what_an_ended_import_left_is_deleted_by_the_next_start(
     orphan.write_bytes(b"cat")
     with Memory(there, "bundle one"):
         assert left_of({"half": b"what somebody will forget", "cat": named("cat").digest}, there) == []
-    assert import_memory(tar, there, "bundle one").new == 4
+    assert import_memory(tar, there, ONE).new == 4
 
 
 def test_error_while_rows_are_added_adds_none(tar: Path, there: Path, named: Named, found_in: Found) -> None:
@@ -277,8 +325,9 @@ def test_error_while_rows_are_added_adds_none(tar: Path, there: Path, named: Nam
         ours.accept([named("fox")])
         ours.index([Embedded(item=1, depth=11, embedding=other)])
     with pytest.raises(ArchiveError, match="it has embeddings of another length by the bundle bundle one"):
-        import_memory(tar, there, "bundle one")
+        import_memory(tar, there, ONE)
     assert not (there / "importing").exists()
+    assert not (there / "content" / named("cat").digest.hex()[:2] / named("cat").digest.hex()).exists()
     with Memory(there, "bundle one") as ours:
         assert (found_in(ours), ours.tally.items) == ({11: ["fox"]}, 1)
         assert left_of({"cat": named("cat").digest}, there) == []
