@@ -168,7 +168,7 @@ class Memory:
 
     def describe(self, digest: bytes, meta: Meta) -> None:
         """A known item came again, and more is said of it, see meta_rows.py. Raises DiskFullError or StoreError."""
-        self._write(lambda: self._describe(digest, meta))
+        self._write(lambda: self._sighted([digest], meta))
 
     def evict(self, limits: Limits) -> int:
         """Delete raw content beyond the limits, of at most AT_ONCE items; returns of how many.
@@ -199,7 +199,7 @@ class Memory:
 
     def asked(self, times: Mapping[int, int]) -> None:
         """These items were answers so many times, for whoever embeds them anew. Raises DiskFullError or StoreError."""
-        self._write(lambda: self._asked(times))
+        self._write(lambda: ask(self._rows, times))
 
     def partitions(self) -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
@@ -319,20 +319,12 @@ class Memory:
         self.tally = self._counts.tally()
         return accepted.verdicts
 
-    def _asked(self, times: Mapping[int, int]) -> None:
-        with atomic(self._rows):
-            ask(self._rows, times)
-
-    def _sighted(self, digests: list[bytes]) -> None:
+    def _sighted(self, digests: Sequence[bytes], meta: Meta = ()) -> None:
         with atomic(self._rows):
             now = self._clock.follow(self._rows)
             for digest in digests:
                 sight(self._rows, digest, now)
-
-    def _describe(self, digest: bytes, meta: Meta) -> None:
-        with atomic(self._rows):
-            sight(self._rows, digest, self._clock.follow(self._rows))
-            describe_known(self._rows, digest, meta)
+                describe_known(self._rows, digest, meta)
 
     def _count_again(self) -> None:
         self._counts = Counts(self._rows, self._model)

@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from edge.memory.transaction import atomic
+
 WAITS = "SELECT 1 FROM waiting WHERE item = ?"
 IS_KEPT_BACK = "SELECT 1 FROM kept_back WHERE item = ? AND model = ?"
 _WAIT = """
@@ -67,7 +69,8 @@ def next_rows(reader: sqlite3.Connection, select: str, count: int) -> list[tuple
 
 def ask(rows: sqlite3.Connection, times: Mapping[int, int]) -> None:
     """Items were answers so many times: if another bundle's, they are sooner embedded by this one."""
-    rows.executemany(_ASK, [(count, item) for item, count in times.items()])
+    with atomic(rows):
+        rows.executemany(_ASK, [(count, item) for item, count in times.items()])
 
 
 def switch(rows: sqlite3.Connection, model: int, items: Iterable[int], sequence: int) -> None:

@@ -232,7 +232,7 @@ def test_item_that_was_kept_back_waits_again_when_its_content_comes(
     with Memory(there, "bundle two") as ours:
         assert not ours.reject(ours.item(1), "its content is gone", is_lost=True)
         assert ours.is_kept_back(1)
-    import_memory(tar, there, "bundle two")
+    import_memory(tar, there, TWO)
     with Memory(there, "bundle two") as ours:
         assert not ours.is_kept_back(1)
         assert ours.is_again(1)
