@@ -19,6 +19,7 @@ It was chosen on Flickr8k's train photos, with the shipped bundle (exits at dept
 As a rule the lower figure is a shallow exit's. The closest pairs of different photos are two motorcycles in
 a race (.9596) and two German shepherds that run (.9587), at the shipped bundle's last exit: who asks for such a thing
 wants both. Photos that are so small are little larger than what the towers see, so that scaling them costs detail.
+A pool of 50 takes 0.15 ms where 10 hits are wanted, 0.4 ms where 50 are (384 dimensions, one x86 core).
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_older_protocol_takes_a_photo_of_6_mb_too(mosquitto: Mosquitto, photos: 
         assert done.err == f"{photos / 'twelve.jpg'}: sent smaller, 12.0 MB are too many for one message\n"
         assert max(len(one.payload) for one in wire.on("reminisce/dev1/ingest")) > SIX * 4 / 3
         assert run("add", "--config", daemon.config_file, photos).out == "2 there already\n"
-        found = json.loads(run("ask", "--config", daemon.config_file, "--json", "light").out)["results"]
+        found = json.loads(run("ask", "--config", daemon.config_file, "--json", "--all", "light").out)["results"]
         assert {Path(one["source"]).name for one in found} == {"six.jpg", "twelve.jpg"}
 
 
