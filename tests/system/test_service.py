@@ -58,7 +58,7 @@ def reload(daemon: Daemon, manager: ServiceManager) -> str:
 
 def ask(daemon: Daemon, **fields: Any) -> Mapping[str, Any]:
     with daemon.requester() as client:
-        return client.request(daemon.topics.query, {"text": "a square", **fields}, 30)
+        return client.request(daemon.topics.query, {"text": "a square", "collapse": False, **fields}, 30)
 
 
 def remember(daemon: Daemon, count: int) -> None:
