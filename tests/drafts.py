@@ -107,7 +107,8 @@ FIELDS: dict[str, dict[str, tuple[Raw, Raw, frozenset[str]]]] = {
         "source": (SOURCES, NO_SOURCES, BAD),
         "modality": (just('"image"', "null"), just('"audio"', '"Image"', '""'), NOT_YET),
         "min_relevance": (just("0", "0.5", "1", "null"), just("-0.1", "1.1", "2", "true", '"0.5"', "1e400"), BAD),
-        "image": (just("null", "false"), st.one_of(just('"AAAA"', "0", "true"), BOXES), NOT_YET),
+        "image": (just("null"), st.one_of(just('"A"', "0", "true", "false"), BOXES), BAD),
+        "like": (just("null"), st.one_of(just('"a"', '""', "0", "true", "false"), BOXES), BAD),
         "budget_j": (just("null", "false"), st.one_of(just("0", "3", "true"), BOXES), NOT_YET),
     },
     "control": {

@@ -25,7 +25,7 @@ from siege import Siege
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
 AT_ONCE = 20  # messages of an example
-MESSAGES = int(os.environ.get("FUZZ_MESSAGES", "1200"))
+MESSAGES = int(os.environ.get("FUZZ_MESSAGES", "800"))
 KINDS: tuple[Kind, ...] = ("query", "control", "ingest", "raw")
 WARM_UP = 0.4  # of all messages, after which memory has what it needs
 MOST_GROWTH_KB = 4_000  # some 2 kB for each picture that is new, and the heap's own ups and downs
