@@ -2,21 +2,21 @@
 
 The way of a photo from bytes to answer:
 
-    remember/inbox.py      accepts it: content and row, durable in one commit   memory/content.py, database.py
+    remember/inbox.py      accepts it: content and row, durable in one commit   memory/disk/content.py, database.py
     remember/intake.py     decodes what waits, a batch ahead                    runtime/preprocess/image.py
     remember/elevator.py   a batch rides up, each item to its exit              runtime/tower.py, bank.py
     remember/policy.py     decides which exit that is                           policy.py, relevance.py
-    remember/writing.py    writes embeddings, a group a commit; keeps           memory/database.py
-                           activations of what left early, in INT4              memory/halfway.py, activations.py
+    remember/writing.py    writes embeddings, a group a commit; keeps           memory/rows/database.py
+                           activations of what left early, in INT4              memory/cache/halfway.py, activations.py
     recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
     recall/granularity.py  its embedding for each exit
     recall/filtering.py    round 1, the coarse search over each exit            memory/index/
     recall/verifying.py    round 2, one pool of what the exits found
-    recall/correcting.py   round 3, it goes on to the last exit and is ranked   memory/halfway.py
-    recall/refining.py     what was finished is written down behind the answer  memory/refining.py
+    recall/correcting.py   round 3, it goes on to the last exit and is ranked   memory/cache/halfway.py
+    recall/refining.py     what was finished is written down behind the answer  memory/rows/refining.py
     recall/earlier.py      what an earlier bundle embedded, through its own     memory/earlier.py, turns.py
                            text tower, until it is embedded anew
-    recall/ahead.py        idle time finishes what is likely asked for          memory/likeliest.py
+    recall/ahead.py        idle time finishes what is likely asked for          memory/cache/likeliest.py
 
 Every `invoke` on that way happens in one thread: runtime/compute.py.
 """

@@ -42,5 +42,5 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     with monkeypatch.context() as patch:
         patch.setattr("time.time", lambda: board.unix)
         patch.setattr("time.clock_gettime", lambda which: board.up_s if which == time.CLOCK_BOOTTIME else real(which))
-        patch.setattr("edge.memory.clock.boot_id", lambda: f"boot {board.boots}")
+        patch.setattr("edge.memory.disk.clock.boot_id", lambda: f"boot {board.boots}")
         yield board

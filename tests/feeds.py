@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from edge.items import Embedded, Floats
 from edge.memory import Changes, Memory, Partition
-from edge.memory.item_rows import reject
-from edge.memory.transaction import atomic
+from edge.memory.rows.item_rows import reject
+from edge.memory.rows.transaction import atomic
 
 _INSERT = """
 INSERT INTO items (digest, modality, source, bytes, added_at) VALUES (?, 'image', '', 0, 0) RETURNING id

@@ -13,8 +13,8 @@ import numpy as np
 
 from edge.bundle import Bundle
 from edge.memory import Memory
-from edge.memory.catalogue import FOLDERS, Kept
-from edge.memory.worth import Worth
+from edge.memory.cache.catalogue import FOLDERS, Kept
+from edge.memory.cache.worth import Worth
 from feeds import remember
 
 SHARES = (0.6, 0.2, 0.1, 0.1)  # of the items, at exits from shallow to deep

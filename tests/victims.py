@@ -35,9 +35,10 @@ from edge.config import Config, IndexConfig, RememberConfig
 from edge.demo import DEMO_PICTURES
 from edge.engine import Engine, Hooks
 from edge.items import Offer, Outcome, Verdict
-from edge.memory import Activations, Memory, MemoryIndex, annoy_is_installed, memory, transaction
-from edge.memory.content import ContentStore
+from edge.memory import Activations, Memory, MemoryIndex, annoy_is_installed, memory
+from edge.memory.disk.content import ContentStore
 from edge.memory.index import Limits
+from edge.memory.rows import transaction
 from edge.recall import follower
 from edge.remember import Inbox, Intake, writing
 from edge.remember.writing import Writing

@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from edge.decode import DecodeError, decode
 from edge.errors import StoreError
-from edge.memory.catalogue import Kept
+from edge.memory.cache.catalogue import Kept
 
 FORMAT = 1
 MANIFEST, DATABASE = "manifest.json", "memory.db"

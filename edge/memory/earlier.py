@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.memory.changes import Changes, Partition, read_changes, read_exit
-from edge.memory.counts import exits_of
-from edge.memory.database import translated
-from edge.memory.transaction import snapshot
+from edge.memory.rows.changes import Changes, Partition, read_changes, read_exit
+from edge.memory.rows.counts import exits_of
+from edge.memory.rows.database import translated
+from edge.memory.rows.transaction import snapshot
 
 _MODELS = """
 SELECT id, fingerprint, folder FROM models

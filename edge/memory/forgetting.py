@@ -29,15 +29,15 @@ import numpy as np
 
 from edge.errors import RefusedError, StoreError
 from edge.items import Forgotten, Selection
-from edge.memory.activations import Activations, erase
-from edge.memory.changes import last_sequence
-from edge.memory.content import ContentStore
-from edge.memory.database import translated
+from edge.memory.cache.activations import Activations, erase
+from edge.memory.disk.content import ContentStore
 from edge.memory.earlier import sweep
 from edge.memory.index import MemoryIndex
-from edge.memory.selecting import ids_of, pin, pinned_ids
-from edge.memory.traces import Traces
-from edge.memory.transaction import atomic
+from edge.memory.rows.changes import last_sequence
+from edge.memory.rows.database import translated
+from edge.memory.rows.selecting import ids_of, pin, pinned_ids
+from edge.memory.rows.traces import Traces
+from edge.memory.rows.transaction import atomic
 
 T = TypeVar("T")
 AT_ONCE = 256  # items a commit; more, and what arrives waits for long

@@ -18,10 +18,10 @@ from typing import BinaryIO
 
 from edge.errors import UsageError
 from edge.memory.archive import DATABASE, ArchiveError, Member, read_end, read_manifest, read_member
-from edge.memory.database import SCHEMA, connect, translated
-from edge.memory.folder import clear_importing, give_to_owner, importing
+from edge.memory.disk.folder import clear_importing, give_to_owner, importing
 from edge.memory.memory import Memory
 from edge.memory.merging import InUse, check, check_kinds
+from edge.memory.rows.database import SCHEMA, connect, translated
 from edge.signals import signals_held
 
 Progress = Callable[[int, int], None]

@@ -14,33 +14,33 @@ import numpy as np
 
 from edge.errors import DiskFullError
 from edge.items import Arrival, Embedded, Forgotten, Item, Meta, Selection, Tally, Verdict
-from edge.memory.accepting import accept
-from edge.memory.activations import Activations
-from edge.memory.attempts import CRASHED, Attempts
-from edge.memory.changes import Changes, Partition, last_sequence, read_changes, read_exit
-from edge.memory.clock import Clock
-from edge.memory.content import ContentStore
-from edge.memory.counts import Counts, exits_of
-from edge.memory.database import connect, model_id, translated
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.likeliest import likeliest_unfinished
+from edge.memory.disk.attempts import CRASHED, Attempts
+from edge.memory.disk.clock import Clock
+from edge.memory.disk.content import ContentStore
+from edge.memory.disk.eviction import Limits, evict
+from edge.memory.disk.folder import check_database_is_there, clear_importing, lock_for_us
+from edge.memory.disk.reserve import Reserve
 from edge.memory.earlier import EarlierRows, Origin, index_folder, note_folder, origins, sweep
-from edge.memory.embedding import embed, there
-from edge.memory.eviction import Limits, evict
-from edge.memory.folder import check_database_is_there, clear_importing, lock_for_us
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
-from edge.memory.item_rows import HAS_ROW, ITEM, item_of, sight
-from edge.memory.known import look_up
-from edge.memory.likeliest import likeliest_unfinished
 from edge.memory.merging import Merged, attached, merge
-from edge.memory.meta_rows import describe_known
-from edge.memory.readers import Readers
-from edge.memory.refining import refine
-from edge.memory.rejecting import blame, reject
-from edge.memory.reserve import Reserve
-from edge.memory.selecting import admitted_ids
-from edge.memory.transaction import atomic, snapshot
-from edge.memory.turns import IS_KEPT_BACK, WAITS, ask, line_up, next_rows
+from edge.memory.rows.accepting import accept
+from edge.memory.rows.changes import Changes, Partition, last_sequence, read_changes, read_exit
+from edge.memory.rows.counts import Counts, exits_of
+from edge.memory.rows.database import connect, model_id, translated
+from edge.memory.rows.embedding import embed, there
+from edge.memory.rows.item_rows import HAS_ROW, ITEM, item_of, sight
+from edge.memory.rows.known import look_up
+from edge.memory.rows.meta_rows import describe_known
+from edge.memory.rows.readers import Readers
+from edge.memory.rows.refining import refine
+from edge.memory.rows.rejecting import blame, reject
+from edge.memory.rows.selecting import admitted_ids
+from edge.memory.rows.transaction import atomic, snapshot
+from edge.memory.rows.turns import IS_KEPT_BACK, WAITS, ask, line_up, next_rows
 
 T = TypeVar("T")
 _SUSPECTS = "SELECT item FROM waiting WHERE blame > 0"

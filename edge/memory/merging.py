@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.memory.archive import ArchiveError
-from edge.memory.changes import last_sequence
+from edge.memory.rows.changes import last_sequence
 
 _ONLY = {"table", "index"}
 _COLUMNS = (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from edge.errors import StoreError
-from edge.memory.eviction import AT_ONCE, Limits
+from edge.memory.disk.eviction import AT_ONCE, Limits
 from edge.memory.memory import Memory
 from edge.threads import Worker
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge.items import Floats
-from edge.memory.activation_file import decode, encode
-from edge.memory.codes import pack, packed_bytes, unpack
+from edge.memory.cache.activation_file import decode, encode
+from edge.memory.cache.codes import pack, packed_bytes, unpack
 
 MADE_BY = hashlib.sha256(b"a segment").digest()[:16]
 HEADER = 56

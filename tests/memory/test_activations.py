@@ -14,9 +14,9 @@ import pytest
 
 from disks import Disk
 from edge.items import Floats
-from edge.memory.activations import Activations
-from edge.memory.codes import pack, unpack
-from edge.memory.worth import Worth
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.codes import pack, unpack
+from edge.memory.cache.worth import Worth
 
 HASHES = tuple(bytes([number]) * 16 for number in range(1, 5))
 ANOTHER_BUNDLE = tuple(bytes([number]) * 16 for number in range(11, 15))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.memory.activations import Activations
-from edge.memory.worth import HALF_LIFE_S, Worth
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.worth import HALF_LIFE_S, Worth
 
 HASHES = tuple(bytes([number]) * 16 for number in range(1, 5))
 NOW = 1_760_000_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.items import Floats
-from edge.memory.codes import pack, unpack
+from edge.memory.cache.codes import pack, unpack
 from edge.pairs import Pair, read_flickr8k
 from edge.runtime import Activation, TowerRunner
 

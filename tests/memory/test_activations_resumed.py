@@ -11,9 +11,9 @@ import pytest
 
 from edge.bundle import Bundle
 from edge.items import Floats
-from edge.memory.activations import Activations
-from edge.memory.codes import pack, unpack
-from edge.memory.worth import Worth
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.codes import pack, unpack
+from edge.memory.cache.worth import Worth
 from edge.runtime import Activation, TowerRunner
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from edge.bundle import Bundle
 from edge.demo import DEMO_BUNDLE
-from edge.memory.activations import Activations
+from edge.memory.cache.activations import Activations
 from edge.runtime import Activation, Interpreters, TowerRunner, choose_runtime
 
 bundle = Bundle.open(DEMO_BUNDLE)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from edge.items import Floats
-from edge.memory.activations import Activations
-from edge.memory.catalogue import FOLDERS, Kept
-from edge.memory.worth import Worth
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.catalogue import FOLDERS, Kept
+from edge.memory.cache.worth import Worth
 
 ROOT = Path(__file__).parents[2]
 HASHES = tuple(bytes([number]) * 16 for number in range(1, 5))
@@ -25,8 +25,8 @@ WRITE = """
 import sys
 from pathlib import Path
 import numpy as np
-from edge.memory.activations import Activations
-from edge.memory.worth import Worth
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.worth import Worth
 
 cache = Activations(Path(sys.argv[1]), 40 * 2344)
 for turn in range(10**9):

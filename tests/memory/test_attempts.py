@@ -11,7 +11,7 @@ import pytest
 
 from edge.items import Arrival, Verdict
 from edge.memory import CRASHED_TWICE, Memory
-from edge.memory.attempts import Attempts
+from edge.memory.disk.attempts import Attempts
 
 Named = Callable[[str], Arrival]
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edge.memory.catalogue import FOLDERS, Catalogue, Kept
-from edge.memory.worth import Worth
+from edge.memory.cache.catalogue import FOLDERS, Catalogue, Kept
+from edge.memory.cache.worth import Worth
 
 NOW = 1_760_000_000
 

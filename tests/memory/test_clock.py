@@ -11,7 +11,7 @@ import pytest
 from clocks import Board
 from edge.items import Arrival
 from edge.memory import Limits, Memory
-from edge.memory.clock import RELEASE, SETTLED_S
+from edge.memory.disk.clock import RELEASE, SETTLED_S
 
 Named = Callable[[str], Arrival]
 Keep = Callable[..., object]
@@ -204,7 +204,7 @@ def test_clock_that_is_known_to_be_behind_makes_nothing_old(state: Path, keep: K
 def test_system_that_does_not_name_its_boots_has_one_at_each_start(
     state: Path, named: Named, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.memory.clock.boot_id", lambda: None)
+    monkeypatch.setattr("edge.memory.disk.clock.boot_id", lambda: None)
     with Memory(state, "one") as memory:
         arrive(memory, named, board, "ape")
     board.boot(NOW + 90 * DAY)

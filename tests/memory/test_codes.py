@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.items import Floats
-from edge.memory.codes import GROUP, pack, packed_bytes, unpack
+from edge.memory.cache.codes import GROUP, pack, packed_bytes, unpack
 
 HALF_ULP = 2.0**-11  # the worst rounding of a float16 relative to its value
 LARGEST = 65504

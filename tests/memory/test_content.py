@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge.memory.content import ContentStore
+from edge.memory.disk.content import ContentStore
 
 CAT = b"a cat, say"
 DIGEST = hashlib.sha256(CAT).digest()
@@ -155,7 +155,7 @@ def test_content_whose_name_could_not_be_made_durable_is_not_kept(
     store.put(OTHER, b"a dog")  # the folder of the first two digits may be there, or not
     (folder / DIGEST.hex()[:2]).mkdir(exist_ok=True)
     with monkeypatch.context() as patched:
-        patched.setattr("edge.memory.content.sync_folder", fail)
+        patched.setattr("edge.memory.disk.content.sync_folder", fail)
         with pytest.raises(OSError, match="Input/output error"):
             store.put(DIGEST, CAT)
     assert not store.holds(DIGEST)

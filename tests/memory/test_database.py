@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from edge.errors import DiskFullError, StoreError
-from edge.memory.database import SCHEMA, connect, connect_reader, translated
-from edge.memory.migrations import MIGRATIONS
-from edge.memory.transaction import atomic
+from edge.memory.rows.database import SCHEMA, connect, connect_reader, translated
+from edge.memory.rows.migrations import MIGRATIONS
+from edge.memory.rows.transaction import atomic
 
 ITEM = "INSERT INTO items (digest, modality, source, bytes, added_at) VALUES (?, 'image', ?, 1, 0.0)"
 

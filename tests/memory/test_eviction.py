@@ -16,8 +16,8 @@ import pytest
 from clocks import Board
 from edge.items import Arrival, Verdict
 from edge.memory import Limits, Memory
-from edge.memory.clock import SETTLED_S
-from edge.memory.eviction import AT_ONCE
+from edge.memory.disk.clock import SETTLED_S
+from edge.memory.disk.eviction import AT_ONCE
 
 Named = Callable[[str], Arrival]
 Keep = Callable[..., list[Verdict]]

@@ -19,7 +19,7 @@ from disks import Disk
 from edge.errors import DiskFullError, StoreError, UsageError
 from edge.items import Arrival, Selection, Verdict
 from edge.memory import Limits, Memory, export
-from edge.memory.worth import Worth
+from edge.memory.cache.worth import Worth
 
 Keep = Callable[..., list[Verdict]]
 Named = Callable[[str], Arrival]

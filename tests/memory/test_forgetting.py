@@ -14,11 +14,11 @@ import pytest
 from edge.errors import DiskFullError, RefusedError, StoreError
 from edge.items import Arrival, Embedded, Selection
 from edge.memory import Memory
-from edge.memory.activations import Activations
-from edge.memory.database import connect_reader
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.worth import Worth
 from edge.memory.index import Limits, MemoryIndex
 from edge.memory.index.blocks import Block
-from edge.memory.worth import Worth
+from edge.memory.rows.database import connect_reader
 from indexes import SCALES, settle, unit_rows
 from remains import left_of
 

@@ -19,8 +19,8 @@ from edge.errors import DiskFullError, StoreError, UsageError
 from edge.items import Arrival, Embedded, Selection, Verdict
 from edge.memory import Imported, InUse, Limits, Memory, export, import_memory
 from edge.memory.archive import ArchiveError
-from edge.memory.content import ContentStore
-from edge.memory.worth import Worth
+from edge.memory.cache.worth import Worth
+from edge.memory.disk.content import ContentStore
 from remains import left_of
 
 Keep = Callable[..., list[Verdict]]

@@ -9,7 +9,7 @@ import pytest
 
 from edge.items import Arrival, Embedded, Selection
 from edge.memory import Activations, Halfway, Memory
-from edge.memory.worth import HALF_LIFE_S, Worth, likelihood, per_byte
+from edge.memory.cache.worth import HALF_LIFE_S, Worth, likelihood, per_byte
 
 LAST = 16
 HOUR_S = 3_600.0

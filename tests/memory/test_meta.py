@@ -13,9 +13,9 @@ import pytest
 
 from edge.items import Arrival, Meta, Selection
 from edge.memory import Memory
-from edge.memory.database import connect
-from edge.memory.traces import Traces, _unused_parts
-from edge.memory.transaction import atomic
+from edge.memory.rows.database import connect
+from edge.memory.rows.traces import Traces, _unused_parts
+from edge.memory.rows.transaction import atomic
 from remains import left_of
 
 Named = Callable[[str], Arrival]

@@ -13,8 +13,8 @@ import pytest
 from edge.errors import DiskFullError, StoreError
 from edge.items import Arrival, Verdict
 from edge.memory import Memory
-from edge.memory.database import SCHEMA, connect
-from edge.memory.migrations import MIGRATIONS
+from edge.memory.rows.database import SCHEMA, connect
+from edge.memory.rows.migrations import MIGRATIONS
 
 # As the version before wrote it.
 SCHEMA_2 = """

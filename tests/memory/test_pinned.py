@@ -10,7 +10,7 @@ import pytest
 
 from edge.items import Arrival, Embedded, Forgotten, Selection
 from edge.memory import Limits, Memory
-from edge.memory.worth import Worth
+from edge.memory.cache.worth import Worth
 
 Named = Callable[[str], Arrival]
 HASH = b"segment hash 123"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from disks import Disk
-from edge.memory.reserve import Reserve
+from edge.memory.disk.reserve import Reserve
 
 SIZE = 1 << 20
 

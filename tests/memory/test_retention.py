@@ -12,7 +12,7 @@ import pytest
 from edge.errors import DiskFullError
 from edge.items import Verdict
 from edge.memory import Limits, Memory, Retention
-from edge.memory.eviction import AT_ONCE
+from edge.memory.disk.eviction import AT_ONCE
 from waiting import wait_until
 
 Keep = Callable[..., list[Verdict]]

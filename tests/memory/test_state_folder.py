@@ -15,7 +15,7 @@ import pytest
 from edge.errors import StoreError
 from edge.items import Arrival, Verdict
 from edge.memory import Memory
-from edge.memory.database import SCHEMA
+from edge.memory.rows.database import SCHEMA
 
 Named = Callable[[str], Arrival]
 Keep = Callable[..., list[Verdict]]
@@ -24,7 +24,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from edge.memory import Memory
-from edge.memory.database import SCHEMA
+from edge.memory.rows.database import SCHEMA
 with Memory(Path(sys.argv[1]), "bundle one"):
     print("open", flush=True)
     sys.stdin.read()

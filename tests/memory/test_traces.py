@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.memory.database import connect
-from edge.memory.traces import Traces
+from edge.memory.rows.database import connect
+from edge.memory.rows.traces import Traces
 
 COUNT = 3_000
 RANDOM = np.random.default_rng(3)

@@ -9,7 +9,7 @@ import pytest
 
 from edge.items import Arrival, Embedded, Verdict
 from edge.memory import Memory
-from edge.memory.changes import read_changes
+from edge.memory.rows.changes import read_changes
 
 Named = Callable[[str], Arrival]
 Build = Callable[..., Embedded]

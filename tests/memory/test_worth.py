@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.memory.worth import HALF_LIFE_S, Worth, per_byte
+from edge.memory.cache.worth import HALF_LIFE_S, Worth, per_byte
 
 NOW = 1_760_000_000.0
 DAY_S = 86_400

@@ -17,7 +17,7 @@ from edge.bundle import Bundle, Model
 from edge.errors import RefusedError
 from edge.items import Answer, Arrival, Floats, Question, Selection
 from edge.memory import Memory
-from edge.memory.eviction import Limits
+from edge.memory.disk.eviction import Limits
 from edge.recall import Corrector, Filter, Granularities, Retriever
 from edge.recall.example import Example
 from edge.runtime import Invoke, TowerRunner

@@ -13,7 +13,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from edge.memory.boot import boot_id
+from edge.memory.disk.boot import boot_id
 
 RELEASE = 1_767_225_600.0  # 2026-01-01: a clock that says less has not been set
 # Behind the last item by up to this, a clock goes on from a shutdown, or from a time that was saved before a power cut.

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Mapping
 
 from edge.items import Item
-from edge.memory.attempts import MOST_BLAME
-from edge.memory.item_rows import ITEM, item_of
-from edge.memory.item_rows import reject as reject_row
-from edge.memory.turns import keep_back
+from edge.memory.disk.attempts import MOST_BLAME
+from edge.memory.rows.item_rows import ITEM, item_of
+from edge.memory.rows.item_rows import reject as reject_row
+from edge.memory.rows.turns import keep_back
 
 CRASHED_TWICE = "crashed the device twice"
 _ACCUSED = f"{ITEM} JOIN waiting ON item = id WHERE blame >= ?"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from edge.items import Floats, Item
-from edge.memory.activations import Activations
+from edge.memory.cache.activations import Activations
+from edge.memory.cache.worth import Worth
 from edge.memory.index import Rows
-from edge.memory.worth import Worth
 
 _NEW = 0.05  # of a time in the mean of its segment's: what one item happened to take says little
 

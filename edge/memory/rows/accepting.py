@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.items import Arrival, Verdict
-from edge.memory.clock import Clock
-from edge.memory.content import ContentStore
-from edge.memory.item_rows import insert, renew, sight
-from edge.memory.known import look_up
-from edge.memory.meta_rows import describe, describe_known
-from edge.memory.transaction import atomic
-from edge.memory.turns import join
+from edge.memory.disk.clock import Clock
+from edge.memory.disk.content import ContentStore
+from edge.memory.rows.item_rows import insert, renew, sight
+from edge.memory.rows.known import look_up
+from edge.memory.rows.meta_rows import describe, describe_known
+from edge.memory.rows.transaction import atomic
+from edge.memory.rows.turns import join
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge.memory.worth import Whole, Worth, per_byte
+from edge.memory.cache.worth import Whole, Worth, per_byte
 
 FOLDERS = 256
 UNFINISHED = ".tmp"  # behind the name of a file that is being written

@@ -6,8 +6,8 @@ import sqlite3
 
 import numpy as np
 
+from edge.memory.cache.worth import likelihood
 from edge.memory.index import Rows
-from edge.memory.worth import likelihood
 
 _UNFINISHED = """
 SELECT id, sightings, coalesce(seen_at, added_at)

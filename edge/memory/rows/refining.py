@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.items import Embedded
-from edge.memory.turns import switch
+from edge.memory.rows.turns import switch
 
 _IS_OTHERS = "SELECT 1 FROM embeddings WHERE item = ? AND model != ?"
 _DROP_SHALLOWER = "DELETE FROM embeddings WHERE item = ? AND model = ? AND depth < ?"

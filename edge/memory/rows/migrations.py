@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from edge.memory.transaction import atomic
+from edge.memory.rows.transaction import atomic
 
 # Embeddings of schema 2 lack the offset of their scores: they are dropped, and what has no embedding waits for one.
 _FROM_2 = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from edge.items import Verdict
-from edge.memory.content import ContentStore
+from edge.memory.disk.content import ContentStore
 
 _KNOWN = """
 SELECT id, rejected, lost, evicted, EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)

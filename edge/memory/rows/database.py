@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import DiskFullError, StoreError
-from edge.memory.migrations import MIGRATIONS, migrate
-from edge.memory.transaction import atomic
+from edge.memory.rows.migrations import MIGRATIONS, migrate
+from edge.memory.rows.transaction import atomic
 
 SCHEMA = 6
 _APPLICATION = 0x524D4E53  # "RMNS"

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 from edge.items import Arrival, Item
-from edge.memory.meta_rows import META, meta_of
+from edge.memory.rows.meta_rows import META, meta_of
 
 _COLUMNS = ["id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "taken_from", "sightings", "seen_at"]
 ITEM = f"SELECT {', '.join(_COLUMNS)}, evicted, {META} FROM items"  # noqa: S608 - words of ours

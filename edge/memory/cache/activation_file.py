@@ -12,7 +12,7 @@
     36      12    uint32  length of each axis; 0 for an axis that it does not have
     48      4     uint32  bytes of the values
     52      4     uint32  CRC-32 of the 52 bytes before, followed by the values
-    56            bytes   the values, see edge.memory.codes
+    56            bytes   the values, see edge.memory.cache.codes
 
 Little-endian. Nothing else in the file: a byte more or less makes it another one.
 """
@@ -23,7 +23,7 @@ import struct
 import zlib
 
 from edge.items import Floats
-from edge.memory.codes import GROUP, pack, unpack
+from edge.memory.cache.codes import GROUP, pack, unpack
 
 HASH_BYTES = 16
 _MAGIC, _VERSION = b"RACT", 1

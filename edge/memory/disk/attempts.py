@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from edge.memory.boot import boot_id
+from edge.memory.disk.boot import boot_id
 
 # Of an item that was worked on when the process ended. A crash leaves a trace; without one it may have been anyone's
 # `kill -9` as well as the system's for lack of memory, and it takes six of these in a row to blame the item.

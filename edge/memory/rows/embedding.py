@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from edge.items import Embedded
-from edge.memory.item_rows import HAS_ROW, date
-from edge.memory.turns import switch
+from edge.memory.rows.item_rows import HAS_ROW, date
+from edge.memory.rows.turns import switch
 
 _IS_DEEPER = "SELECT 1 FROM embeddings WHERE item = ? AND model = ? AND depth > ?"
 

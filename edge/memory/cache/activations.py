@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.items import Floats
-from edge.memory.activation_file import decode, encode
-from edge.memory.catalogue import FOLDERS, UNFINISHED, Catalogue, Kept, value_per_byte
-from edge.memory.content import sync_folder
-from edge.memory.worth import Whole, Worth
+from edge.memory.cache.activation_file import decode, encode
+from edge.memory.cache.catalogue import FOLDERS, UNFINISHED, Catalogue, Kept, value_per_byte
+from edge.memory.cache.worth import Whole, Worth
+from edge.memory.disk.content import sync_folder
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
 _AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the least worth goes through all there is

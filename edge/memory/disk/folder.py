@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge.errors import StoreError
-from edge.memory.content import ContentStore
+from edge.memory.disk.content import ContentStore
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from edge.memory.database import connect_reader
+from edge.memory.rows.database import connect_reader
 
 
 class Readers:

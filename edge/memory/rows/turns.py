@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edge.memory.transaction import atomic
+from edge.memory.rows.transaction import atomic
 
 WAITS = "SELECT 1 FROM waiting WHERE item = ?"
 IS_KEPT_BACK = "SELECT 1 FROM kept_back WHERE item = ? AND model = ?"

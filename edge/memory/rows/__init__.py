@@ -1,0 +1,1 @@
+"""What SQLite holds: the schema, and one module for each thing that is done to its rows."""
