@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.bench.merging import merging
 from edge.bench.recall.device import POOL
 from edge.bench.recall.figures import Report as Recalled
 from edge.bench.remember.figures import Report as Remembered
@@ -22,7 +23,7 @@ RESIDENT, STREAMED = "reminisce", "reminisce-streamed"
 _NONE = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Published:
     """The paper on one tower. Each four are Orin, TX2, Raspberry Pi 4B, phone; items a second, INT8 (phone: INT4).
 
@@ -34,49 +35,29 @@ class Published:
     tower: str
     data: str
     kept: float
+    memory_mb: tuple[int, int]
+    energy: tuple[float, float]
     streamed_alone: tuple[float, float, float, float]
     streamed: tuple[float, float, float, float]
     full_resident: tuple[float, float, float, float]
     resident: tuple[float, float, float, float]
-    memory_mb: tuple[int, int]
-    energy: tuple[float, float]
 
 
 PAPER = (
     Published(
-        tower="image",
-        data="Flickr8k, R@1",
-        kept=0.95,
-        streamed_alone=(1.98, 0.34, 0.05, 0.05),
-        streamed=(44.33, 2.32, 0.10, 0.22),
-        full_resident=(36.49, 1.70, 0.07, 0.16),
-        resident=(50.44, 2.35, 0.10, 0.23),
-        memory_mb=(270, 1_570),
-        energy=(2.0, 13.5),
+        "image", "Flickr8k, R@1", 0.95, (270, 1_570), (2.0, 13.5),
+        (1.98, 0.34, 0.05, 0.05), (44.33, 2.32, 0.10, 0.22), (36.49, 1.70, 0.07, 0.16), (50.44, 2.35, 0.10, 0.23),
     ),
     Published(
-        tower="audio",
-        data="Clotho, R@10",
-        kept=0.98,
-        streamed_alone=(5.34, 3.15, 0.30, 0.27),
-        streamed=(240.91, 25.64, 0.99, 0.84),
-        full_resident=(125.52, 5.85, 0.40, 0.34),
-        resident=(317.11, 14.77, 1.00, 0.85),
-        memory_mb=(130, 335),
-        energy=(3.2, 29.2),
+        "audio", "Clotho, R@10", 0.98, (130, 335), (3.2, 29.2),
+        (5.34, 3.15, 0.30, 0.27), (240.91, 25.64, 0.99, 0.84), (125.52, 5.85, 0.40, 0.34), (317.11, 14.77, 1.00, 0.85),
     ),
     Published(
-        tower="motion",
-        data="HAR, accuracy",
-        kept=0.95,
-        streamed_alone=(34.15, 4.30, 1.03, 0.81),
-        streamed=(787.46, 69.51, 6.88, 5.15),
-        full_resident=(191.24, 8.91, 1.33, 1.02),
-        resident=(1024.49, 47.72, 7.10, 5.45),
-        memory_mb=(82, 140),
-        energy=(6.7, 18.2),
+        "motion", "HAR, accuracy", 0.95, (82, 140), (6.7, 18.2),
+        (34.15, 4.30, 1.03, 0.81), (787.46, 69.51, 6.88, 5.15), (191.24, 8.91, 1.33, 1.02),
+        (1024.49, 47.72, 7.10, 5.45),
     ),
-)
+)  # fmt: skip
 # Of its Fig. 5b, on Orin, by eye: seconds of an answer, and what it keeps of full depth's recall@1 on Flickr8k.
 ANSWERS = ((1.22, 0.39), (1.34, 0.85), (1.65, 0.99))
 NOTES = (
@@ -89,29 +70,37 @@ NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What was measured of one model; None was not."""
+    """What was measured of one model; remembered: None was not. runs: of `bench recall`, of one bundle or several."""
 
     model: str
     remembered: Remembered | None
-    recalled: Recalled | None
+    runs: Sequence[Recalled] = ()
+
+    @property
+    def recalled(self) -> Recalled | None:
+        """The first run."""
+        return self.runs[0] if self.runs else None
 
 
 def read(paths: Sequence[Path]) -> list[Here]:
-    """Files that `bench remember --json` and `bench recall --json` printed, by model. Raises UsageError."""
+    """Files that `bench remember --save` and `bench recall --save` wrote, by model. Raises UsageError.
+
+    Of `bench remember` the last one of a model counts.
+    """
     remembered: dict[str, Remembered] = {}
-    recalled: dict[str, Recalled] = {}
+    runs: dict[str, list[Recalled]] = {}
     for path in paths:
         report = _read(path)
         if isinstance(report, Recalled):
-            recalled[report.model] = report
+            runs.setdefault(report.model, []).append(report)
         else:
             remembered[report.model] = report
-    models = dict.fromkeys([*remembered, *recalled])
-    return [Here(model, remembered.get(model), recalled.get(model)) for model in models]
+    models = dict.fromkeys([*remembered, *runs])
+    return [Here(model, remembered.get(model), runs.get(model, ())) for model in models]
 
 
 def markdown(here: Here) -> str:
-    """One table, and what to know about it."""
+    """One table, and what to know about it; a second one, of merging, where there are several runs."""
     said = [
         f"- {command}, {report.said[0]}"
         for command, report in (("bench remember", here.remembered), ("bench recall", here.recalled))
@@ -123,8 +112,11 @@ def markdown(here: Here) -> str:
         if paper.tower == "image":
             lines += [*_tower(paper, here), *_answers(here)]
         else:
-            lines += _tower(paper, Here(here.model, None, None))
-    return "\n".join([*lines, "", *said, *(f"- {note}" for note in NOTES)])
+            lines += _tower(paper, Here(here.model, None))
+    lines += ["", *said, *(f"- {note}" for note in NOTES)]
+    if len(here.runs) > 1:
+        lines += ["", *merging(here.runs)]
+    return "\n".join(lines)
 
 
 def _tower(paper: Published, here: Here) -> Iterator[str]:
@@ -214,15 +206,14 @@ def _read(path: Path) -> Remembered | Recalled:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise UsageError(f"{path} is no JSON ({error}): name what `reminisce bench remember --json` printed") from None
+        raise UsageError(f"{path} is no JSON ({error}): name what `reminisce bench remember --save` wrote") from None
     try:
         if isinstance(data, dict) and "found" in data:
             return decode(Recalled, _with_depths(data))
         return decode(Remembered, _with_depths(data))
     except DecodeError as error:
         raise UsageError(
-            f"{path} is not what `reminisce bench remember --json` or `bench recall --json` printed:"
-            f" {error.problems[0]}"
+            f"{path} is not what `reminisce bench remember --save` or `bench recall --save` wrote: {error.problems[0]}"
         ) from None
 
 

@@ -138,12 +138,14 @@ examples:
   reminisce bench recall --data flickr8k --sizes 1000
       the demo bundle on Flickr8k's 1,000 dev photos: some two minutes
   reminisce bench recall --bundle my-vit/bundle --data flickr8k --picture recall.svg
-      the same, then among 9,000 and 99,000 synthetic distractors
+      the same, then among 9,000 and 99,000 synthetic distractors: some ten minutes
 """
 _BENCH_PAPER = """\
 examples:
   reminisce bench paper remember.json recall.json
-      each what the benchmark of that name printed as JSON, of any number of bundles
+      each what the benchmark of that name wrote with --save, of any number of bundles
+  reminisce bench paper recall-seed-0.json recall-seed-1.json recall-seed-2.json
+      of one model several times: merging in each, and their mean
 """
 _DEMO = """\
 examples:
@@ -270,7 +272,6 @@ def _add_bench_remember(command: Maker, benches: Commands) -> argparse.ArgumentP
         "remember", bench_remember, "items a second, joules, memory and recall, against every baseline",
         _BENCH_REMEMBER, "nothing was measured", among=benches,
     )  # fmt: skip
-    one.add_argument("--bundle", type=Path, metavar="DIR", help="default: that of the config, else the demo bundle")
     what = one.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, metavar="DIR", help="Flickr8k in its official layout")
     what.add_argument("--exits", type=shares, metavar="SHARES", help="deal exits to noise: speed alone")
@@ -284,7 +285,6 @@ def _add_bench_recall(command: Maker, benches: Commands) -> argparse.ArgumentPar
         "recall", bench_recall, "recall, milliseconds, joules and memory of answers, against every baseline",
         _BENCH_RECALL, "nothing was measured", among=benches,
     )  # fmt: skip
-    one.add_argument("--bundle", type=Path, metavar="DIR", help="default: that of the config, else the demo bundle")
     one.add_argument("--data", type=Path, metavar="DIR", required=True, help="Flickr8k in its official layout")
     one.add_argument(
         "--sizes", type=sizes, default=(1_000, 10_000, 100_000), metavar="N,N,...",
@@ -302,13 +302,15 @@ def _add_bench_paper(command: Maker, benches: Commands) -> None:
         "paper", bench_paper, "the paper's figures beside those of `bench remember` and `bench recall`",
         _BENCH_PAPER, "nothing was compared", among=benches,
     )  # fmt: skip
-    one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what these printed as JSON")
+    one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the JSON of these")
 
 
 def _add_measured(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--bundle", type=Path, metavar="DIR", help="default: that of the config, else the demo bundle")
     one.add_argument("--batch", type=count, default=32, metavar="N", help="items of a batch (default: %(default)s)")
     one.add_argument("--threads", type=count, default=1, metavar="N", help="of a segment call (default: %(default)s)")
     one.add_argument("--picture", type=Path, metavar="FILE", help="where an SVG of it goes")
+    one.add_argument("--save", type=Path, metavar="FILE", help="where its JSON goes, for `reminisce bench paper`")
 
 
 def _add_demo(command: Maker) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from edge.cli.settings import settings
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.signals import signals_held
 
+R = TypeVar("R")
 LEAST = 10  # items of a memory: an answer has so many
 
 
@@ -18,22 +21,23 @@ def bench_remember(options: argparse.Namespace) -> int:
     with signals_held():
         from edge.bench.remember import Options, as_json, markdown, measure, svg  # noqa: PLC0415 - slow to import
 
-    config = settings(options.config)
-    report = measure(
-        Options(
-            bundle=_bundle(options, config),
-            data=options.data,
-            exits=options.exits,
-            limit=options.limit,
-            batch=options.batch,
-            threads=options.threads,
+    return _show(
+        options,
+        lambda bundle, config: measure(
+            Options(
+                bundle=bundle,
+                data=options.data,
+                exits=options.exits,
+                limit=options.limit,
+                batch=options.batch,
+                threads=options.threads,
+            ),
+            config,
         ),
-        config,
+        markdown=markdown,
+        as_json=as_json,
+        svg=svg,
     )
-    if options.picture is not None:
-        _write(options.picture, svg(report))
-    print(as_json(report) if options.json else markdown(report))
-    return 0
 
 
 def bench_recall(options: argparse.Namespace) -> int:
@@ -41,22 +45,23 @@ def bench_recall(options: argparse.Namespace) -> int:
     with signals_held():
         from edge.bench.recall import Options, as_json, markdown, measure, svg  # noqa: PLC0415 - slow to import
 
-    config = settings(options.config)
-    report = measure(
-        Options(
-            bundle=_bundle(options, config),
-            data=options.data,
-            sizes=options.sizes,
-            questions=options.questions,
-            batch=options.batch,
-            threads=options.threads,
+    return _show(
+        options,
+        lambda bundle, config: measure(
+            Options(
+                bundle=bundle,
+                data=options.data,
+                sizes=options.sizes,
+                questions=options.questions,
+                batch=options.batch,
+                threads=options.threads,
+            ),
+            config,
         ),
-        config,
+        markdown=markdown,
+        as_json=as_json,
+        svg=svg,
     )
-    if options.picture is not None:
-        _write(options.picture, svg(report))
-    print(as_json(report) if options.json else markdown(report))
-    return 0
 
 
 def bench_paper(options: argparse.Namespace) -> int:
@@ -68,8 +73,25 @@ def bench_paper(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bundle(options: argparse.Namespace, config: Config) -> Path:
-    return options.bundle or Path(config.bundle or DEMO_BUNDLE)
+def _show(
+    options: argparse.Namespace,
+    run: Callable[[Path, Config], R],
+    *,
+    markdown: Callable[[R], str],
+    as_json: Callable[[R], str],
+    svg: Callable[[R], str],
+) -> int:
+    """Measure, print the report and write it where that was asked for."""
+    for path in (options.picture, options.save):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):  # said before minutes are spent
+            raise UsageError(f"{path} cannot be written: name a file in an existing folder")
+    config = settings(options.config)
+    report = run(options.bundle or Path(config.bundle or DEMO_BUNDLE), config)
+    print(as_json(report) if options.json else markdown(report), flush=True)
+    for path, page in ((options.picture, svg), (options.save, as_json)):
+        if path is not None:
+            _write(path, page(report))
+    return 0
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge.bench.paper import PAPER, Here, markdown, read
+from edge.bench.recall.baselines import Way
+from edge.bench.recall.device import Kept
 from edge.bench.recall.figures import Found, Memories, Point, Timing
 from edge.bench.recall.figures import Report as Recalled
 from edge.bench.recall.judging import Recall as Ranks
@@ -26,6 +28,9 @@ FULL_ROW = RowFigures(
 OURS = replace(
     FULL_ROW, to_full=Ratio(2.6, 2.5, 2.7), to_mem=Ratio(8.7, 8, 9), energy_j=0.02, recall=Recall(0.266, 0.7)
 )
+
+KEPT: tuple[Kept, ...] = ("first", "equal")
+WAYS: tuple[tuple[Way, int, float], ...] = (("single", 0, 2.0), ("calibrated", 0, 3.0), ("calibrated", 50, 230.0))
 
 
 @pytest.fixture
@@ -48,15 +53,24 @@ def recalled() -> Recalled:
         photos=1_000,
         said=("a date, a board",),
         energy_kind="estimated",
-        memories=[Memories(kept="default", exits={3: 0.5, 12: 0.5}, cost=0.6, same=1.0)],
+        memories=[Memories(kept="default", exits={3: 0.5, 12: 0.5}, cost=0.6, same=1.0, fill_s=4.0)],
         found=[
             Found(kept="full", way="calibrated", pool=0, recall=full),
             Found(kept="default", way="calibrated", pool=0, recall=coarse),
             Found(kept="default", way="calibrated", pool=50, recall=whole),
         ],
         timings=[
-            Timing(kept="default", pool=pool, items=1_000, p50_ms=ms, p95_ms=ms, energy_j=None)
-            for pool, ms in ((0, 3.0), (50, 230.0))
+            Timing(
+                kept="default",
+                way=way,
+                pool=pool,
+                items=1_000,
+                p50_ms=ms,
+                p95_ms=ms,
+                device_ms=(ms, ms),
+                energy_j=None,
+            )
+            for way, pool, ms in WAYS
         ],
         visits=[],
         curve=[Point(kept="default", deadline_ms=100, p50_ms=99.0, p95_ms=101.0, refined=15.0, recall=middle)],
@@ -69,7 +83,7 @@ def cells(text: str, tower: str, what: str) -> list[str]:
 
 
 def test_ratios_of_the_paper_are_those_of_its_items_a_second(remembered: Remembered) -> None:
-    text = markdown(Here("vit", remembered, None))
+    text = markdown(Here("vit", remembered))
     assert cells(text, "image", "items/s, streamed")[:4] == ["22.4x", "6.8x", "2.0x", "4.4x"]
     assert cells(text, "image", "items/s, resident")[:4] == ["1.4x", "1.4x", "1.4x", "1.4x"]
     assert cells(text, "audio", "items/s, streamed")[:4] == ["45.1x", "8.1x", "3.3x", "3.1x"]
@@ -77,7 +91,7 @@ def test_ratios_of_the_paper_are_those_of_its_items_a_second(remembered: Remembe
 
 
 def test_ours_stand_in_the_last_column_of_the_image_tower_alone(remembered: Remembered, recalled: Recalled) -> None:
-    text = markdown(Here("vit", remembered, recalled))
+    text = markdown(Here("vit", remembered, (recalled,)))
     assert cells(text, "image", "of full depth's accuracy")[-1] == "98%"
     assert cells(text, "image", "items/s, streamed")[-1] == "6.8x"
     assert cells(text, "image", "items/s, resident")[-1] == "2.6x"
@@ -94,18 +108,60 @@ def test_ours_stand_in_the_last_column_of_the_image_tower_alone(remembered: Reme
 
 
 def test_what_was_not_measured_is_left_open(remembered: Remembered) -> None:
-    without = markdown(Here("vit", None, None))
+    without = markdown(Here("vit", None))
     assert cells(without, "image", "items/s, streamed")[-1] == "-"
     assert cells(without, "image", "whole answer")[-1] == "-"
     assert "bench remember, " not in without
-    alone = markdown(Here("vit", remembered, None))
+    alone = markdown(Here("vit", remembered))
     assert cells(alone, "image", "of full depth's accuracy")[-1] == "95%"  # with the pool from float32
     assert "- bench remember, a date, a board" in alone
 
 
 def test_joules_that_no_meter_knows_are_left_open(remembered: Remembered) -> None:
     rows = [replace(row, energy_j=None) for row in remembered.rows]
-    assert cells(markdown(Here("vit", replace(remembered, rows=rows), None)), "image", "joules to full")[-1] == "-"
+    assert cells(markdown(Here("vit", replace(remembered, rows=rows))), "image", "joules to full")[-1] == "-"
+
+
+def with_full(run: Recalled, *, at: float, cost: float = 0.6) -> Recalled:
+    """Another seed's: so much recall at full depth."""
+    found = [replace(one, recall=Ranks(at, at, at)) if one.kept == "full" else one for one in run.found]
+    return replace(run, found=found, memories=[replace(one, cost=cost) for one in run.memories])
+
+
+def test_several_runs_of_a_model_are_summed_up_by_their_mean_and_each(recalled: Recalled) -> None:
+    runs = (recalled, with_full(recalled, at=0.28, cost=0.5), with_full(recalled, at=0.32, cost=0.7))
+    text = markdown(Here("vit", None, runs))
+    assert "3 runs of vit" in text
+    row = next(line for line in text.splitlines() if line.startswith("| default policy"))
+    assert row.strip("| ").split(" | ")[1:] == [
+        "60.0% (60.0 50.0 70.0)",
+        "calibrated merge (Reminisce)",
+        "0.150 (0.150 0.150 0.150)",
+        "0.150 (0.150 0.150 0.150)",
+        "0.294 (0.294 0.294 0.294)",
+        "0.294 (0.294 0.294 0.294)",
+        "98.3% (98.0 105.0 91.9)",
+        "98.3% (98.0 105.0 91.9)",
+    ]
+    full = next(line for line in text.splitlines() if line.startswith("| full depth"))
+    assert "0.300 (0.300 0.280 0.320)" in full
+    assert cells(text, "image", "whole answer")[-1] == "0.230 s, 98%"  # of the first
+
+
+def test_one_run_has_nothing_to_be_summed_up(recalled: Recalled) -> None:
+    assert "runs of" not in markdown(Here("vit", None, (recalled,)))
+
+
+def test_a_fixed_exit_that_not_every_run_has_is_left_out(recalled: Recalled) -> None:
+    rows = [
+        Found(kept=kept, way="calibrated", pool=pool, recall=Ranks(0.2, 0.2, 0.2)) for kept in KEPT for pool in (0, 50)
+    ]
+    exits = [replace(recalled.memories[0], kept=kept) for kept in KEPT]
+    both = replace(recalled, found=[*recalled.found, *rows], memories=[*recalled.memories, *exits])
+    one = replace(recalled, found=[*recalled.found, *rows[2:]], memories=[*recalled.memories, exits[1]])
+    text = markdown(Here("vit", None, (both, one)))
+    assert text.count("| all at the exit of like cost | 60.0% (60.0 60.0) | one exit, nothing to merge |") == 1
+    assert "all at the first exit" not in text
 
 
 def test_every_tower_of_the_paper_has_its_own_measure() -> None:
@@ -119,19 +175,21 @@ def test_files_are_told_apart_and_belong_together_by_their_model(
         "one": remembered,
         "two": recalled,
         "three": replace(remembered, model="demo"),
+        "four": with_full(recalled, at=0.28),
     }
     for name, report in reports.items():
         (tmp_path / name).write_text(json.dumps(asdict(report)))
     paths = [tmp_path / name for name in reports]
     both, alone = read(paths)
     assert both.remembered
-    assert both.recalled
+    assert [run.full.at_1 for run in both.runs] == [0.3, 0.28]
     assert both.remembered.row(FULL).exits == {12: 1.0}
     assert (alone.model, alone.recalled) == ("demo", None)
     assert main(["bench", "paper", *map(str, paths)]) == 0
     shown = capsys.readouterr().out
     assert shown.count("| tower | what |") == 2
     assert "here: demo" in shown
+    assert shown.count("2 runs of vit") == 1
 
 
 @pytest.mark.parametrize(
@@ -139,9 +197,9 @@ def test_files_are_told_apart_and_belong_together_by_their_model(
     [
         (None, "cannot be read: No such file or directory"),
         ("| a table |", "is no JSON"),
-        ("[]", "is not what `reminisce bench remember --json`"),
-        ('{"model": "vit"}', "is not what `reminisce bench remember --json`"),
-        ('{"found": 3}', "is not what `reminisce bench remember --json`"),
+        ("[]", "is not what `reminisce bench remember --save`"),
+        ('{"model": "vit"}', "is not what `reminisce bench remember --save`"),
+        ('{"found": 3}', "is not what `reminisce bench remember --save`"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_said_in_one_line(

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.bench.recall.judging import Judge, Recall, Stored, Way
+from edge.bench.recall.baselines import Way
+from edge.bench.recall.judging import Judge, Recall, Stored
 from edge.bundle import Bundle, Calibration, Tower
 from edge.items import Floats
 

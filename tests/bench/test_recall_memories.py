@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from edge.bank import Banks
+from edge.bench.recall.asking import Ask, Directly
 from edge.bench.recall.crowd import SOURCE, Cloud, arrival, grow, lender
 from edge.bench.recall.device import POOL, Device, Job, Kept, Towers, open_device, open_towers
-from edge.bench.recall.filling import cost_of, fill, mixed_shares, place_for
+from edge.bench.recall.filling import cost_of, fill, fixed_exits, mixed_shares, place_for
 from edge.bundle import Bundle, Exit
 from edge.config import Config, RememberConfig, RuntimeConfig
 from edge.items import Embedded
@@ -103,12 +104,12 @@ def test_offsets_of_distractors_are_those_of_the_bank(
 def test_asking_leaves_the_memory_as_it_is(mixed: Device, towers: Towers, pairs: list[Pair], state: Path) -> None:
     fill(mixed, towers.text, pairs)
     before, files = mixed.memory.counts(), sorted((state / "activations").rglob("*.*"))
-    first = mixed.ask("a dog", POOL)
+    first = Directly().ask(mixed, Ask("a dog", POOL))
     assert first.refined == PHOTOS
-    assert mixed.ask("a dog", POOL).hits == first.hits
+    assert Directly().ask(mixed, Ask("a dog", POOL)).items == first.items
     assert mixed.memory.counts() == before
     assert sorted((state / "activations").rglob("*.*")) == files
-    assert mixed.ask("a dog", 0).refined == 0
+    assert Directly().ask(mixed, Ask("a dog", 0)).refined == 0
 
 
 def test_distractors_are_finished_from_the_activation_that_is_lent(
@@ -116,7 +117,7 @@ def test_distractors_are_finished_from_the_activation_that_is_lent(
 ) -> None:
     fill(mixed, towers.text, pairs)
     grow(mixed.memory, 3 * PHOTOS, PHOTOS, clouds, exits, towers.banks)
-    assert mixed.ask("a dog", POOL).refined == 3 * PHOTOS
+    assert Directly().ask(mixed, Ask("a dog", POOL)).refined == 3 * PHOTOS
 
 
 def test_stored_photos_are_in_order_and_finished_as_full_depth_has_them(
@@ -126,7 +127,8 @@ def test_stored_photos_are_in_order_and_finished_as_full_depth_has_them(
     names: tuple[Kept, ...] = ("full", "mixed", "default")
     for name in names:
         with open_device(job(bundle, tmp_path / name, name), towers) as device:
-            stored = fill(device, towers.text, pairs)
+            stored, took_s = fill(device, towers.text, pairs)
+        assert took_s > 0
         kept[name] = [stored.fine, stored.embeddings, stored.depths]
     fine, coarse, depths = kept["full"]
     assert set(depths.tolist()) == {16}
@@ -145,6 +147,13 @@ def test_mixed_exits_are_those_of_the_cheapest_setting_that_mixes(bundle: Bundle
     assert mixed_shares(replace(tower, policies=None)) == (0.25, 0.25, 0.25, 0.25)
     others = replace(tower.policies, settings=tower.policies.settings[:4], default="fixed")  # each leaves at one exit
     assert mixed_shares(replace(tower, policies=others)) == (0.25, 0.25, 0.25, 0.25)
+
+
+def test_fixed_exits_are_the_first_and_the_one_of_like_cost(bundle: Bundle) -> None:
+    tower = bundle.manifest.tower("image")
+    costs = [place.cost or 0 for place in tower.exits]
+    assert fixed_exits(tower, costs[2] + 0.01) == {"first": (1, 0, 0, 0), "equal": (0, 0, 1, 0)}
+    assert fixed_exits(tower, costs[0] - 0.1) == {"equal": (1, 0, 0, 0)}
 
 
 def test_cost_is_the_mean_over_the_exits(bundle: Bundle) -> None:

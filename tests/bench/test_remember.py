@@ -105,9 +105,11 @@ def test_overhead_alone_is_measured_without_photos(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exits = len(bundle.manifest.tower("image").exits)
-    words = ["bench", "remember", "--bundle", str(bundle.folder), "--limit", "4", "--batch", "4", "--json"]
-    assert main([*words, "--exits", ",".join(["1"] * exits), "--picture", str(tmp_path / "it.svg")]) == 0
-    read = json.loads(capsys.readouterr().out)
+    words = ["bench", "remember", "--bundle", str(bundle.folder), "--limit", "4", "--batch", "4"]
+    written = ["--picture", str(tmp_path / "it.svg"), "--save", str(tmp_path / "it.json")]
+    assert main([*words, "--exits", ",".join(["1"] * exits), *written]) == 0
+    assert "| full depth, batched |" in capsys.readouterr().out
+    read = json.loads((tmp_path / "it.json").read_text())
     assert read["overhead_only"] is True
     assert read["items"] == 4
     assert {row["name"] for row in read["rows"]} == {row.name for row in ROWS if row.way != "confidence"}
@@ -120,6 +122,8 @@ def test_overhead_alone_is_measured_without_photos(
     [
         (["--exits", "1"], r"--exits has 1 shares, the bundle 4 exits \(depth 8, 11, 15, 16\)"),
         (["--data", "nowhere"], "nowhere/Flickr8k.token.txt cannot be read"),
+        (["--data", ".", "--save", "nowhere/it.json"], "nowhere/it.json cannot be written: name a file in an existing"),
+        (["--data", ".", "--picture", "."], r"\. cannot be written: name a file in an existing folder"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_line(

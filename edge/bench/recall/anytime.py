@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from edge.bench.recall.asking import Ask, Asking
 from edge.bench.recall.device import POOL, Device
 from edge.bench.recall.figures import Point, percentiles
 from edge.bench.recall.judging import Judge, Pools, Recall, Stored
@@ -20,8 +20,9 @@ EACH = 15  # questions for each deadline
 class Curve:
     """Of one device. Questions are numbers of `captions`, whose recall `judge` knows."""
 
-    def __init__(self, device: Device, judge: Judge, stored: Stored, captions: Sequence[str]) -> None:
-        self._device, self._judge, self._stored, self._captions = device, judge, stored, captions
+    def __init__(self, asking: Asking, device: Device, judge: Judge, stored: Stored, captions: Sequence[str]) -> None:
+        self._asking, self._device, self._captions = asking, device, captions
+        self._judge, self._stored = judge, stored
         self._pools: Pools = judge.pools(stored, "calibrated")
         self._known: dict[int, Recall] = {}
 
@@ -29,7 +30,8 @@ class Curve:
         """Share of whole answers whose hits are those that `judge` counts."""
         same = 0
         for number in tqdm(questions, "checking answers", unit=" questions", leave=False, disable=None):
-            hits = [hit.item.id - 1 for hit in self._device.ask(self._captions[number], POOL).hits]
+            told = self._asking.ask(self._device, Ask(self._captions[number], POOL, collapse=False))
+            hits = [item - 1 for item in told.items]
             same += hits == self._judge.best_photos(self._stored, self._pools, POOL, number, len(hits))
         return same / len(questions)
 
@@ -51,11 +53,8 @@ class Curve:
 
     def _ask(self, number: int, pool: int, deadline_ms: int | None = None) -> tuple[float, int]:
         """Milliseconds, and how many of the pool were finished for it."""
-        start = time.monotonic()
-        deadline = None if deadline_ms is None else start + deadline_ms / 1e3
-        answer = self._device.ask(self._captions[number], pool, deadline)
-        took_ms = (time.monotonic() - start) * 1e3
-        return took_ms, answer.refined - int(self._pools.done[number, :pool].sum())
+        told = self._asking.ask(self._device, Ask(self._captions[number], pool, deadline_ms=deadline_ms))
+        return told.total_ms, told.refined - int(self._pools.done[number, :pool].sum())
 
     def _point(self, deadline_ms: int, found: Sequence[tuple[float, int]]) -> Point:
         p50, p95 = percentiles([took for took, _ in found])

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from edge.bank import Banks
+from edge.bench.recall.baselines import RETRIEVERS, Way
 from edge.bench.recall.crowd import lender
 from edge.bench.remember.ways import Dealt
 from edge.bundle import Bundle, Tower
 from edge.config import Config
-from edge.items import Answer, Embedded, Floats, Question
+from edge.items import Embedded, Floats
 from edge.memory import Activations, Halfway, Memory
 from edge.recall import Candidate, Corrector, Filter, Follower, Granularities, Haste, Retriever
 from edge.remember import Elevator, Fixed, Intake, Policy, open_policy
 from edge.runtime import Compute, Invoke, Pace, TowerRunner, choose_runtime, item_bytes, open_weights
 
-Kept: TypeAlias = Literal["full", "default", "mixed"]
+Kept: TypeAlias = Literal["full", "default", "mixed", "first", "equal"]
 HITS = 10  # of an answer
 POOL = 50
 _CACHE_BYTES = 1_000_000_000
@@ -32,7 +33,9 @@ _CACHE_BYTES = 1_000_000_000
 class Job:
     """One memory.
 
-    kept:   where its items left. full: all at the last exit; default: by the bundle's policy; mixed: dealt by `shares`
+    kept:   where its items left. full: all at the last exit; default: by the bundle's policy; mixed: dealt by `shares`;
+            first, equal: all at one exit, the first, or that whose cost is nearest to the default policy's
+    shares: (E,) of the items that leave at each exit, where they are dealt
     photos: its first items, which are real
     """
 
@@ -100,23 +103,23 @@ class Device:
             on_outcome=lambda _: None,
             failed=towers.failures.append,
         )
-        self._retrievers: dict[int, Retriever] = {}
+        self._retrievers: dict[tuple[int, Way], Retriever] = {}
 
     @property
     def spec(self) -> Tower:
         """Of the items' tower."""
         return self._towers.image.spec
 
-    def ask(self, text: str, pool: int, deadline: float | None = None) -> Answer:
-        """The best ten, `pool` of them finished; the same text with the same pool costs its text pass only once."""
-        if pool not in self._retrievers:
-            self._retrievers[pool] = Retriever(
+    def retriever(self, pool: int, way: Way = "calibrated") -> Retriever:
+        """The one that finishes so many; of each, the same text costs its text pass only once."""
+        if (pool, way) not in self._retrievers:
+            self._retrievers[pool, way] = RETRIEVERS[way](
                 self._towers.text, self._towers.urgent.spec, self.filtering, self._corrector(), self.memory, pool
             )
-        return self._retrievers[pool].ask(Question(text=text, limit=HITS, refine=pool > 0, deadline=deadline))
+        return self._retrievers[pool, way]
 
     def finish(self, query: Granularities, candidates: Sequence[Candidate]) -> list[Embedded]:
-        """All of them at the last exit, as `ask` would finish them; those that are there already are left out."""
+        """All of them at the last exit, as a question would finish them; those that are there already are left out."""
         found: list[Embedded] = []
         self._corrector(found.extend).rank(query, candidates)
         return found
@@ -161,6 +164,6 @@ def _policy(job: Job, towers: Towers) -> Policy:
     spec = towers.image.spec
     if job.kept == "full":
         return Fixed(len(spec.exits) - 1)
-    if job.kept == "mixed":
-        return Dealt(job.shares)
-    return open_policy(spec, job.config.remember, job.bundle, towers.background)
+    if job.kept == "default":
+        return open_policy(spec, job.config.remember, job.bundle, towers.background)
+    return Dealt(job.shares)

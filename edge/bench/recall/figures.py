@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge.bench.recall.baselines import Way
 from edge.bench.recall.cutoff import Cutoff
 from edge.bench.recall.device import Kept
-from edge.bench.recall.judging import Recall, Way
+from edge.bench.recall.judging import Recall
 from edge.power import Kind
 
 TITLES: Mapping[str, str] = {
@@ -25,12 +26,14 @@ class Memories:
 
     exits:  share of them by the depth where they left; cost: mean share of full depth's milliseconds
     same:   share of the questions asked of the device whose ten hits were those that the recalls are counted from
+    fill_s: seconds to remember the photos, decoding and writing included
     """
 
     kept: Kept
     exits: Mapping[int, float]
     cost: float
     same: float
+    fill_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +50,18 @@ class Found:
 class Timing:
     """Milliseconds of a warm question, asked in turn with those of all other rows, and its joules above the idle board.
 
-    energy_j: with the idle board where that was not measured; None without a meter
+    p50_ms, p95_ms: until the client has its answer, through MQTT where there is a broker
+    device_ms:      (p50, p95) that the device says it took
+    energy_j:       with the idle board where that was not measured; None without a meter
     """
 
     kept: Kept
+    way: Way
     pool: int
     items: int
     p50_ms: float
     p95_ms: float
+    device_ms: tuple[float, float]
     energy_j: float | None
 
 
@@ -124,9 +131,9 @@ class Report:
         raise KeyError((kept, way, pool))
 
     def timing(self, kept: Kept, pool: int, items: int) -> Timing:
-        """Raises KeyError where that was not measured."""
+        """Of our own search. Raises KeyError where that was not measured."""
         for one in self.timings:
-            if (one.kept, one.pool, one.items) == (kept, pool, items):
+            if (one.kept, one.way, one.pool, one.items) == (kept, "calibrated", pool, items):
                 return one
         raise KeyError((kept, pool, items))
 

@@ -1,8 +1,9 @@
-"""What the compared memories keep: the same photos, taken up to full depth, by the bundle's policy, and mixed."""
+"""What the compared memories keep: the same photos at full depth, by the bundle's policy, mixed, and at one exit."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from edge.bench.recall.crowd import arrival
 from edge.bench.recall.device import Device, Kept
 from edge.bench.recall.judging import Stored
-from edge.bench.remember.fitting import costs_of
+from edge.bench.remember.fitting import costs_of, nearest_exit
 from edge.bundle import Tower
 from edge.errors import UsageError
 from edge.pairs import Pair
@@ -43,17 +44,32 @@ def cost_of(tower: Tower, exits: Mapping[int, float]) -> float:
     return float(sum(costs[depth] * share for depth, share in exits.items()))
 
 
-def fill(device: Device, text: TowerRunner, pairs: Sequence[Pair]) -> Stored:
-    """Let it remember the photos; what it keeps of them then. Raises UnreadableItemError, StoreError."""
+def fixed_exits(tower: Tower, cost: float) -> Mapping[Kept, tuple[float, ...]]:
+    """(E,) shares by which all items leave at one exit: the first, and the one whose cost is nearest to `cost`.
+
+    One alone where the two are the same.
+    """
+    deals = [tuple(map(float, row)) for row in np.eye(len(tower.exits))]
+    equal = nearest_exit(tower, cost)
+    return {"first": deals[0], "equal": deals[equal]} if equal else {"equal": deals[0]}
+
+
+def fill(device: Device, text: TowerRunner, pairs: Sequence[Pair]) -> tuple[Stored, float]:
+    """Let it remember the photos; what it keeps of them then, and the seconds that it took.
+
+    Raises UnreadableItemError, StoreError, UsageError.
+    """
     verdicts = device.memory.accept([arrival(pair.photo) for pair in pairs])
     if any(verdict.state != "accepted" for verdict in verdicts):
         raise UsageError("the photos of the dev split must differ")
+    start = time.monotonic()
     with tqdm(
         total=len(pairs), desc=f"remembering, {device.job.kept}", unit=" photos", leave=False, disable=None
     ) as bar:
         while done := device.intake.remember_group():
             bar.update(done)
-    return _stored(device, text)
+    took_s = time.monotonic() - start
+    return _stored(device, text), took_s
 
 
 def _stored(device: Device, text: TowerRunner) -> Stored:
@@ -73,5 +89,5 @@ def _stored(device: Device, text: TowerRunner) -> Stored:
 
 def place_for(items: int) -> Path | None:
     """Where so many items in each memory are written fast: in RAM, if it has room; None: where temporary files are."""
-    needed = len(KEPT) * (items * _ITEM_BYTES + _PHOTOS_BYTES)
+    needed = len(KEPT) * (items * _ITEM_BYTES + _PHOTOS_BYTES) + _PHOTOS_BYTES  # one at a fixed exit, before they grow
     return SHARED_MEMORY if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > needed else None

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.bench.exits import MISSED
 from edge.bench.exits import recall as recall_of
+from edge.bench.recall.baselines import Way
 from edge.bench.recall.device import HITS
 from edge.bundle import Tower
 from edge.items import Floats
 
-Way: TypeAlias = Literal["single", "naive", "calibrated"]
 MOST = 100
 Numbers: TypeAlias = npt.NDArray[np.int64]
 

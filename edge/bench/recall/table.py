@@ -7,12 +7,17 @@ import json
 from collections.abc import Iterable, Iterator
 
 from edge.bench.recall.cutoff import KEEP
-from edge.bench.recall.device import POOL, Kept
-from edge.bench.recall.figures import TITLES, Report, Visited
-from edge.bench.recall.judging import Recall, Way
+from edge.bench.recall.device import POOL
+from edge.bench.recall.figures import TITLES, Found, Report, Visited
+from edge.bench.recall.judging import Recall
 
-_SEARCHES: tuple[Way, ...] = ("single", "naive", "calibrated")
-_NAMES = {"full": "full depth", "default": "default policy", "mixed": "mixed exits"}
+NAMES = {
+    "full": "full depth",
+    "default": "default policy",
+    "mixed": "mixed exits",
+    "first": "all at the first exit",
+    "equal": "all at the exit of like cost",
+}
 
 
 def markdown(report: Report) -> str:
@@ -36,31 +41,37 @@ def as_json(report: Report) -> str:
 
 
 def _kept(report: Report) -> Iterator[str]:
-    yield from _header("memory", "items leave at depth", "of full depth's ms", "device answers as counted")
+    yield from _header("memory", "items leave at depth", "of full depth's ms", "device answers as counted", "s to fill")
     for one in report.memories:
         exits = ", ".join(f"{depth}: {share:.0%}" for depth, share in one.exits.items())
-        yield _row(_NAMES[one.kept], exits, f"{one.cost:.1%}", f"{one.same:.0%}")
+        yield _row(NAMES[one.kept], exits, f"{one.cost:.1%}", f"{one.same:.0%}", f"{one.fill_s:.1f}")
 
 
 def _found(report: Report) -> Iterator[str]:
     full = report.full
     yield from _header("memory", "search", "R@1 / 5 / 10, coarse", f"best {POOL} finished", "of full R@1 / R@10")
-    yield _row(_NAMES["full"], "exact", "-", _recall(full), "100% / 100%")
-    for kept in _partly(report):
-        for way in _SEARCHES:
-            coarse, fine = report.of(kept, way, 0), report.of(kept, way, POOL)
-            yield _row(_NAMES[kept], TITLES[way], _recall(coarse), _recall(fine), _share(fine, full))
+    yield _row(NAMES["full"], "exact", "-", _recall(full), "100% / 100%")
+    for coarse in report.found:
+        if coarse.pool or coarse.kept == "full":
+            continue
+        fine = report.of(coarse.kept, coarse.way, POOL)
+        yield _row(NAMES[coarse.kept], search(coarse), _recall(coarse.recall), _recall(fine), _share(fine, full))
+
+
+def search(one: Found) -> str:
+    """What its search is called."""
+    return "one exit, nothing to merge" if one.kept in {"first", "equal"} else TITLES[one.way]
 
 
 def _pools(report: Report) -> Iterator[str]:
     yield from _header("memory", "pool", "R@1 / 5 / 10", "of full R@1 / R@10", "p50 / p95 ms", "J a question")
     first = report.timings[0].items
     for one in report.timings:
-        if one.items != first:
+        if one.items != first or one.way != "calibrated":
             continue
         found = report.of(one.kept, "calibrated", one.pool)
         of_full, joules = _share(found, report.full), _joules(one.energy_j)
-        yield _row(_NAMES[one.kept], one.pool, _recall(found), of_full, _pair((one.p50_ms, one.p95_ms)), joules)
+        yield _row(NAMES[one.kept], one.pool, _recall(found), of_full, _pair((one.p50_ms, one.p95_ms)), joules)
 
 
 def _cutoffs(report: Report) -> Iterator[str]:
@@ -74,7 +85,7 @@ def _cutoffs(report: Report) -> Iterator[str]:
     )  # fmt: skip
     for one in report.cutoffs:
         yield _row(
-            _NAMES[one.kept],
+            NAMES[one.kept],
             one.pool or "coarse only",
             "first" if one.within == 1 else f"among {one.within}",
             f"{one.least:.2g}",
@@ -87,11 +98,17 @@ def _cutoffs(report: Report) -> Iterator[str]:
 
 def _sizes(report: Report) -> Iterator[str]:
     kind = report.energy_kind
-    yield from _header("items", "memory", "pool", "p50 / p95 ms", f"J a question ({kind})")
+    yield from _header(
+        "items", "memory", "search", "pool", "p50 / p95 ms", "of it the device", f"J a question ({kind})"
+    )
+    (full,) = (one for one in report.memories if one.kept == "full")
+    demand = f"{full.fill_s * 1e3:,.0f}"
+    yield _row(f"{report.photos:,}", "none: all embedded when asked, at full depth", "exact", "-", demand, demand, "-")
     for one in report.timings:
         if one.pool in {0, POOL}:
-            pair = _pair((one.p50_ms, one.p95_ms))
-            yield _row(f"{one.items:,}", _NAMES[one.kept], one.pool or "coarse only", pair, _joules(one.energy_j))
+            title = "exact" if one.kept == "full" else TITLES[one.way]
+            pair, device, joules = _pair((one.p50_ms, one.p95_ms)), _pair(one.device_ms), _joules(one.energy_j)
+            yield _row(f"{one.items:,}", NAMES[one.kept], title, one.pool or "coarse only", pair, device, joules)
 
 
 def _alone(report: Report) -> Iterator[str]:
@@ -105,7 +122,7 @@ def _alone(report: Report) -> Iterator[str]:
 def _visited(one: Visited) -> str:
     return _row(
         f"{one.items:,}",
-        _NAMES[one.kept],
+        NAMES[one.kept],
         f"{one.agreement:.1%}",
         f"{one.open_ms:.0f}",
         f"{one.cold_ms:.0f}",
@@ -123,11 +140,7 @@ def _curve(report: Report) -> Iterator[str]:
     )
     for one in report.curve:
         answer, of_full = _pair((one.p50_ms, one.p95_ms)), _share(one.recall, report.full)
-        yield _row(_NAMES[one.kept], one.deadline_ms, answer, f"{one.refined:.1f}", _recall(one.recall), of_full)
-
-
-def _partly(report: Report) -> list[Kept]:
-    return [one.kept for one in report.memories if one.kept != "full"]
+        yield _row(NAMES[one.kept], one.deadline_ms, answer, f"{one.refined:.1f}", _recall(one.recall), of_full)
 
 
 def _header(*titles: str) -> Iterator[str]:

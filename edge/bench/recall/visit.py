@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from edge.bench.holding import Holding
+from edge.bench.recall.asking import Ask, Asking, open_asking
 from edge.bench.recall.crowd import arrival
 from edge.bench.recall.device import HITS, POOL, Device, Job, open_device, open_towers
 from edge.bench.recall.figures import Visited, percentiles
 from edge.bench.remember.crew import WorkerError
 from edge.bundle import Bundle
+from edge.config import MqttConfig
 from edge.errors import ReminisceError
 from edge.items import Arrival, Floats
 from edge.recall import Granularities
@@ -33,11 +35,12 @@ _PAUSE_S = 0.05  # between questions: without it, those that are fast would leav
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is asked of a memory, and the photos that it remembers meanwhile."""
+    """What is asked of a memory, and the photos that it remembers meanwhile. mqtt: None where there is no broker."""
 
     job: Job
     texts: Sequence[str]
     photos: Sequence[Path]
+    mqtt: MqttConfig | None
 
 
 def visit(what: Visit) -> Visited:
@@ -79,10 +82,11 @@ def _visited(what: Visit) -> Visited:
     ):
         items = device.filtering.refresh()
         open_ms = (time.perf_counter() - began) * 1e3
-        cold_ms, *_ = [device.ask(text, POOL).total_ms for text in what.texts[:_WARM]]
-        anonymous_mb, resident_mb = memory.most_anonymous / 1e6, memory.now("VmHWM") / 1e6
-        agreement = _agreement(device, towers.text, what.texts)
-        coarse_ms, fine_ms, items_per_s = _while_remembering(device, what, towers.failures)
+        with open_asking(what.mqtt, towers.failures.append) as asking:
+            cold_ms, *_ = [asking.ask(device, Ask(text, POOL)).total_ms for text in what.texts[:_WARM]]
+            anonymous_mb, resident_mb = memory.most_anonymous / 1e6, memory.now("VmHWM") / 1e6
+            agreement = _agreement(device, towers.text, what.texts)
+            coarse_ms, fine_ms, items_per_s = _while_remembering(asking, device, what, towers.failures)
     return Visited(
         kept=what.job.kept,
         items=items,
@@ -115,7 +119,7 @@ def _agreement(device: Device, text: TowerRunner, texts: Sequence[str]) -> float
 
 
 def _while_remembering(
-    device: Device, what: Visit, failures: Sequence[BaseException]
+    asking: Asking, device: Device, what: Visit, failures: Sequence[BaseException]
 ) -> tuple[list[float], list[float], float]:
     """Milliseconds of coarse and of fine answers, and photos a second that could be found meanwhile."""
     coarse_ms: list[float] = []
@@ -128,9 +132,8 @@ def _while_remembering(
             for pool, spent in ((0, coarse_ms), (POOL, fine_ms)):
                 time.sleep(_PAUSE_S)
                 _top_up(device, arriving)
-                start = time.perf_counter()
-                device.ask(f"{text} ", pool)  # with the blank, another text than was asked before
-                spent.append((time.perf_counter() - start) * 1e3)
+                # With the blank, another text than was asked before.
+                spent.append(asking.ask(device, Ask(f"{text} ", pool)).total_ms)
         while device.memory.tally.waiting and not failures:  # the next to come must find nothing that waits
             time.sleep(_PAUSE_S)
         items_per_s = (_found(device) - before) / (time.perf_counter() - began)
