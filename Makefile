@@ -32,15 +32,18 @@ venv = $(1)/bin/python -c "" 2>/dev/null || $(2) -m venv --clear $(1) \
     || { echo "$(2) cannot make an environment: sudo apt install python3-venv" >&2; exit 1; }
 # $(call pip,FOLDER) ARGUMENTS: shows errors alone.
 pip = $(1)/bin/python -m pip install -qq --progress-bar off
+# $(call built,SEEDS): ends the recipe where `make vit-figures` has not made these bundles.
+built = for seed in $(1); do [ -d build/vit-seed-$$seed/bundle ] \
+    || { echo "no build/vit-seed-$$seed/bundle: make vit-figures first" >&2; exit 1; }; done
 # $(call find,NAMES,LOW,HIGH): the first of NAMES that runs and is a Python from LOW to HIGH (310 is 3.10), or nothing.
 find = for name in $(1); do "$$name" -c "import sys; major, minor = sys.version_info[:2]; \
     sys.exit(not $(2) <= 100 * major + minor <= $(3))" 2>/dev/null && { command -v "$$name"; break; }; done; true
 
-.PHONY: help demo test fuzz lint figures vit-figures round-trip bundle photos convert-env tflite-env clean
+.PHONY: help demo test fuzz lint figures vit-figures recall-figures paper-figures round-trip bundle photos convert-env tflite-env clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [DATA=../shared/data]"
-	sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 demo: $(DEVICE)/.ready  ## remember the shipped pictures and ask about them (the two-minute tour)
 	@$(DEVICE)/bin/reminisce demo
@@ -76,7 +79,27 @@ vit-figures: photos convert-env $(DEVICE)/.ready  ## heal ViT-Tiny on Flickr8k w
 	$(CONVERT)/bin/reminisce-convert report build/vit-seed-0 build/vit-seed-1 build/vit-seed-2
 	echo 'remember: {cost: 0.3}' > build/cost.yaml
 	$(DEVICE)/bin/reminisce bench remember --config build/cost.yaml --bundle build/vit-seed-0/bundle --data "$(DATA)/flickr8k" \
-	    --picture build/vit-remember.svg
+	    --picture build/vit-remember.svg --save build/vit-remember.json
+	echo "written: build/vit-remember.svg, build/vit-remember.json; next: make recall-figures paper-figures"
+
+recall-figures: photos $(DEVICE)/.ready  ## what answers of these bundles and of the demo's keep and cost (some 15 minutes); needs DATA
+	@$(call built,0 1 2)
+	bench() { echo "== $$1"; $(DEVICE)/bin/reminisce bench recall --bundle "$$1" --data "$(DATA)/flickr8k" "$${@:2}"; }
+	bench build/vit-seed-0/bundle --picture build/vit-recall.svg --save build/vit-recall-0.json
+	for seed in 1 2; do
+	    bench build/vit-seed-$$seed/bundle --sizes 1000 --questions 10 --save build/vit-recall-$$seed.json
+	done
+	bench edge/demo/bundle --sizes 1000 --save build/demo-recall.json
+	echo "written: build/vit-recall.svg, build/vit-recall-{0,1,2}.json, build/demo-recall.json"
+
+paper-figures: photos $(DEVICE)/.ready  ## the paper's figures beside these, and merging over three seeds (minutes)
+	@$(call built,0)
+	[ -e build/vit-recall-0.json ] || { echo "no build/vit-recall-0.json: make recall-figures first" >&2; exit 1; }
+	echo 'remember: {cost: 0.3}' > build/cost.yaml
+	[ -e build/vit-remember.json ] || $(DEVICE)/bin/reminisce bench remember --config build/cost.yaml \
+	    --bundle build/vit-seed-0/bundle --data "$(DATA)/flickr8k" --save build/vit-remember.json
+	$(DEVICE)/bin/reminisce bench paper build/vit-remember.json build/vit-recall-*.json | tee build/paper.md
+	echo "written: build/paper.md"
 
 round-trip: $(DEVICE)/.ready  ## milliseconds of a question through broker and daemon, and the part of MQTT
 	@$(DEVICE)/bin/python -m edge.bench.round_trip

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.bench.recall import Options, as_json, bench, markdown, measure, svg, visit
+from edge.bench.recall import Options, as_json, bench, examining, markdown, measure, svg, visit
 from edge.bench.recall import anytime as curves
 from edge.bench.recall.device import POOL, Job
+from edge.bench.recall.examining import POOLS
 from edge.bench.recall.figures import Report, percentiles
 from edge.bench.remember.crew import WorkerError
 from edge.bundle import Bundle
@@ -48,9 +49,9 @@ def data(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path
 def report(data: Path, bundle: Bundle) -> Report:
     """The whole benchmark with few questions."""
     few = pytest.MonkeyPatch()
-    few.setattr(bench, "CHECKED", 6)
+    few.setattr(examining, "CHECKED", 6)
     few.setattr(bench, "REMEMBERED", 2)
-    few.setattr(bench, "EACH", 1)
+    few.setattr(examining, "EACH", 1)
     options = Options(bundle=bundle.folder, data=data, sizes=(SIZE,), questions=3, batch=8, threads=1)
     try:
         return measure(options, Config())
@@ -80,7 +81,7 @@ def test_every_way_and_every_pool_has_its_recall(report: Report) -> None:
     for kept in ("default", "mixed"):
         assert {(one.way, one.pool) for one in report.found if one.kept == kept} == {
             *((way, pool) for way in ("single", "naive") for pool in (0, POOL)),
-            *(("calibrated", pool) for pool in bench.POOLS),
+            *(("calibrated", pool) for pool in POOLS),
         }
     for kept in ("first", "equal"):
         found = [(one.way, one.pool) for one in report.found if one.kept == kept]
@@ -111,14 +112,14 @@ def test_without_calibration_the_tables_leave_the_cut_offs_out(report: Report) -
 
 def test_rows_are_timed_at_their_size_and_joules_have_a_kind(report: Report) -> None:
     keys = [(one.kept, one.way, one.pool) for one in report.timings]
-    merging = [("single", 0), ("naive", 0), *(("calibrated", pool) for pool in bench.POOLS)]
+    merging = [("single", 0), ("naive", 0), *(("calibrated", pool) for pool in POOLS)]
     assert keys == [("full", "calibrated", 0), *((kept, *row) for kept in ("default", "mixed") for row in merging)]
     assert all(one.items == SIZE and 0 < one.p50_ms <= one.p95_ms for one in report.timings)
     assert report.energy_kind != "none" or all(one.energy_j is None for one in report.timings)
 
 
 def test_a_client_waits_longer_than_the_device_says(report: Report) -> None:
-    assert any("every question goes through mosquitto" in line for line in report.said)
+    assert any("every question goes over MQTT: through mosquitto" in line for line in report.said)
     assert all(0 < one.device_ms[0] < one.p50_ms for one in report.timings)
 
 

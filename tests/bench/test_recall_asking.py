@@ -49,7 +49,7 @@ def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttConfig]:
     """A broker that runs."""
     with open_broker(tmp_path_factory.mktemp("broker")) as (mqtt, said):
         assert mqtt
-        assert said.startswith("every question goes through mosquitto")
+        assert said.startswith("every question goes over MQTT: through mosquitto")
         yield mqtt
 
 

@@ -135,7 +135,7 @@ def open_broker(folder: Path) -> Iterator[tuple[MqttConfig | None, str]]:
     with ExitStack() as stack:
         try:
             mqtt, name = stack.enter_context(tour_broker(folder))
-            said = f"every question goes through {name} to the device's desk and queue, and back"
+            said = f"every question goes over MQTT: through {name} to the device's desk and queue, and back"
         except BrokerError as error:
             said = f"MQTT is left out: {error}"
         yield mqtt, said

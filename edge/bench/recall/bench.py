@@ -12,18 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.bench.machine import machine
-from edge.bench.recall.anytime import EACH, FIRST, SHARES, Curve
-from edge.bench.recall.asking import Asking, open_asking, open_broker
-from edge.bench.recall.baselines import Way
+from edge.bench.recall.asking import open_broker
 from edge.bench.recall.crowd import SEED, Cloud, fit, grow
-from edge.bench.recall.cutoff import Cutoff, cutoffs
-from edge.bench.recall.device import POOL, Device, Job, Kept, Towers, open_device, open_towers
-from edge.bench.recall.figures import Found, Memories, Point, Report, Timing, Visited
-from edge.bench.recall.filling import KEPT, SHARED_MEMORY, cost_of, fill, fixed_exits, mixed_shares, place_for
-from edge.bench.recall.judging import Judge, Stored
+from edge.bench.recall.device import POOL, Job, Kept, Towers, open_towers
+from edge.bench.recall.examining import POOLS, Examiner
+from edge.bench.recall.figures import Report, Timing, Visited
+from edge.bench.recall.filling import KEPT, SHARED_MEMORY, fixed_exits, mixed_shares, place_for
 from edge.bench.recall.timing import time_rows
 from edge.bench.recall.visit import Visit, visit
-from edge.bench.remember.recalls import embed_captions
 from edge.bundle import Bundle
 from edge.config import Config, MqttConfig
 from edge.memory import Memory
@@ -31,11 +27,8 @@ from edge.pairs import Pair, read_flickr8k
 from edge.power import Kind
 from edge.runtime import choose_runtime
 
-POOLS = (0, 10, 20, POOL, 100)
 FITTED = 1_000  # train photos that distractors are fitted on
-CHECKED = 20  # questions asked of each device, to see whether it answers as the recalls are counted
 REMEMBERED = 20  # questions of each kind while it remembers
-_WAYS: Mapping[Way, tuple[int, ...]] = {"single": (0, POOL), "naive": (0, POOL), "calibrated": POOLS}
 _SAMPLE_MS = 100  # of the power meter: questions are short
 
 
@@ -75,99 +68,57 @@ def measure(options: Options, config: Config) -> Report:
             shares=mixed_shares(towers.image.spec),
             photos=len(pairs),
         )
-        return _Run(options, towers, mixed, pairs, others, mqtt, broker).report()
+        return _Run(options, towers, mixed, others, mqtt).report(pairs, broker)
 
 
 class _Run:
     """One run, over memories that grow from size to size."""
 
     def __init__(
-        self,
-        options: Options,
-        towers: Towers,
-        mixed: Job,
-        pairs: Sequence[Pair],
-        others: Sequence[Path],
-        mqtt: MqttConfig | None,
-        broker: str,
+        self, options: Options, towers: Towers, mixed: Job, others: Sequence[Path], mqtt: MqttConfig | None
     ) -> None:
-        self._options, self._towers, self._pairs, self._others = options, towers, pairs, others
+        self._options, self._towers, self._others, self._mqtt = options, towers, others, mqtt
         self._jobs = [_like(mixed, kept) for kept in KEPT]
-        self._mqtt, self._broker = mqtt, broker
-        self._captions = [caption for pair in pairs for caption in pair.captions]
-        self._chance = np.random.default_rng(SEED)
-        self._memories: list[Memories] = []
-        self._found: list[Found] = []
-        self._cutoffs: list[Cutoff] = []
-        self._curve: list[Point] = []
 
-    def report(self) -> Report:
-        """Measure all."""
-        spec, photos = self._towers.image.spec, len(self._pairs)
-        owners = np.repeat(np.arange(photos), [len(pair.captions) for pair in self._pairs])
-        judge = Judge(spec, embed_captions(self._towers.text, spec, self._captions), owners)
-        for job in self._jobs:
-            self._judge(job, judge)
-        for kept, shares in fixed_exits(spec, self._cost("default")).items():
-            job = replace(_like(self._jobs[0], kept), shares=shares)
-            self._judge(job, judge)
-            shutil.rmtree(job.folder)
-        clouds = fit(self._towers.image, self._others) if self._options.sizes[-1] > photos else {}
+    def report(self, pairs: Sequence[Pair], broker: str) -> Report:
+        """Measure all. broker: what there is to say of it."""
+        examiner = Examiner(self._towers, pairs, self._mqtt, np.random.default_rng(SEED))
+        self._examine(examiner)
+        clouds = fit(self._towers.image, self._others) if self._options.sizes[-1] > len(pairs) else {}
         timings: list[Timing] = []
         visits: list[Visited] = []
         kind: Kind = "none"
+
+        def texts(count: int) -> list[str]:
+            return [examiner.captions[number] for number in examiner.numbers(count)]
+
         for size in self._options.sizes:
             self._grow(size, clouds)
             pools = POOLS if size == self._options.sizes[0] else (0, POOL)
-            timed, kind = time_rows(self._jobs, self._towers, pools, self._texts(self._options.questions), self._mqtt)
+            timed, kind = time_rows(self._jobs, self._towers, pools, texts(self._options.questions), self._mqtt)
             timings += timed
             bar = tqdm(self._jobs, f"visiting {size:,} items", unit=" memories", leave=False, disable=None)
-            visits += [visit(Visit(job, self._texts(REMEMBERED), self._others, self._mqtt)) for job in bar]
+            visits += [visit(Visit(job, texts(REMEMBERED), self._others, self._mqtt)) for job in bar]
         return Report(
             model=self._towers.bundle.manifest.model,
-            photos=photos,
-            said=_said(self._options, self._jobs[0], self._broker),
+            photos=len(pairs),
+            said=_said(self._options, self._jobs[0], broker),
             energy_kind=kind,
-            memories=self._memories,
-            found=self._found,
-            cutoffs=self._cutoffs,
+            memories=examiner.memories,
+            found=examiner.found,
+            cutoffs=examiner.cutoffs,
             timings=timings,
             visits=visits,
-            curve=self._curve,
+            curve=examiner.curve,
         )
 
-    def _cost(self, kept: Kept) -> float:
-        return next(one.cost for one in self._memories if one.kept == kept)
-
-    def _judge(self, job: Job, judge: Judge) -> None:
-        """Fill one memory, and see what can be found in it."""
-        with open_device(job, self._towers) as device:
-            stored, fill_s = fill(device, self._towers.text, self._pairs)
-            with open_asking(self._mqtt, self._towers.failures.append) as asking:
-                same = self._ask(asking, device, judge, stored)
-        exits = _shares(stored)
-        cost = cost_of(device.spec, exits)
-        self._memories.append(Memories(kept=job.kept, exits=exits, cost=cost, same=same, fill_s=fill_s))
-        is_mixed = job.kept in {"default", "mixed"}
-        ways: Mapping[Way, tuple[int, ...]] = (
-            _WAYS if is_mixed else {"calibrated": POOLS[:1] if job.kept == "full" else (0, POOL)}
-        )
-        for way, sizes in ways.items():
-            pools = judge.pools(stored, way)
-            self._found += [
-                Found(kept=job.kept, way=way, pool=pool, recall=judge.recall(stored, pools, pool)) for pool in sizes
-            ]
-        if job.kept in KEPT:
-            for pool in (0, POOL) if is_mixed else (0,):
-                self._cutoffs += cutoffs(judge, stored, job.kept, pool)
-
-    def _ask(self, asking: Asking, device: Device, judge: Judge, stored: Stored) -> float:
-        """See `Curve`."""
-        curve = Curve(asking, device, judge, stored, self._captions)
-        same = curve.same(self._numbers(CHECKED))
-        if device.job.kept in {"default", "mixed"}:
-            self._curve += curve.points(self._numbers(FIRST + EACH * len(SHARES)))
-        return same
+    def _examine(self, examiner: Examiner) -> None:
+        """All memories, and what lies at one exit each, which is gone then."""
+        costs = {job.kept: examiner.examine(job).cost for job in self._jobs}
+        for kept, shares in fixed_exits(self._towers.image.spec, costs["default"]).items():
+            fixed = replace(_like(self._jobs[0], kept), shares=shares)
+            examiner.examine(fixed)
+            shutil.rmtree(fixed.folder)
 
     def _grow(self, size: int, clouds: Mapping[int, Cloud]) -> None:
         for job in self._jobs:
@@ -177,19 +128,6 @@ class _Run:
                 grow(memory, size, job.photos, clouds, self._towers.image.spec.exits, self._towers.banks)
             # A cache, made anew in files when it is opened: a daemon, which follows while it grows, has it so.
             shutil.rmtree(job.folder / "index", ignore_errors=True)  # none where it is small
-
-    def _numbers(self, count: int) -> list[int]:
-        """Of captions, drawn anew; each at most once, as long as there are so many."""
-        made: list[int] = self._chance.permutation(len(self._captions))[:count].tolist()
-        return made
-
-    def _texts(self, count: int) -> list[str]:
-        return [self._captions[number] for number in self._numbers(count)]
-
-
-def _shares(stored: Stored) -> dict[int, float]:
-    depths, counts = np.unique(stored.depths, return_counts=True)
-    return {int(depth): float(count) / len(stored.depths) for depth, count in zip(depths, counts, strict=True)}
 
 
 def _like(job: Job, kept: Kept) -> Job:
