@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from edge.bundle import Model, Tower
-from edge.heap import return_free_blocks
 from edge.items import Floats
 from edge.runtime.interpreter import Interpreter
 from edge.runtime.weights import Interpreters
@@ -98,9 +97,7 @@ class Streamed:
                 return None
             number = self._missing()[0]
             old = [self._loaded.pop(other) for other in list(self._loaded) if other not in self._wanted]
-        if old:
-            old.clear()  # here, as nobody else holds them: it takes its time, and the heap must be told after it
-            return_free_blocks()
+        old.clear()  # here, as nobody else holds them: it takes its time
         return number
 
     def _put(self, number: int, loaded: Interpreter | Exception) -> None:
