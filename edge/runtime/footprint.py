@@ -22,8 +22,6 @@ _PACKED = {
 }
 # Measured, a byte of a segment's input and output: convolutions widen a map six-fold and unfold it; attention is lean.
 _TENSORS_OF_MAPS, _TENSORS_OF_TOKENS = 30, 5
-# Measured: what closed segments leave of the heap between what is still open, see edge.heap.
-_HOLES_BYTES = 12 << 20
 PROCESS_BYTES = 40 << 20  # the daemon with an empty memory and no model
 
 
@@ -50,7 +48,7 @@ def footprint(manifest: Manifest, runtime: str, streamed: Tower, batch: int) -> 
     stay = sum(_packed(manifest, model, runtime) for model in models)
     stay += sum(_packed(manifest, segment.model, runtime) + _tensors(segment) for segment in others)
     each = [_packed(manifest, segment.model, runtime) + _work(segment, batch) for segment in streamed.segments]
-    two = _HOLES_BYTES + max((one + other for one, other in pairwise((*each, each[0]))))
+    two = max((one + other for one, other in pairwise((*each, each[0]))))
     return Footprint(resident=PROCESS_BYTES + stay + sum(each), streamed=PROCESS_BYTES + stay + min(two, sum(each)))
 
 

@@ -20,7 +20,6 @@ from edge.bench.recall.figures import Visited, percentiles
 from edge.bench.remember.crew import WorkerError
 from edge.bundle import Bundle
 from edge.errors import ReminisceError
-from edge.heap import return_large_blocks
 from edge.items import Arrival, Floats
 from edge.recall import Granularities
 from edge.runtime import TowerRunner
@@ -65,7 +64,6 @@ def visit(what: Visit) -> Visited:
 
 
 def _answer(answers: Connection, what: Visit) -> None:
-    return_large_blocks()  # as the daemon does: it costs time
     try:
         answers.send(_visited(what))
     except ReminisceError as error:

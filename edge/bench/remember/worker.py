@@ -19,7 +19,6 @@ from edge.bench.remember.rows import Row
 from edge.bench.remember.ways import Confidence, Dealt
 from edge.bundle import Bundle, Tower
 from edge.config import Config
-from edge.heap import return_large_blocks
 from edge.items import Floats
 from edge.policy import Exits
 from edge.remember import Elevator, Fixed, Policy, open_policy
@@ -88,7 +87,6 @@ class Result:
 
 def work(orders: Connection, job: Job) -> None:
     """Answer each Block with a Took, and None with the Result of all of them."""
-    return_large_blocks()  # as the daemon does: it costs time
     with Holding(os.getpid(), _LOOK_S) as memory, _elevator(job) as (elevator, compute):
         batch = 1 if job.row.alone else job.config.remember.batch
         parts: list[tuple[int, Floats, float]] = []
