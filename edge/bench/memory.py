@@ -1,6 +1,6 @@
 """How much memory the daemon takes while it remembers and answers: a real one, behind a real broker, on any bundle.
 
-    python -m edge.bench.memory --bundle my-clip/bundle [--weights streamed] [--batch 16] [--limit-mb 180] [--data-mb 250]
+    python -m edge.bench.memory --bundle my-clip/bundle [--weights streamed] [--batch 16] [--depth 6] [--limit-mb 180]
 
 The items are the shipped pictures. A question is asked while a third of them can be found, so the text tower is loaded
 by then. Anonymous memory is what the system cannot take back; VmHWM counts mapped files, too, which it can; VmData is
