@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge.bench.recall.asking import Ask, Asking, Directly, ThroughBroker, open_asking, open_broker
+from edge.bench.recall.anytime import Curve
+from edge.bench.recall.asking import Ask, Asking, Directly, ThroughBroker, Told, open_asking, open_broker
 from edge.bench.recall.baselines import RETRIEVERS, Way
 from edge.bench.recall.device import HITS, POOL, Device, Job, Towers, open_device, open_towers
 from edge.bench.recall.filling import fill
@@ -16,7 +18,7 @@ from edge.bench.recall.judging import Judge, Stored
 from edge.bench.remember.recalls import embed_captions
 from edge.bundle import Bundle
 from edge.config import Config, MqttConfig, RememberConfig, RuntimeConfig
-from edge.errors import BrokerError
+from edge.errors import BrokerError, RefusedError
 from edge.pairs import Pair
 
 CONFIG = Config(runtime=RuntimeConfig(threads=1), remember=RememberConfig(batch=8))
@@ -96,10 +98,45 @@ def test_the_searches_differ_on_mixed_exits(filled: tuple[Device, Stored]) -> No
 
 def test_a_deadline_counts_on_either_way(through: Asking, filled: tuple[Device, Stored]) -> None:
     device, _ = filled
-    for asking in (through, Directly()):
+
+    def refined(asking: Asking) -> int:
         asking.ask(device, Ask("warm", POOL))  # nobody knows before how long a batch takes
-        told = asking.ask(device, Ask(f"now, {type(asking).__name__}", POOL, deadline_ms=1))
-        assert told.refined < PHOTOS
+        try:
+            return asking.ask(device, Ask(f"now, {type(asking).__name__}", POOL, deadline_ms=1)).refined
+        except RefusedError as error:  # a busy machine: it passed on the way
+            assert error.code == "expired"
+            return 0
+
+    assert refined(through) < PHOTOS
+    assert refined(Directly()) < PHOTOS
+
+
+@dataclass
+class Late:
+    """Refuses every second question that has a deadline."""
+
+    code: str
+    asked: int = 0
+
+    def ask(self, device: Device, what: Ask) -> Told:
+        self.asked += what.deadline_ms is not None
+        if self.asked % 2 and what.deadline_ms is not None:
+            raise RefusedError(self.code, "it is too late")
+        return Directly().ask(device, what)
+
+
+def test_questions_that_came_too_late_for_any_answer_are_left_out_of_the_curve(
+    filled: tuple[Device, Stored], towers: Towers
+) -> None:
+    device, stored = filled
+    judge = Judge(device.spec, embed_captions(towers.text, device.spec, TEXTS), np.arange(len(TEXTS)))
+    late = Late("expired")
+    points = Curve(late, device, judge, stored, TEXTS).points([0, 1, 2] * 8)
+    assert late.asked == 18
+    assert 1 <= len(points) <= 9
+    assert all(one.p50_ms > 0 for one in points)
+    with pytest.raises(RefusedError, match="it is too late"):
+        Curve(Late("internal"), device, judge, stored, TEXTS).points([0, 1, 2] * 8)
 
 
 def test_a_second_round_of_questions_finds_the_broker_as_the_first_did(

@@ -11,6 +11,7 @@ from edge.bench.recall.asking import Ask, Asking
 from edge.bench.recall.device import POOL, Device
 from edge.bench.recall.figures import Point, percentiles
 from edge.bench.recall.judging import Judge, Pools, Recall, Stored
+from edge.errors import RefusedError
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3)  # of the way from the coarse answer to the whole one
 FIRST = 6  # questions that tell how long that is
@@ -38,7 +39,8 @@ class Curve:
     def points(self, questions: Sequence[int]) -> list[Point]:
         """By rising deadline, with all deadlines asked in turn.
 
-        They lie between this machine's own coarse and whole answer, so that the curve has a shape on any.
+        They lie between this machine's own coarse and whole answer, so that the curve has a shape on any. Questions that
+        came too late for any answer do not count.
         """
         pace = [[self._ask(number, pool)[0] for number in questions[:FIRST]] for pool in (0, POOL)]
         low, high = np.median(pace, axis=1).tolist()
@@ -48,7 +50,11 @@ class Curve:
         bar = tqdm(rest, f"deadlines, {self._device.job.kept}", unit=" questions", leave=False, disable=None)
         for turn, number in enumerate(bar):
             deadline = deadlines[turn % len(deadlines)]  # no text twice: the second time it costs no text pass
-            answers[deadline].append(self._ask(number, POOL, deadline))
+            try:
+                answers[deadline].append(self._ask(number, POOL, deadline))
+            except RefusedError as error:
+                if error.code != "expired":  # on its way to a busy machine's device; one that came earlier counts
+                    raise
         return [self._point(deadline, found) for deadline, found in answers.items() if found]
 
     def _ask(self, number: int, pool: int, deadline_ms: int | None = None) -> tuple[float, int]:
