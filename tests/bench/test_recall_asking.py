@@ -104,8 +104,7 @@ def test_a_deadline_counts_on_either_way(through: Asking, filled: tuple[Device, 
         try:
             return asking.ask(device, Ask(f"now, {type(asking).__name__}", POOL, deadline_ms=1)).refined
         except RefusedError as error:  # a busy machine: it passed on the way
-            assert error.code == "expired"
-            return 0
+            return 0 if error.code == "expired" else PHOTOS
 
     assert refined(through) < PHOTOS
     assert refined(Directly()) < PHOTOS

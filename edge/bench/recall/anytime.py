@@ -39,8 +39,8 @@ class Curve:
     def points(self, questions: Sequence[int]) -> list[Point]:
         """By rising deadline, with all deadlines asked in turn.
 
-        They lie between this machine's own coarse and whole answer, so that the curve has a shape on any. Questions that
-        came too late for any answer do not count.
+        They lie between this machine's own coarse and whole answer, so that the curve has a shape on any. Questions
+        that came too late for any answer do not count.
         """
         pace = [[self._ask(number, pool)[0] for number in questions[:FIRST]] for pool in (0, POOL)]
         low, high = np.median(pace, axis=1).tolist()
