@@ -43,6 +43,13 @@ def origins(rows: sqlite3.Connection, besides: int) -> tuple[Origin, ...]:
     return tuple(Origin(number, mark, Path(folder) if folder else None) for number, mark, folder in found)
 
 
+def items_of(rows: sqlite3.Connection, model: int) -> list[int]:
+    """The ids of what one bundle has embedded, rising."""
+    return [
+        item for (item,) in rows.execute("SELECT DISTINCT item FROM embeddings WHERE model = ? ORDER BY 1", (model,))
+    ]
+
+
 class EarlierRows:
     """A `Feed` of one origin's items. Any thread, as `reader` gives each a connection of its own."""
 

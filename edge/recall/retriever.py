@@ -15,8 +15,8 @@ from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
 from edge.recall.collapsing import Group
 from edge.recall.correcting import Corrector, Ranked, Ranking
-from edge.recall.earlier import Earlier, join
-from edge.recall.example import Example, check_sent
+from edge.recall.earlier import Earlier, join, join_alike
+from edge.recall.example import Examples, Picture, check_sent
 from edge.recall.filtering import Filter
 from edge.recall.granularity import Query
 from edge.recall.paging import Pages, wanted
@@ -40,14 +40,17 @@ class Retriever:
         pool: int,
         earlier: Sequence[Earlier] = (),
         on_earlier: Callable[[Sequence[int]], None] = lambda _: None,
+        missing: Callable[[Rows | None], int] = lambda _: 0,
     ) -> None:
         """`items` encodes what is stored; of it the `pool` best are finished for each question; 0 finishes none.
 
         earlier:    the bundles that embedded what the present one has not
         on_earlier: called with the items of theirs that are hits of a last answer and were not finished for it
+        missing:    how many of these ids are of bundles that are not there; None: of all
         """
         self._asked, self._memory = Asked(text, items), memory
-        self._earlier, self._on_earlier = earlier, on_earlier
+        self._examples = Examples(correcting.tower)
+        self._earlier, self._on_earlier, self._missing = earlier, on_earlier, missing
         self._searches: tuple[Earlier | Filter, ...] = (*earlier, filtering)
         self._filtering, self._correcting = filtering, correcting
         self._pool = pool
@@ -59,21 +62,28 @@ class Retriever:
         """
         self._check(question)
         size = self._pool if question.refine else 0
-        searches = (self._filtering,) if question.has_example else self._searches
-        searched, refresh_ms = _timed(lambda: sum(one.refresh() for one in searches))
+        _, refresh_ms = _timed(lambda: [one.refresh() for one in self._searches])
         admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
-        if admitted is not None:
-            searched = sum(one.held(admitted) for one in searches)
-        itself, content = self._example(question)
-        query, query_ms = _timed(lambda: self._embed(question.text, content))
+        held = [one.held(admitted) for one in self._searches]
+        picture = self._example(question)
+        itself = picture.item if picture else None
+        query, query_ms = _timed(lambda: self._embed(question.text, picture))
 
         def search(most: int) -> tuple[list[Candidate], float, float]:
             # Before the present bundle's: an item that is switched meanwhile is found at both, never at none.
-            older, earlier_ms = _timed(lambda: self._older(question, most, admitted))
-            present, filter_ms = _timed(lambda: self._filtering.best(query, most, admitted))
-            return [one for one in join(present, older, most) if one.item != itself], earlier_ms, filter_ms
+            older, earlier_ms = _timed(
+                lambda: [_besides(itself, one.best(question.text, most, admitted, picture)) for one in self._earlier]
+            )
+            present, filter_ms = _timed(lambda: _besides(itself, self._filtering.best(query, most, admitted)))
+            if picture is None:
+                return join(present, older, most), earlier_ms, filter_ms
+            shares = [count / max(1, sum(held)) for count in held[:-1]]
+            return join_alike(present, older, shares, size, most), earlier_ms, filter_ms
 
         found, earlier_ms, filter_ms = search(wanted(question, size) + (itself is not None))
+        # Behind it: whether an earlier bundle can look at an example shows when it does.
+        lost = sum(count for one, count in zip(self._earlier, held, strict=False) if one.is_left_out)
+        left_out = lost + self._missing(admitted)
         pool = found[:size]
         pages = Pages(question, pool, found[size:], self._filtering.stored, lambda most: search(most)[0])
         began = time.monotonic()
@@ -85,7 +95,8 @@ class Retriever:
             return Answer(
                 question=question.text,
                 hits=self._hits(question, page, pages.found),
-                searched=searched,
+                searched=sum(held) - lost,
+                left_out=left_out,
                 refined=ranking.refined,
                 cut=ranking.cut,
                 query_ms=query_ms,
@@ -106,12 +117,6 @@ class Retriever:
         if items := [group[0].best.item for group in page if group[0].best.is_earlier]:
             self._on_earlier(items)
 
-    def _older(self, question: Question, count: int, admitted: Rows | None) -> list[Candidate]:
-        """What earlier bundles embedded; their image towers are not opened, so that no example finds it."""
-        if question.has_example:
-            return []
-        return [one for part in self._earlier for one in part.best(question.text, count, admitted)]
-
     def _admitted(self, narrowing: Selection) -> Rows | None:
         return None if narrowing == EVERYTHING else self._memory.admitted(narrowing)
 
@@ -125,10 +130,9 @@ class Retriever:
                 "not_calibrated", "min_relevance is for text alone: how alike pictures are is not calibrated"
             )
 
-    def _example(self, question: Question) -> tuple[int | None, bytes | None]:
-        """The id of the item that is the example, if it is one, and the example's content."""
+    def _example(self, question: Question) -> Picture | None:
         if not question.has_example:
-            return None, None
+            return None
         if question.image is not None:
             check_sent(question.image, self._correcting.tower)
         digest = question.like or hashlib.sha256(question.image or b"").digest()
@@ -137,19 +141,18 @@ class Retriever:
         if content is None:
             there = "its bytes are not kept" if item else "nothing with this id is remembered"
             raise RefusedError("not_found", f"{there}: send the picture as `image`")
-        return item.id if item else None, content
+        return Picture(content, digest, item.id if item else None)
 
-    def _embed(self, text: str, example: bytes | None) -> Query:
+    def _embed(self, text: str, picture: Picture | None) -> Query:
         """With the heads of all occupied exits run, so that their time counts as the tower's."""
-        query = self._query(text, example)
+        query: Query
+        if picture is None:
+            query = self._asked.embed(text)
+        else:
+            query = self._examples.embed(picture, self._asked.embed(text) if text else None)
         for depth in self._filtering.depths:
             query.at(depth)
         return query
-
-    def _query(self, text: str, example: bytes | None) -> Query:
-        if example is None:
-            return self._asked.embed(text)
-        return Example(self._correcting.tower, example, self._asked.embed(text) if text else None)
 
     def _hits(self, question: Question, page: Sequence[Group], found: Sequence[Candidate]) -> tuple[Hit, ...]:
         ranks = {one.item: rank for rank, one in enumerate(found, 1)} if question.explain else {}
@@ -189,6 +192,10 @@ def _explanation(one: Ranked, rank: int) -> Explanation:
         start=one.start,
         earlier=coarse.is_earlier,
     )
+
+
+def _besides(itself: int | None, found: Sequence[Candidate]) -> list[Candidate]:
+    return [one for one in found if one.item != itself]
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
