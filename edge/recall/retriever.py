@@ -80,11 +80,13 @@ class Retriever:
 
         def answer(ranking: Ranking, *, is_last: bool = False) -> Answer:
             page = pages.page(ranking.ranked)
+            hits = self._hits(question, page, pages.found)
             if is_last:
                 self._note(page)
+                self._memory.demand.answered([hit.item.source for hit in hits])
             return Answer(
                 question=question.text,
-                hits=self._hits(question, page, pages.found),
+                hits=hits,
                 searched=searched,
                 refined=ranking.refined,
                 cut=ranking.cut,

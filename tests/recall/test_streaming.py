@@ -90,6 +90,25 @@ def test_stream_of_a_question_begins_coarse_and_ends_as_the_answer_without_it(
     assert len(set(refined)) > 3
 
 
+def test_each_question_counts_once_for_the_sources_of_its_last_answer_however_many_came_before(
+    retriever: Retriever,
+    memory: Memory,
+    pictures: list[Path],
+    remember: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.recall.streaming.EVERY_S", 0.0)
+    remember(pictures[:12])
+    folders = {f"{path.parent}/" for path in pictures[:12]}
+    sent: list[Answer] = []
+    retriever.ask(Question(text="a dog", limit=5, stream=True), sent.append)
+    assert len(sent) > 1
+    assert memory.demand.pending().keys() <= folders
+    assert sum(memory.demand.pending().values()) == pytest.approx(1.0)
+    retriever.ask(Question(text="a dog", limit=1))
+    assert sum(memory.demand.pending().values()) == pytest.approx(2.0)
+
+
 def test_question_that_does_not_stream_sends_nothing_before_its_answer(
     retriever: Retriever, pictures: list[Path], remember: Callable[..., None]
 ) -> None:
