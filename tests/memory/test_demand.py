@@ -117,10 +117,20 @@ def test_any_number_of_sources_leaves_those_that_are_asked_for_most() -> None:
     demand = demand_of(Rows())
     for number in range(5_000):
         demand.answered(["door"] * 2 + [f"camera {number}"])
-    counts = Counter(demand.pending())
-    kept = {source for source, count in counts.items() if count}
-    assert len(kept) <= 2 * KEPT
-    assert counts.most_common(1)[0][0] == "door"
+    assert len(demand.pending()) <= 2 * KEPT
+    assert Counter(demand.pending()).most_common(1)[0][0] == "door"
+
+
+def test_what_is_counted_no_more_is_deleted_where_it_was_written_once() -> None:
+    demand = demand_of(Rows(), {"once": 1.0})
+    demand.answered(["soon"])
+    demand.settled(demand.pending())
+    for number in range(3_000):
+        demand.answered(["door", f"camera {number}"])
+    gone = {source for source, count in demand.pending().items() if not count}
+    assert gone == {"once", "soon"}
+    demand.settled(demand.pending())
+    assert demand.pending() == {}
 
 
 def test_what_is_written_is_pending_no_more_unless_it_went_on_meanwhile() -> None:

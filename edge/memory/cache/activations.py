@@ -207,9 +207,7 @@ class Activations:
             return True
         now, wanted_bytes = self._now(), excess_bytes + self._max_bytes // _AT_ONCE
         below = value_per_byte(coming, now, self._source) if coming else math.inf
-        least = self._catalogue.least_worth(
-            wanted_bytes, now, below, pinned=self._pinned(), source=self._source
-        )
+        least = self._catalogue.least_worth(wanted_bytes, now, below, pinned=self._pinned(), source=self._source)
         if sum(kept.size_bytes for kept in least) < excess_bytes:
             return False
         for kept in least:

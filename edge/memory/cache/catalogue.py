@@ -13,7 +13,10 @@ from edge.memory.cache.worth import Real, Seen, Whole, Worth, likelihood
 
 FOLDERS = 256
 UNFINISHED = ".tmp"  # behind the name of a file that is being written
-_NAME = re.compile(r"(\d{1,18})-(\d{1,5})-(\d{1,10})-([1-9]\d{0,17})-(\d{1,18})-(\d{1,18})(?:-([2-9]|[1-9]\d{1,8}))?\.int4", re.ASCII)
+_AGAIN = r"(?:-([2-9]|[1-9]\d{1,8}))?"
+_NAME = re.compile(
+    rf"(\d{{1,18}})-(\d{{1,5}})-(\d{{1,10}})-([1-9]\d{{0,17}})-(\d{{1,18}})-(\d{{1,18}}){_AGAIN}\.int4", re.ASCII
+)
 _ITEM, _SEGMENT, _MADE_BY, _BYTES, _SPARED_US, _SEEN_AT, _SIGHTINGS = range(7)
 _EMPTY: Whole = np.empty((0, 7), dtype=np.int64)
 _MOST_SIGHTINGS = 10**9 - 1  # that a name says

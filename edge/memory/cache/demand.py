@@ -53,6 +53,7 @@ class Demand:
         self._counting = threading.Lock()  # for microseconds: a question waits for it
         self._questions = dict(counted)
         self._changed: set[str] = set()
+        self._on_disk = set(counted)
         self._version = 0
         self._following = threading.Lock()  # over what is below, while rows are read
         self._ids: Whole = np.empty(0, dtype=np.int64)
@@ -82,6 +83,9 @@ class Demand:
     def settled(self, written: Mapping[str, float]) -> None:
         """This is on disk."""
         with self._counting:
+            self._on_disk = (self._on_disk | written.keys()) - {
+                source for source, count in written.items() if not count
+            }
             self._changed -= {source for source, count in written.items() if self._questions.get(source, 0.0) == count}
 
     def forget(self, sources: Collection[str]) -> None:
@@ -90,7 +94,8 @@ class Demand:
             self._ids, self._marks = self._ids[:0], self._marks[:0]
             for source in sources:
                 self._questions.pop(source, None)
-            self._changed -= set(sources)
+            self._changed.difference_update(sources)
+            self._on_disk.difference_update(sources)
             self._version += 1
 
     def factors(self, items: Whole) -> Real:
@@ -103,7 +108,8 @@ class Demand:
             return _values(marks, *self._weighed(), 1.0)
 
     def _replace(self, questions: dict[str, float]) -> None:
-        self._changed |= self._questions.keys()
+        """What is counted no more must go from the disk, where it is there, and from nowhere else."""
+        self._changed = (self._changed | self._questions.keys()) & (questions.keys() | self._on_disk)
         self._questions = questions
 
     def _follow(self) -> None:
@@ -135,7 +141,9 @@ def _mark(source: str) -> int:
     return zlib.crc32(source.encode())
 
 
-def _values(wanted: npt.NDArray[Any], keys: npt.NDArray[Any], values: npt.NDArray[Any], other: float) -> npt.NDArray[Any]:
+def _values(
+    wanted: npt.NDArray[Any], keys: npt.NDArray[Any], values: npt.NDArray[Any], other: float
+) -> npt.NDArray[Any]:
     """(N,) -> (N,) the value beside each among (S,) rising keys, `other` for what is not there."""
     places = np.searchsorted(keys, wanted)
     are_there = places < len(keys)
