@@ -52,9 +52,9 @@ class Seen(NamedTuple):
 
 
 def likelihood(sightings: Whole, seen_at: Whole | Real, now: float) -> Real:
-    """(N,) each -> (N,): how likely somebody asks for each at `now`, seconds of Unix time, against others of its source.
+    """(N,) each -> (N,): how likely somebody asks for each, against others of its source, whatever it would cost.
 
-    Whatever it would cost.
+    now: seconds of Unix time
     """
     likely: Real = (1 + np.log2(sightings)) * _recency(seen_at, now)
     return likely

@@ -2,8 +2,8 @@
 
 The row says that the content is gone before the file is deleted: after a kill in between the file is swept. What is
 gone cannot be embedded again, so an item that waits for its embedding keeps its content, whatever the limits are. What
-waits to be embedded by a new bundle counts by itself, so that there may be twice the limit until that is done: evicted, it
-would need the earlier bundle for good; counted, the newest items' content would go for the oldest's.
+waits for a new bundle is not counted, so that there may be twice the limit until that is done: evicted, it would need
+the earlier bundle for good; counted, the newest items' content would go for the oldest's.
 """
 
 from __future__ import annotations

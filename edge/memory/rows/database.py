@@ -62,7 +62,7 @@ CREATE TABLE embeddings (
     PRIMARY KEY (item, model, depth)
 ) STRICT;
 CREATE INDEX embeddings_by_sequence ON embeddings (model, sequence);
-CREATE TABLE removals (
+CREATE TABLE removals (              -- 15 bytes an item, kept: index files of any age must learn of it
     sequence INTEGER NOT NULL,       -- of the commit that took it away
     model    INTEGER NOT NULL,
     item     INTEGER NOT NULL,       -- it had embeddings of that model before and had none then
