@@ -14,6 +14,7 @@ from edge.items import Arrival, Embedded, Selection
 from edge.memory import Memory, export
 from edge.memory.rows.database import connect
 from edge.memory.rows.demand_rows import counted
+from edge.memory.rows.traces import Traces
 from remains import left_of
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +146,18 @@ def test_last_item_of_a_source_takes_every_byte_of_it_along(
     memory.demand.answered([CAMERA, f"{FOLDER}1.jpg"])  # an answer that was under way meanwhile
     memory.refine([embedded(6, depth=16)])
     assert left_of(traces, state) == []
+
+
+def test_copies_that_a_full_page_may_have_left_of_it_are_looked_for(
+    memory: Memory, arriving: Arriving, embedded: Callable[..., Embedded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_for: list[bytes] = []
+    monkeypatch.setattr(Traces, "are_in", lambda traces, _: looked_for.extend(traces._texts))
+    fill(memory, arriving, embedded, [f"{FOLDER}1.jpg", f"{FOLDER}2.jpg"])
+    memory.forget(Selection(digests=(memory.item(1).digest,)))
+    assert FOLDER.encode() not in looked_for
+    memory.forget(Selection(digests=(memory.item(2).digest,)))
+    assert FOLDER.encode() in looked_for
 
 
 def test_folder_counts_as_empty_though_a_folder_in_it_is_not(
