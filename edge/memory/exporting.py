@@ -38,12 +38,13 @@ SELECT id, digest, bytes, id IN (SELECT item FROM waiting) AS waits, rejected IS
 ORDER BY waits DESC, id
 """
 _BUNDLES = "SELECT fingerprint, count(DISTINCT item) FROM models LEFT JOIN embeddings ON model = id GROUP BY id"
-# What is noted to be forgotten, the numbers of what was removed, which only an index here asks for, and what only this
-# device is asked: where its bundles lie, and when it booted.
+# What is noted to be forgotten, the numbers of what was removed, which only an index here asks for, and what is of this
+# device alone: what it was asked for, where its bundles lie, and when it booted.
 _STRIP = (
     "DELETE FROM items WHERE id IN (SELECT item FROM forgetting)",
     "DELETE FROM forgetting",
     "DELETE FROM removals",
+    "DELETE FROM demand",
     "UPDATE models SET folder = NULL",
     "DELETE FROM clock",
     "VACUUM",

@@ -9,6 +9,7 @@ the memory is opened the next time.
     metadata                                 rows
     embedding: float16, float32, int8        row, index files
     activation: INT4                         file
+    questions that its source answered       row, when nothing else is of that source
     copies in SQLite's log and unused parts  see `_settle`, traces.py
 
 A card keeps for a while what a deleted file held, where only its maker can read it: encryption is the answer to that.
@@ -21,7 +22,7 @@ import logging
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -30,11 +31,14 @@ import numpy as np
 from edge.errors import RefusedError, StoreError
 from edge.items import Forgotten, Selection
 from edge.memory.cache.activations import Activations, erase
+from edge.memory.cache.demand import Demand, source_of
+from edge.memory.cache.worth import Seen
 from edge.memory.disk.content import ContentStore
 from edge.memory.earlier import sweep
 from edge.memory.index import MemoryIndex
 from edge.memory.rows.changes import last_sequence
 from edge.memory.rows.database import translated
+from edge.memory.rows.demand_rows import drop_empty
 from edge.memory.rows.selecting import ids_of, pin, pinned_ids
 from edge.memory.rows.traces import Traces
 from edge.memory.rows.transaction import atomic
@@ -64,10 +68,15 @@ class Forgetting:
     """
 
     def __init__(
-        self, folder: Path, rows: sqlite3.Connection, content: ContentStore, on_removed: Callable[[], None]
+        self,
+        folder: Path,
+        rows: sqlite3.Connection,
+        content: ContentStore,
+        demand: Demand,
+        on_removed: Callable[[], None],
     ) -> None:
         """`on_removed` is called in the thread that writes, after each commit that removed rows."""
-        self._on_removed = on_removed
+        self._demand, self._on_removed = demand, on_removed
         self._caches: list[Activations] = []
         self.indexes: list[MemoryIndex] = []
         self._folder, self._rows, self._content = folder, rows, content
@@ -125,9 +134,16 @@ class Forgetting:
     ) -> Activations:
         """The memory's cache, which keeps nothing of what is forgotten, and all that is pinned. Raises OSError."""
         folder = self._folder / "activations"
-        cache = Activations(folder, max_bytes, now, is_known=is_known, pinned=lambda: self.pinned)
+        cache = Activations(
+            folder, max_bytes, now, is_known=is_known, pinned=lambda: self.pinned, source=self._demand.factors
+        )
         self._caches.append(cache)
         return cache
+
+    def revalue(self, seen: Sequence[Seen]) -> None:
+        """Items came again: what is cached of them is worth more."""
+        for cache in self._caches:
+            cache.revalue(seen)
 
     def hurry(self, digests: Iterable[bytes]) -> None:
         """These bytes come again: if they are about to be forgotten, that happens now, and they come as new ones."""
@@ -185,6 +201,9 @@ class Forgetting:
             # What waits, metadata and embeddings go with it.
             self._rows.executemany("DELETE FROM items WHERE id = ?", [(item,) for item, *_ in some])
             self._rows.execute("UPDATE forgotten SET last = max(last, ?)", (max(item for item, *_ in some),))
+            empty = drop_empty(self._rows, {source_of(source) for _, _, _, source, _ in some})
+        self._traces.add_texts(empty)
+        self._demand.forget(empty)
         self.pinned = pinned_ids(self._rows)
         self._on_removed()
         self._content.erase(digest for _, digest, *_ in some)

@@ -15,6 +15,7 @@ import numpy as np
 from edge.errors import DiskFullError
 from edge.items import Arrival, Embedded, Forgotten, Item, Meta, Selection, Tally, Verdict
 from edge.memory.cache.activations import Activations
+from edge.memory.cache.demand import Demand
 from edge.memory.cache.likeliest import likeliest_unfinished
 from edge.memory.disk.attempts import CRASHED, Attempts
 from edge.memory.disk.clock import Clock
@@ -27,14 +28,14 @@ from edge.memory.forgetting import Forgetting
 from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.merging import Merged, attached, merge
-from edge.memory.rows.accepting import accept
+from edge.memory.rows.accepting import accept, come_again
 from edge.memory.rows.changes import Changes, Partition, last_sequence, read_changes, read_exit
 from edge.memory.rows.counts import Counts
 from edge.memory.rows.database import connect, model_id, translated
+from edge.memory.rows.demand_rows import SOURCES, along, counted, keep
 from edge.memory.rows.embedding import embed, there
-from edge.memory.rows.item_rows import HAS_ROW, ITEM, item_of, sight
+from edge.memory.rows.item_rows import HAS_ROW, ITEM, item_of
 from edge.memory.rows.known import look_up
-from edge.memory.rows.meta_rows import describe_known
 from edge.memory.rows.readers import Readers
 from edge.memory.rows.refining import refine
 from edge.memory.rows.rejecting import blame, reject
@@ -57,6 +58,7 @@ class Memory:
     suspects: waiting items that the process was working on when it ended last, by id; each should be worked on alone
     accused:  items that were rejected on opening, because the process ended too often while it worked on them
     origins:  other bundles by which items were embedded when it was opened, the newest first
+    demand:   which sources are asked for: whoever answers tells it
     """
 
     version: int
@@ -82,9 +84,11 @@ class Memory:
             check_database_is_there(folder, self._content)
             self._rows = connect(folder / "memory.db")
             undo.callback(self._rows.close)
+            self.demand = Demand(counted(self._rows), lambda last: self._select(SOURCES, last))
+            undo.callback(keep, self._rows, self.demand)
             self._attempts = Attempts(folder)
             undo.callback(self._attempts.close)
-            self._forgetting = Forgetting(folder, self._rows, self._content, self._follow_blame)
+            self._forgetting = Forgetting(folder, self._rows, self._content, self.demand, self._follow_blame)
             self._forgetting.finish()
             self._model, self.version = model_id(self._rows, fingerprint), last_sequence(self._rows)
             self._clock = Clock()
@@ -94,14 +98,12 @@ class Memory:
                 line_up(self._rows, self._model, self.version + 1)
                 self.accused = blame(self._rows, self._model, self._attempts.left, self.version + 1)
             self._attempts.begin()
-            self._follow_blame()
+            self._count_again()
             self._content.sweep({digest for (digest,) in self._rows.execute(_KEPT)})
             with contextlib.suppress(OSError):  # no room for it: nothing is accepted before there is
                 self._reserve.restore()
             self.origins = origins(self._rows, besides=self._model)
             sweep(folder / "index", {index_folder(folder / "index", origin) for origin in self.origins})
-            self._counts = Counts(self._rows, self._model)
-            self.tally = self._counts.tally()
             self._reader = undo.enter_context(Readers(folder / "memory.db"))
             self._writer = undo.enter_context(ThreadPoolExecutor(1, "memory-writer"))
             self._closing = undo.pop_all()
@@ -239,7 +241,7 @@ class Memory:
     def unfinished(self, depth: int) -> Rows:
         """(N,) ids of items that can be found, but not at `depth` or deeper, most likely asked for first."""
         with translated(self.folder):
-            return likeliest_unfinished(self._reader(), self._model, depth, self._clock.now())
+            return likeliest_unfinished(self._reader(), self._model, depth, self._clock.now(), self.demand.factors)
 
     def known(self, digest: bytes) -> Verdict | None:
         """What the same bytes would be answered with; None when they would be accepted."""
@@ -314,17 +316,15 @@ class Memory:
         accepted = accept(self._rows, self._content, self._model, batch, self._clock, self.version + 1)
         self._counts.accepted(accepted.waiting)
         if accepted.renewed:
-            self._counts = Counts(self._rows, self._model)
-            self.version = last_sequence(self._rows)
+            self._count_again()
         self.tally = self._counts.tally()
+        self._forgetting.revalue(accepted.seen)
         return accepted.verdicts
 
     def _sighted(self, digests: Sequence[bytes], meta: Meta = ()) -> None:
-        with atomic(self._rows):
-            now = self._clock.follow(self._rows)
-            for digest in digests:
-                sight(self._rows, digest, now)
-                describe_known(self._rows, digest, meta)
+        with along(self._rows, self.demand):
+            seen = come_again(self._rows, digests, meta, self._clock)
+        self._forgetting.revalue(seen)
 
     def _count_again(self) -> None:
         self._counts = Counts(self._rows, self._model)
@@ -333,7 +333,7 @@ class Memory:
 
     def _index(self, arrived: Sequence[Embedded]) -> frozenset[int]:
         batch = there(self._rows, arrived)
-        with atomic(self._rows):
+        with along(self._rows, self.demand):
             written = embed(self._rows, self._model, batch, self.version + 1)
         if not self._counts.indexed(written):
             self._counts = Counts(self._rows, self._model)
@@ -350,7 +350,7 @@ class Memory:
         return merged
 
     def _refine(self, batch: Sequence[Embedded]) -> None:
-        with atomic(self._rows):
+        with along(self._rows, self.demand):
             refined = refine(self._rows, self._model, batch, self.version + 1)
         self._counts.refined(refined.moves)
         if not self._counts.indexed(refined.switched):  # one of them did not wait: it has no content any more

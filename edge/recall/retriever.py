@@ -90,11 +90,13 @@ class Retriever:
 
         def answer(ranking: Ranking, *, is_last: bool = False) -> Answer:
             page = pages.page(ranking.ranked)
+            hits = self._hits(question, page, pages.found)
             if is_last:
                 self._note(page)
+                self._memory.demand.answered([hit.item.source for hit in hits])
             return Answer(
                 question=question.text,
-                hits=self._hits(question, page, pages.found),
+                hits=hits,
                 searched=sum(held) - lost,
                 left_out=left_out,
                 refined=ranking.refined,
@@ -145,14 +147,15 @@ class Retriever:
 
     def _embed(self, text: str, picture: Picture | None) -> Query:
         """With the heads of all occupied exits run, so that their time counts as the tower's."""
-        query: Query
-        if picture is None:
-            query = self._asked.embed(text)
-        else:
-            query = self._examples.embed(picture, self._asked.embed(text) if text else None)
+        query = self._query(text, picture)
         for depth in self._filtering.depths:
             query.at(depth)
         return query
+
+    def _query(self, text: str, picture: Picture | None) -> Query:
+        if picture is None:
+            return self._asked.embed(text)
+        return self._examples.embed(picture, self._asked.embed(text) if text else None)
 
     def _hits(self, question: Question, page: Sequence[Group], found: Sequence[Candidate]) -> tuple[Hit, ...]:
         ranks = {one.item: rank for rank, one in enumerate(found, 1)} if question.explain else {}

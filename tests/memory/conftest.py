@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -34,6 +35,19 @@ def named() -> Callable[[str], Arrival]:
         return Arrival(
             content=content, digest=digest, modality="image", source=f"/pictures/{text}.jpg", taken_at=1_700_000_000.5
         )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def arriving() -> Callable[[str], Arrival]:
+    """A builder: `arriving("door")` is the next picture of this source."""
+    numbers = itertools.count()
+
+    def build(source: str) -> Arrival:
+        content = f"picture {next(numbers)}".encode()
+        digest = hashlib.sha256(content).digest()
+        return Arrival(content=content, digest=digest, modality="image", source=source, taken_at=None)
 
     return build
 

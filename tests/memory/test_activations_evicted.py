@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from edge.memory.cache.activations import Activations
-from edge.memory.cache.worth import HALF_LIFE_S, Worth
+from edge.memory.cache.worth import HALF_LIFE_S, Seen, Worth
 
 HASHES = tuple(bytes([number]) * 16 for number in range(1, 5))
+HASH_2 = 0x02020202  # as names say it
 NOW = 1_760_000_000
 DAY_S = 86_400
 TOKENS = np.random.default_rng(0).standard_normal((20, 192)).astype(np.float32)
@@ -29,8 +30,8 @@ class Clock:
         return self.now
 
 
-def worth(*, ms: float = 40, age_s: float = 0, sightings: int = 1, source: float = 1, at: float = NOW) -> Worth:
-    return Worth(recompute_ms=ms, seen_at=at - age_s, sightings=sightings, source=source)
+def worth(*, ms: float = 40, age_s: float = 0, sightings: int = 1, at: float = NOW) -> Worth:
+    return Worth(recompute_ms=ms, seen_at=at - age_s, sightings=sightings)
 
 
 def put(cache: Activations, item: int, value: Worth, rows: int = 20) -> bool:
@@ -68,8 +69,8 @@ def test_file_of_these_tokens_has_the_size_that_the_limits_here_are_made_of(five
 
 @pytest.mark.parametrize(
     "least",
-    [worth(ms=20), worth(age_s=5 * DAY_S), worth(source=0.5), worth(ms=35, age_s=DAY_S)],
-    ids=["cheap", "old", "seldom asked for", "a little of both"],
+    [worth(ms=20), worth(age_s=5 * DAY_S), worth(ms=35, age_s=DAY_S)],
+    ids=["cheap", "old", "a little of both"],
 )
 def test_the_least_worth_goes_for_what_is_worth_more(five: Activations, least: Worth) -> None:
     for item in range(1, 6):
@@ -119,12 +120,32 @@ def test_seen_again_an_activation_is_worth_more_also_after_the_cache_is_opened_a
 ) -> None:
     for item in range(1, 6):
         put(five, item, worth(age_s=(10 - item) * DAY_S))
-    five.revalue(1, worth(sightings=2))
-    five.revalue(99, worth())  # one that is not cached
+    five.revalue([Seen(1, 2, NOW), Seen(99, 2, NOW)])  # the second is not cached
     again = Activations(folder, ROOM, clock)
     assert (again.count, again.size_bytes) == (5, 5 * FILE)
     put(again, 6, worth())
     assert there(again, range(1, 7)) == [1, 3, 4, 5, 6]
+
+
+def test_what_makes_no_notable_difference_renames_no_file(five: Activations, folder: Path, clock: Clock) -> None:
+    put(five, 1, worth(sightings=8))
+    before = {path.name for path in folder.rglob("*.int4")}
+    clock.now += DAY_S
+    five.revalue([Seen(1, 9, clock.now)])
+    assert {path.name for path in folder.rglob("*.int4")} == before
+    clock.now += 2 * DAY_S
+    five.revalue([Seen(1, 10, clock.now)])
+    assert {path.name for path in folder.rglob("*.int4")} == {f"1-1-{HASH_2}-{FILE}-40000-{NOW + 3 * DAY_S}-10.int4"}
+
+
+def test_source_that_is_seldom_asked_for_makes_room_and_gets_none(folder: Path, clock: Clock) -> None:
+    cache = Activations(folder, ROOM, clock, source=lambda items: np.where(items % 2, 0.5, 2.0))
+    for item in (2, 4, 5, 6, 8):
+        put(cache, item, worth())
+    assert put(cache, 10, worth())
+    assert there(cache, range(1, 11)) == [2, 4, 6, 8, 10]
+    assert not put(cache, 7, worth())
+    assert there(cache, range(1, 11)) == [2, 4, 6, 8, 10]
 
 
 def test_lower_limit_evicts_on_opening_and_keeps_the_best(five: Activations, folder: Path, clock: Clock) -> None:
@@ -192,7 +213,7 @@ def test_under_any_traffic_the_folder_stays_below_the_limit_and_is_counted_right
             case 0:
                 cache.remove([int(random.integers(40))])
             case 1:
-                cache.revalue(int(random.integers(40)), value)
+                cache.revalue([Seen(int(random.integers(40)), value.sightings, value.seen_at)])
             case _:
                 put(cache, int(random.integers(40)), value, rows=int(random.integers(1, 21)))
         if step % 100 == 99:

@@ -14,7 +14,7 @@ import pytest
 from edge.items import Floats
 from edge.memory.cache.activations import Activations
 from edge.memory.cache.catalogue import FOLDERS, Kept
-from edge.memory.cache.worth import Worth
+from edge.memory.cache.worth import Seen, Worth
 
 ROOT = Path(__file__).parents[2]
 HASHES = tuple(bytes([number]) * 16 for number in range(1, 5))
@@ -65,7 +65,7 @@ def test_what_one_thread_gets_while_another_puts_and_removes_is_right_or_a_miss(
         if turn % 11 == 0:
             cache.remove([(item + 1) % ITEMS])
         if turn % 13 == 0:
-            cache.revalue(item, Worth(recompute_ms=40, seen_at=1e9 + turn, sightings=2))
+            cache.revalue([Seen(item, 2, 1e9 + turn)])
     stop.set()
     reader.join()
     assert wrong == []

@@ -9,7 +9,8 @@ import pytest
 
 from edge.items import Arrival, Embedded, Selection
 from edge.memory import Activations, Halfway, Memory
-from edge.memory.cache.worth import HALF_LIFE_S, Worth, likelihood, per_byte
+from edge.memory.cache.catalogue import Kept, value_per_byte
+from edge.memory.cache.worth import HALF_LIFE_S, Worth, likelihood
 
 LAST = 16
 HOUR_S = 3_600.0
@@ -76,9 +77,21 @@ def test_likelihood_is_what_the_worth_of_a_cached_activation_counts() -> None:
         Worth(recompute_ms=50.0, seen_at=float(at), sightings=int(often))
         for at, often in zip(seen_at, sightings, strict=True)
     ]
-    spared_us = np.array([worth.spared_us for worth in worths])
-    value = per_byte(spared_us, seen_at.astype(np.int64), np.full(5, 1_000), now)
+    value = np.array([value_per_byte(Kept.of(1, 0, b"a" * 16, 1_000, worth), now) for worth in worths])
     np.testing.assert_allclose(likelihood(sightings, seen_at, now), value / 50.0, rtol=1e-3)
+
+
+def test_source_that_is_asked_for_goes_before_what_came_a_little_later(
+    memory: Memory, arriving: Callable[[str], Arrival]
+) -> None:
+    for source in ("door", "yard", "door"):
+        memory.accept([arriving(source)])
+    memory.index([Embedded(item=number, depth=8, embedding=np.ones(4, np.float32)) for number in (1, 2, 3)])
+    set_times(memory, {1: 3.0, 2: 2.0, 3: 1.0})
+    assert unfinished(memory) == [3, 2, 1]
+    for _ in range(20):
+        memory.demand.answered(["yard"])
+    assert unfinished(memory) == [2, 3, 1]
 
 
 def test_only_what_is_cached_can_be_gone_on_with(

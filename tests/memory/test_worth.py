@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.memory.cache.worth import HALF_LIFE_S, Worth, per_byte
+from edge.memory.cache.catalogue import Kept, value_per_byte
+from edge.memory.cache.worth import HALF_LIFE_S, Worth
 
 NOW = 1_760_000_000.0
 DAY_S = 86_400
@@ -15,9 +16,8 @@ YEAR_S = 365 * DAY_S
 def value(
     *, ms: float = 40, bytes_: int = 20_000, age_s: float = 0, sightings: int = 1, source: float = 1, now: float = NOW
 ) -> float:
-    worth = Worth(recompute_ms=ms, seen_at=NOW - age_s, sightings=sightings, source=source)
-    spared_us, seen_at, size_bytes = (np.array([n]) for n in (worth.spared_us, round(worth.seen_at), bytes_))
-    return float(per_byte(spared_us, seen_at, size_bytes, now)[0])
+    worth = Worth(recompute_ms=ms, seen_at=NOW - age_s, sightings=sightings)
+    return value_per_byte(Kept.of(1, 0, b"a" * 16, bytes_, worth), now, lambda items: np.full(len(items), source))
 
 
 @pytest.mark.parametrize(

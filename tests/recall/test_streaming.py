@@ -12,6 +12,7 @@ import pytest
 from edge.bank import Banks
 from edge.items import Answer, Hit, Item, Question
 from edge.memory import Memory
+from edge.memory.cache.demand import source_of
 from edge.recall import Corrector, Filter, Retriever
 from edge.recall.streaming import EVERY_S, Stream
 from edge.runtime import TowerRunner
@@ -88,6 +89,24 @@ def test_stream_of_a_question_begins_coarse_and_ends_as_the_answer_without_it(
     assert (refined[0], refined[-1]) == (0, 12)
     assert refined == sorted(refined)
     assert len(set(refined)) > 3
+
+
+def test_each_question_counts_once_for_the_sources_of_its_last_answer_however_many_came_before(
+    retriever: Retriever,
+    memory: Memory,
+    pictures: list[Path],
+    remember: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.recall.streaming.EVERY_S", 0.0)
+    remember(pictures[:12])
+    sent: list[Answer] = []
+    last = retriever.ask(Question(text="a dog", limit=5, stream=True), sent.append)
+    assert len(sent) > 1
+    assert memory.demand.pending().keys() == {source_of(hit.item.source) for hit in last.hits}
+    assert sum(memory.demand.pending().values()) == pytest.approx(1.0)
+    retriever.ask(Question(text="a dog", limit=1))
+    assert sum(memory.demand.pending().values()) == pytest.approx(2.0)
 
 
 def test_question_that_does_not_stream_sends_nothing_before_its_answer(

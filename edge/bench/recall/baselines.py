@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from edge.items import Floats
 from edge.recall import Retriever
+from edge.recall.example import Picture
 
 Way: TypeAlias = Literal["single", "naive", "calibrated"]
 
@@ -24,15 +25,15 @@ class Recast:
 class Naive(Retriever):
     """Merges the cosines of all exits as they are, each with the question's embedding for it."""
 
-    def _query(self, text: str, example: bytes | None) -> Recast:
-        return Recast(super()._query(text, example).at)
+    def _query(self, text: str, picture: Picture | None) -> Recast:
+        return Recast(super()._query(text, picture).at)
 
 
 class Single(Retriever):
     """Has only the full-depth embedding of the question, for the items of every exit."""
 
-    def _query(self, text: str, example: bytes | None) -> Recast:
-        query, last = super()._query(text, example), self._correcting.tower.spec.exits[-1].depth
+    def _query(self, text: str, picture: Picture | None) -> Recast:
+        query, last = super()._query(text, picture), self._correcting.tower.spec.exits[-1].depth
         return Recast(lambda _depth: query.at(last))
 
 

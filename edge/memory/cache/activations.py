@@ -21,12 +21,21 @@ import numpy.typing as npt
 
 from edge.items import Floats
 from edge.memory.cache.activation_file import decode, encode
-from edge.memory.cache.catalogue import FOLDERS, UNFINISHED, Catalogue, Kept, value_per_byte
-from edge.memory.cache.worth import Whole, Worth
+from edge.memory.cache.catalogue import (
+    FOLDERS,
+    UNFINISHED,
+    Catalogue,
+    Factors,
+    Kept,
+    no_difference,
+    value_per_byte,
+)
+from edge.memory.cache.worth import Seen, Whole, Worth
 from edge.memory.disk.content import sync_folder
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
 _AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the least worth goes through all there is
+_NOTABLE = 1.25  # less, and what is added anew each day would be renamed each day: a card wears by that
 _log = logging.getLogger(__name__)
 
 
@@ -45,15 +54,18 @@ class Activations:
         *,
         is_known: Callable[[int], bool] = lambda _: True,
         pinned: Callable[[], Collection[int]] = tuple,
+        source: Factors = no_difference,
     ) -> None:
         """Open or create, in one pass over the names. Deletes unfinished files, and what is above `max_bytes`.
 
         now:      gives seconds of Unix time
         is_known: whether there is such an item; nothing is kept of one that was forgotten
         pinned:   items whose activations are never evicted
+        source:   what the sources of items are worth; asked for when something must go, so that no file is touched
+                  when it changes
         Raises OSError when the folder cannot be made.
         """
-        self._is_known, self._pinned = is_known, pinned
+        self._is_known, self._pinned, self._source = is_known, pinned, source
         self.hits = self.misses = self.damaged = 0
         self._folder, self._max_bytes, self._now = folder, max_bytes, now
         self._lock = threading.Lock()  # over the catalogue and the names that it stands for
@@ -61,7 +73,7 @@ class Activations:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in range(FOLDERS):
             self._catalogue.add(_scan(folder / f"{number:02x}"))
-        self._evict(self.size_bytes - max_bytes, math.inf)
+        self._evict(self.size_bytes - max_bytes, None)
 
     @property
     def size_bytes(self) -> int:
@@ -86,8 +98,7 @@ class Activations:
         except ValueError:
             return False
         kept = Kept.of(item, segment, made_by, len(content), worth)
-        excess_bytes = self.size_bytes + kept.size_bytes - self._max_bytes
-        if not self._evict(excess_bytes, value_per_byte(kept, self._now())):
+        if not self._evict(self.size_bytes + kept.size_bytes - self._max_bytes, kept):
             return False
         unfinished = self._path(kept).with_name(kept.name + UNFINISHED)
         try:
@@ -125,11 +136,15 @@ class Activations:
         """(N,) ids -> of which an activation is cached, by the names of the files."""
         return self._catalogue.holds(items)
 
-    def revalue(self, item: int, worth: Worth) -> None:
-        """The item was seen again, or its source is asked for more: only the file's name changes."""
-        if kept := self._catalogue.find(item):
-            with contextlib.suppress(OSError):  # it keeps its value then
-                self._rename(self._path(kept), kept.revalued(worth))
+    def revalue(self, seen: Iterable[Seen]) -> None:
+        """Items came again: where that makes a notable difference, the file's name says it from now on."""
+        now = self._now()
+        for one in seen:
+            if kept := self._catalogue.find(one.item):
+                again = kept.seen_again(one)
+                if value_per_byte(again, now) >= _NOTABLE * value_per_byte(kept, now):
+                    with contextlib.suppress(OSError):  # it keeps its value then
+                        self._rename(self._path(kept), again)
 
     def remove(self, items: Iterable[int]) -> None:
         """Delete the activations of items that are refined, or deleted."""
@@ -186,12 +201,13 @@ class Activations:
         if earlier and earlier != kept:
             _delete(self._path(earlier))
 
-    def _evict(self, excess_bytes: int, below: float) -> bool:
-        """Delete what is worth least; nothing, and False, when too little is worth less than `below` a byte."""
+    def _evict(self, excess_bytes: int, coming: Kept | None) -> bool:
+        """Delete what is worth least; nothing, and False, when too little is worth less a byte than what comes."""
         if excess_bytes <= 0:
             return True
-        wanted_bytes = excess_bytes + self._max_bytes // _AT_ONCE
-        least = self._catalogue.least_worth(wanted_bytes, self._now(), below, self._pinned())
+        now, wanted_bytes = self._now(), excess_bytes + self._max_bytes // _AT_ONCE
+        below = value_per_byte(coming, now, self._source) if coming else math.inf
+        least = self._catalogue.least_worth(wanted_bytes, now, below, pinned=self._pinned(), source=self._source)
         if sum(kept.size_bytes for kept in least) < excess_bytes:
             return False
         for kept in least:

@@ -2,14 +2,14 @@
 
 value = milliseconds to recompute * source * (1 + log2(sightings)) * 2^(-age / HALF_LIFE_S)
 
-That people ask for what is recent, what came again and what certain sources send more than for the rest is an
-assumption, and the numbers below are choices that no measurement made.
+What the source is worth is learnt from questions, see demand.py. That people ask for what is recent and what came again
+more than for the rest is an assumption, and the numbers below are choices that no measurement made.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,28 +31,31 @@ class Worth:
                   what this item happened to take is noise that counts like days of age
     seen_at:      seconds of Unix time of its last sighting before it was cached
     sightings:    how often the same content had arrived by then; the second counts as much as the first, then ever less
-    source:       how often items of its source are asked for, against those of all sources; nothing counts that: 1
     """
 
     recompute_ms: float
     seen_at: float
     sightings: int = 1
-    source: float = 1.0
 
     @property
     def spared_us(self) -> int:
-        """Microseconds to recompute, times everything in the likelihood that age does not change."""
-        return round(1e3 * self.recompute_ms * self.source * (1 + math.log2(self.sightings)))
+        """Microseconds to recompute."""
+        return round(1e3 * self.recompute_ms)
 
 
-def per_byte(spared_us: Whole, seen_at: Whole, size_bytes: Whole, now: float) -> Real:
-    """(N,) each -> (N,) value per byte at `now`, seconds of Unix time."""
-    value: Real = spared_us / size_bytes * _recency(seen_at, now)
-    return value
+class Seen(NamedTuple):
+    """An item came again: its id, how often it has come by now, and seconds of Unix time of the last time."""
+
+    item: int
+    sightings: int
+    seen_at: float
 
 
-def likelihood(sightings: Whole, seen_at: Real, now: float) -> Real:
-    """(N,) each -> (N,): how likely somebody asks for each, against the others, whatever it would cost."""
+def likelihood(sightings: Whole, seen_at: Whole | Real, now: float) -> Real:
+    """(N,) each -> (N,): how likely somebody asks for each, against others of its source, whatever it would cost.
+
+    now: seconds of Unix time
+    """
     likely: Real = (1 + np.log2(sightings)) * _recency(seen_at, now)
     return likely
 

@@ -1,7 +1,9 @@
 """Which raw content goes, where it must not all be kept: that of the oldest items, once they are embedded.
 
 The row says that the content is gone before the file is deleted: after a kill in between the file is swept. What is
-gone cannot be embedded again, so an item that waits for its embedding keeps its content, whatever the limits are.
+gone cannot be embedded again, so an item that waits for its embedding keeps its content, whatever the limits are. What
+waits for a new bundle is not counted, so that there may be twice the limit until that is done: evicted, it would need
+the earlier bundle for good; counted, the newest items' content would go for the oldest's.
 """
 
 from __future__ import annotations

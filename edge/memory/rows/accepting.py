@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.items import Arrival, Verdict
+from edge.items import Arrival, Meta, Verdict
+from edge.memory.cache.worth import Seen
 from edge.memory.disk.clock import Clock
 from edge.memory.disk.content import ContentStore
 from edge.memory.rows.item_rows import insert, renew, sight
@@ -23,11 +24,13 @@ class Accepted:
     verdicts: of each, in its order
     waiting:  id and bytes of each that waits for its embedding now
     renewed:  whether content of known items came back, so that what was counted of them no longer holds
+    seen:     items that were there already
     """
 
     verdicts: list[Verdict]
     waiting: list[tuple[int, int]]
     renewed: bool
+    seen: list[Seen]
 
 
 def accept(
@@ -37,6 +40,7 @@ def accept(
     written: list[bytes] = []
     verdicts: list[Verdict] = []
     waiting: list[tuple[int, int]] = []
+    seen: list[Seen] = []
     renewed = False
     try:
         with atomic(rows):
@@ -54,9 +58,19 @@ def accept(
                     waiting.append((item, len(one.content)))
                     renewed = renewed or bool(found)
                 elif verdict.state == "duplicate":
-                    sight(rows, one.digest, now)
+                    seen += sight(rows, one.digest, now)
                     describe_known(rows, one.digest, one.meta)
     except BaseException:
         content.remove(written)
         raise
-    return Accepted(verdicts, waiting, renewed)
+    return Accepted(verdicts, waiting, renewed, seen)
+
+
+def come_again(rows: sqlite3.Connection, digests: Sequence[bytes], meta: Meta, clock: Clock) -> list[Seen]:
+    """The same bytes as known items', of all of which this is said. In a transaction."""
+    now = clock.follow(rows)
+    seen: list[Seen] = []
+    for digest in digests:
+        seen += sight(rows, digest, now)
+        describe_known(rows, digest, meta)
+    return seen

@@ -13,7 +13,7 @@ from edge.errors import DiskFullError, StoreError
 from edge.memory.rows.migrations import MIGRATIONS, migrate
 from edge.memory.rows.transaction import atomic
 
-SCHEMA = 6
+SCHEMA = 7
 _APPLICATION = 0x524D4E53  # "RMNS"
 _SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
@@ -62,7 +62,7 @@ CREATE TABLE embeddings (
     PRIMARY KEY (item, model, depth)
 ) STRICT;
 CREATE INDEX embeddings_by_sequence ON embeddings (model, sequence);
-CREATE TABLE removals (
+CREATE TABLE removals (              -- 15 bytes an item, kept: index files of any age must learn of it
     sequence INTEGER NOT NULL,       -- of the commit that took it away
     model    INTEGER NOT NULL,
     item     INTEGER NOT NULL,       -- it had embeddings of that model before and had none then
@@ -90,6 +90,10 @@ CREATE TABLE forgotten (
     last   INTEGER NOT NULL          -- one row: the highest id of a forgotten item; no other item gets it
 ) STRICT;
 INSERT INTO forgotten VALUES (0);
+CREATE TABLE demand (
+    source    TEXT PRIMARY KEY,      -- a folder with its slash, or any other text, see demand.py
+    questions REAL NOT NULL          -- that its items answered, halved now and then
+) STRICT, WITHOUT ROWID
 """
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 from edge.items import Arrival, Item
+from edge.memory.cache.worth import Seen
 from edge.memory.rows.meta_rows import META, meta_of
 
 _COLUMNS = ["id", "digest", "modality", "source", "bytes", "added_at", "taken_at", "taken_from", "sightings", "seen_at"]
@@ -17,7 +18,7 @@ INSERT INTO items (id, digest, modality, source, bytes, added_at, taken_at, take
 VALUES (1 + max(coalesce((SELECT max(id) FROM items), 0), (SELECT last FROM forgotten)), ?, ?, ?, ?, ?, ?, ?)
 RETURNING id
 """
-_SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ?"
+_SIGHTED = "UPDATE items SET sightings = sightings + 1, seen_at = ? WHERE digest = ? RETURNING id, sightings, seen_at"
 _RENEWED = """
 UPDATE items SET rejected = NULL, lost = 0, evicted = 0, sightings = sightings + 1, seen_at = ? WHERE id = ?
 """
@@ -46,9 +47,9 @@ def date(rows: sqlite3.Connection, item: int, taken_at: float) -> None:
     rows.execute(_TAKEN, (taken_at, item))
 
 
-def sight(rows: sqlite3.Connection, digest: bytes, now: float) -> None:
-    """The same bytes came again."""
-    rows.execute(_SIGHTED, (now, digest))
+def sight(rows: sqlite3.Connection, digest: bytes, now: float) -> list[Seen]:
+    """The same bytes came again; of an item, if there is one."""
+    return [Seen._make(row) for row in rows.execute(_SIGHTED, (now, digest)).fetchall()]
 
 
 def renew(rows: sqlite3.Connection, model: int, item: int, now: float, change: int) -> None:

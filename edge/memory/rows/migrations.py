@@ -79,7 +79,14 @@ CREATE INDEX waiting_new ON waiting (item) WHERE asked IS NULL;
 CREATE INDEX waiting_again ON waiting (blame > 0, asked DESC, item DESC) WHERE asked IS NOT NULL;
 PRAGMA user_version = 6
 """
-MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5}  # by the schema that they start from
+_FROM_6 = """
+CREATE TABLE demand (
+    source    TEXT PRIMARY KEY,
+    questions REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 7
+"""
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5, 6: _FROM_6}  # by the schema that they start from
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

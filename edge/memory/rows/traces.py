@@ -50,6 +50,10 @@ class Traces:
             if is_changed:
                 self.add_unknown()
 
+    def add_texts(self, texts: Iterable[str]) -> None:
+        """Of rows that stood by themselves."""
+        self._texts += [text.encode() for text in texts if text]
+
     def add_unknown(self) -> None:
         """Rows that nobody knows any more."""
         self._items += _MOST + 1
