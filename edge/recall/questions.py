@@ -9,14 +9,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeAlias
 
 from edge.errors import RefusedError, ReminisceError
 from edge.items import Answer, Question
 from edge.recall.retriever import Retriever
 from edge.recall.turns import Turns
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 Reply: TypeAlias = Callable[["Answer | RefusedError"], None]
 _STOPPING = RefusedError("stopping", "the daemon is stopping: ask again in a moment")
@@ -24,7 +23,7 @@ _BUSY = RefusedError("busy", "too many of your questions are waiting, and others
 _log = logging.getLogger(__name__)
 
 
-class Questions:
+class Questions(Threaded):
     """A context manager: its thread runs in between. Each question that was taken gets exactly one last reply.
 
     It is the only one, unless the question streams. Those still waiting on leaving, or when the thread ends by a
@@ -40,15 +39,6 @@ class Questions:
         self._open, self._last_at = 0, time.monotonic()
         self.answered = 0
         self._worker = Worker("recall", self._run, self._stop, failed)
-
-    def __enter__(self) -> Questions:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     @property
     def quiet_s(self) -> float:
