@@ -1,9 +1,10 @@
 """An exported file back into a memory: see archive.py. Nothing of it can be seen before all of it was checked.
 
 It is unpacked into the folder `importing` of the memory, whose lock is held, and each file compared with the manifest:
-name, size, checksum. Then the database is checked, content moves to where rows look for it, and one transaction adds
-the rows: that is the moment of the import. What ends the process before leaves the memory as it was, and half an
-`importing` or content without rows, which the next start deletes. Activations follow: they are a cache.
+name, size, checksum. Then the database is checked, content moves to where rows look for it, durably, and one
+transaction adds the rows: that is the moment of the import. What ends the process before leaves the memory as it was,
+and half an `importing` or content without rows, which the next start deletes. Activations follow, under the ids that
+their items got: they are a cache.
 """
 
 from __future__ import annotations
