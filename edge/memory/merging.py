@@ -40,9 +40,9 @@ SELECT modality, depth, min(length(vector)), max(length(vector))
 FROM models JOIN embeddings ON model = models.id JOIN items ON item = items.id
 WHERE fingerprint = ? GROUP BY modality, depth
 """
-# No more of each than shows that it is too long.
+# No more of each than shows that it is too long. Of an empty blob `substr` gives NULL.
 _META = """
-SELECT digest, substr(CAST(key AS BLOB), 1, 2000), substr(CAST(value AS BLOB), 1, 2000)
+SELECT digest, ifnull(substr(CAST(key AS BLOB), 1, 2000), x''), ifnull(substr(CAST(value AS BLOB), 1, 2000), x'')
 FROM meta JOIN items ON id = item ORDER BY item
 """
 # `there`: by the number in the other database, the one here, and whether the row is new.

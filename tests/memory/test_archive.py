@@ -305,11 +305,12 @@ def test_metadata_that_no_message_could_bring_is_refused_by_its_item(
 
 def test_as_much_metadata_as_a_message_may_bring_is_taken(forged: Forged, tmp_path: Path) -> None:
     value = "'" + "ü" * 256 + "'"
-    forged.edit(f"INSERT INTO meta {KEYS.format(15, 1)}; INSERT INTO meta SELECT 1, 'long', {value};", tmp_path)
+    forged.edit(f"INSERT INTO meta {KEYS.format(14, 1)};", tmp_path)
+    forged.edit(f"INSERT INTO meta SELECT 1, 'long', {value}; INSERT INTO meta SELECT 1, 'empty', '';", tmp_path)
     import_memory(forged.write(tmp_path / "good.tar"), tmp_path / "there", ONE)
     with Memory(tmp_path / "there", "bundle one") as memory:
-        assert dict(memory.item(1).meta)["long"] == "ü" * 256
-        assert len(memory.item(1).meta) == 16
+        meta = dict(memory.item(1).meta)
+        assert (meta["long"], meta["empty"], len(meta)) == ("ü" * 256, "", 16)
 
 
 def test_database_that_is_no_database_is_refused(forged: Forged, tmp_path: Path, refused: Refused) -> None:
