@@ -13,8 +13,8 @@ import pytest
 from edge.items import Arrival, Floats, Verdict
 from edge.memory import Activations, InUse, Memory, export, import_memory
 from edge.memory.cache.worth import Worth
-from edge.memory.disk import content
 from edge.memory.disk.content import ContentStore
+from edge.memory.disk.sync import synced_disk
 from edge.memory.rows.database import connect_reader
 
 Keep = Callable[..., list[Verdict]]
@@ -171,11 +171,10 @@ def test_content_is_on_the_disk_under_its_name_before_a_row_can_be_seen(
 ) -> None:
     fill(there, keep, "fox")
     seen: list[tuple[str, int, int]] = []
-    synced = content.synced_disk
 
     @contextmanager
     def watched(folder: Path) -> Iterator[None]:
-        with synced(folder):
+        with synced_disk(folder):
             yield
         files = len([path for path in folder.rglob("*") if path.is_file()])
         with closing(connect_reader(there / "memory.db")) as rows:
