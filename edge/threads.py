@@ -1,10 +1,14 @@
-"""A named thread whose failure is not lost: what it meets goes to whoever started it."""
+"""A named thread whose failure is not lost: what it meets goes to whoever started it. What owns one is `Threaded`."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import TypeVar
+
+_Self = TypeVar("_Self", bound="Threaded")
 
 
 class Worker:
@@ -35,3 +39,18 @@ class Worker:
             self._work()
         except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
             self._failed(error)
+
+
+class Threaded:
+    """A context manager that works in a thread of its own: `_worker`, set by its constructor, runs in between."""
+
+    _worker: AbstractContextManager[object]
+
+    def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - Python 3.10 has no `Self`
+        self._worker.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)

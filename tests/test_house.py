@@ -33,7 +33,7 @@ HOUSE = (
     ("edge.relevance", "edge.policy"),
     ("edge.bundle", "edge.pairs", "edge.demo"),
     ("edge.config",),
-    ("edge.decode", "edge.items"),
+    ("edge.decode", "edge.items", "edge.meta"),
     ("edge.errors", "edge.heap", "edge.seldom", "edge.signals", "edge.threads"),
     ("edge",),
 )

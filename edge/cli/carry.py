@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from edge.bundle import Bundle
 from edge.cli.settings import settings
+from edge.config import Config
 from edge.mqtt import MODALITIES
 from edge.service import Systemd
 
@@ -22,7 +23,7 @@ def export_memory(options: argparse.Namespace) -> int:
     """Print what is in the file; returns 1 when content that should be kept is missing."""
     from edge.memory import export  # noqa: PLC0415 - the other commands start without it
 
-    bundle, state = _bundle_and_state(options)
+    _, bundle, state = _opened(options)
     with _bar("exporting") as on_progress:
         done = export(
             state, options.file, bundle.manifest.model, with_activations=not options.no_cache, on_progress=on_progress
@@ -40,12 +41,14 @@ def import_into(options: argparse.Namespace) -> int:
     """Print what became of the items of the file."""
     from edge.memory import InUse, import_memory  # noqa: PLC0415
 
-    bundle, state = _bundle_and_state(options)
+    config, bundle, state = _opened(options)
     manifest = bundle.manifest
     exits = {name: frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
     in_use = InUse(fingerprint=bundle.fingerprint, dimension=manifest.dimension, exits=exits)
     with _bar("importing") as on_progress:
-        done = import_memory(options.file, state, in_use, on_progress=on_progress)
+        done = import_memory(
+            options.file, state, in_use, cache_bytes=config.cache.max_mb * 1_000_000, on_progress=on_progress
+        )
     known = f", {done.known} there already" if done.known else ""
     waiting = f"; {done.waiting} will be found once the daemon has embedded them" if done.waiting else ""
     unread = (
@@ -57,13 +60,14 @@ def import_into(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bundle_and_state(options: argparse.Namespace) -> tuple[Bundle, Path]:
+def _opened(options: argparse.Namespace) -> tuple[Config, Bundle, Path]:
+    """The config, its bundle, and the state folder."""
     from edge.daemon import state_folder  # noqa: PLC0415 - takes as long as all the others together
     from edge.engine import open_bundle  # noqa: PLC0415
 
     config = settings(options.config)
     bundle = open_bundle(config)
-    return bundle, options.state or state_folder(config, Systemd.from_environ(os.environ))
+    return config, bundle, options.state or state_folder(config, Systemd.from_environ(os.environ))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from edge.mqtt.narrowing import meta_problems
+from edge.meta import meta_problems
 
 
 def pair(text: str) -> tuple[str, str]:

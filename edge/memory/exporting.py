@@ -26,7 +26,7 @@ from typing import BinaryIO
 from edge.errors import StoreError, UsageError
 from edge.memory.archive import BLOCK, DATABASE, FORMAT, MANIFEST, Manifest, Member, encode, end, header, padding
 from edge.memory.cache.catalogue import FOLDERS, Kept
-from edge.memory.disk.content import sync_folder
+from edge.memory.disk.sync import sync_folder
 from edge.memory.rows.database import SCHEMA, connect, connect_reader, translated
 
 Progress = Callable[[int, int], None]

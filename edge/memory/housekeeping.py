@@ -6,13 +6,12 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, TypeAlias
 
 from edge.errors import DiskFullError, RefusedError, StoreError
 from edge.items import Instruction, Selection
 from edge.memory.memory import Memory
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 Reply: TypeAlias = Callable[["dict[str, Any] | RefusedError"], None]
 _WAITING = 64
@@ -21,7 +20,7 @@ _STOPPING = RefusedError("stopping", "the daemon is stopping: try again in a mom
 _log = logging.getLogger(__name__)
 
 
-class Housekeeping:
+class Housekeeping(Threaded):
     """A context manager: its thread runs in between. Each order gets one reply, once what it says is on disk."""
 
     def __init__(self, memory: Memory, failed: Callable[[BaseException], None]) -> None:
@@ -30,15 +29,6 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._closing = threading.Lock()
         self._worker = Worker("house", self._run, self._stop, failed)
-
-    def __enter__(self) -> Housekeeping:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     def order(self, what: Instruction, reply: Reply) -> None:
         """Queue an order about items; `reply` is called in the thread, or here when there is no room for it."""

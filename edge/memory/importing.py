@@ -1,9 +1,10 @@
 """An exported file back into a memory: see archive.py. Nothing of it can be seen before all of it was checked.
 
 It is unpacked into the folder `importing` of the memory, whose lock is held, and each file compared with the manifest:
-name, size, checksum. Then the database is checked, content moves to where rows look for it, and one transaction adds
-the rows: that is the moment of the import. What ends the process before leaves the memory as it was, and half an
-`importing` or content without rows, which the next start deletes. Activations follow: they are a cache.
+name, size, checksum. Then the database is checked, content moves to where rows look for it, durably, and one
+transaction adds the rows: that is the moment of the import. What ends the process before leaves the memory as it was,
+and half an `importing` or content without rows, which the next start deletes. Activations follow, under the ids that
+their items got: they are a cache.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from edge.errors import UsageError
+from edge.errors import StoreError, UsageError
 from edge.memory.archive import DATABASE, ArchiveError, Member, read_end, read_manifest, read_member
 from edge.memory.disk.folder import clear_importing, give_to_owner, importing
+from edge.memory.disk.sync import synced_disk
 from edge.memory.memory import Memory
-from edge.memory.merging import InUse, check, check_kinds
+from edge.memory.merging import InUse, Merged, check, check_kinds
 from edge.memory.rows.database import SCHEMA, connect, translated
 from edge.signals import signals_held
 
@@ -46,11 +48,17 @@ class Imported:
 
 
 def import_memory(
-    source: Path, folder: Path, bundle: InUse, *, on_progress: Progress = lambda _done, _all: None
+    source: Path,
+    folder: Path,
+    bundle: InUse,
+    *,
+    cache_bytes: int = 0,
+    on_progress: Progress = lambda _done, _all: None,
 ) -> Imported:
     """Add what is in the file `source` to the memory in `folder`, which is made if need be: all or nothing.
 
     bundle:      that it is used with; what only another one embedded waits to be embedded anew
+    cache_bytes: that activations may take there, those of before included; 0: none are kept
     on_progress: called with the bytes unpacked so far and in all
     Raises UsageError, ArchiveError, StoreError (in use, damaged, newer), DiskFullError.
     """
@@ -73,15 +81,15 @@ def import_memory(
                     _check_database(place / DATABASE, members, bundle)
                 with signals_held():  # or it would be there, after all, when whoever stopped it is told that it is not
                     merged = memory.merge(place)
-                    if merged.keeps_ids:
-                        _move(place / "activations", folder / "activations")
+                    if cache_bytes:
+                        _adopt(memory, place / "activations", merged, cache_bytes, bundle)
             finally:
                 clear_importing(folder)
                 with translated(folder):  # of what failed, too: content may be there that the daemon will delete
                     give_to_owner(folder, folder.rglob("*"))
             tally = memory.tally
     waiting, unread = tally.waiting + tally.migrating, tally.earlier - tally.migrating
-    return Imported(new=merged.new, known=merged.known, waiting=waiting, unread=unread)
+    return Imported(new=merged.new, known=len(merged.known), waiting=waiting, unread=unread)
 
 
 @contextlib.contextmanager
@@ -104,20 +112,14 @@ def _unpack(file: BinaryIO, members: list[Member], place: Path, on_progress: Pro
     """All files, durable."""
     total_bytes = sum(member.size for member in members)
     done_bytes = 0
-    for member in members:
-        path = place / member.name
-        with open(path, "xb", opener=_for_us) as unpacked:
-            read_member(file, member, unpacked.write)
-        done_bytes += member.size
-        on_progress(done_bytes, total_bytes)
-    read_end(file)
-    # Each at the end and not one by one: by then most of it is on the disk.
-    for member in members:
-        handle = os.open(place / member.name, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    with synced_disk(place):
+        for member in members:
+            path = place / member.name
+            with open(path, "xb", opener=_for_us) as unpacked:
+                read_member(file, member, unpacked.write)
+            done_bytes += member.size
+            on_progress(done_bytes, total_bytes)
+        read_end(file)
 
 
 def _for_us(path: str, flags: int) -> int:
@@ -142,10 +144,14 @@ def _check_database(path: Path, members: list[Member], bundle: InUse) -> None:
             raise ArchiveError(f"its database does not have the item {digest.hex()} as it is in the file")
 
 
-def _move(place: Path, target: Path) -> None:
-    """Activations, as far as the disk lets us: they are a cache."""
-    with contextlib.suppress(OSError):
-        target.mkdir(mode=0o700, exist_ok=True)
-        for path in place.glob("*/*"):
-            (target / path.parent.name).mkdir(mode=0o700, exist_ok=True)
-            path.replace(target / path.parent.name / path.name)
+def _adopt(memory: Memory, place: Path, merged: Merged, cache_bytes: int, bundle: InUse) -> None:
+    """Activations of what is not finished by this bundle, as far as the disk lets us: they are a cache."""
+    last = max((depth for depths in bundle.exits.values() for depth in depths), default=0)
+    unfinished = set(memory.unfinished(last).tolist())
+
+    def here(other: int) -> int | None:
+        item = merged.item(other)
+        return item if item in unfinished else None
+
+    with contextlib.suppress(StoreError):
+        memory.open_activations(cache_bytes).adopt(place, here)

@@ -2,14 +2,15 @@
 
 The same content is one item. It keeps its id, source and times here; of sightings, pins and last sightings the greater
 counts, so that importing a file twice is importing it once; of two embeddings by one bundle the deeper; of its metadata
-the keys that it lacks are added. What was
-rejected here stays so, unless its content was only lost. All other items get the ids behind those that are there: their
-own, where nothing was.
+the keys that it lacks are added, as far as an item may have them. What was rejected here stays so, unless its content
+was only lost. All other items get the ids behind those that are there: their own, where nothing was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import operator
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from edge.memory.archive import ArchiveError
 from edge.memory.rows.changes import last_sequence
+from edge.meta import MOST_META, meta_problems
 
 _ONLY = {"table", "index"}
 _COLUMNS = (
@@ -38,6 +40,11 @@ SELECT modality, depth, min(length(vector)), max(length(vector))
 FROM models JOIN embeddings ON model = models.id JOIN items ON item = items.id
 WHERE fingerprint = ? GROUP BY modality, depth
 """
+# No more of each than shows that it is too long. Of an empty blob `substr` gives NULL.
+_META = """
+SELECT digest, ifnull(substr(CAST(key AS BLOB), 1, 2000), x''), ifnull(substr(CAST(value AS BLOB), 1, 2000), x'')
+FROM meta JOIN items ON id = item ORDER BY item
+"""
 # `there`: by the number in the other database, the one here, and whether the row is new.
 _MERGE = """
 CREATE TEMP TABLE there (other INTEGER PRIMARY KEY, item INTEGER NOT NULL UNIQUE, is_new INTEGER NOT NULL);
@@ -54,8 +61,11 @@ UPDATE main.items SET
     rejected = CASE WHEN items.lost AND o.rejected IS NULL THEN NULL ELSE items.rejected END,
     lost = items.lost AND o.rejected IS NOT NULL
     FROM there JOIN other.items AS o ON o.id = there.other WHERE items.id = there.item AND NOT is_new;
-INSERT OR IGNORE INTO main.meta
-    SELECT there.item, key, value FROM there JOIN other.meta AS o ON o.item = there.other;
+INSERT INTO main.meta SELECT item, key, value FROM (
+    SELECT there.item, key, value, row_number() OVER (PARTITION BY there.item ORDER BY key) AS place
+    FROM there JOIN other.meta AS o ON o.item = there.other
+    WHERE NOT EXISTS (SELECT 1 FROM main.meta AS had WHERE had.item = there.item AND had.key = o.key)
+) AS lacking WHERE place + (SELECT count(*) FROM main.meta AS had WHERE had.item = lacking.item) <= :most_meta;
 DELETE FROM main.kept_back WHERE item IN (
     SELECT item FROM there JOIN other.items AS o ON o.id = there.other WHERE o.rejected IS NULL AND NOT o.evicted);
 INSERT OR IGNORE INTO main.models (fingerprint) SELECT fingerprint FROM other.models;
@@ -93,11 +103,18 @@ class InUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """new: items that were not there before; known: those that were; keeps_ids: all have the ids that they had."""
+    """new: items that were not there before; known: those that were, by their ids there and here.
+
+    shift: what the ids of new items grew by
+    """
 
     new: int
-    known: int
-    keeps_ids: bool
+    known: Mapping[int, int]
+    shift: int
+
+    def item(self, other: int) -> int:
+        """The id here of an item there."""
+        return self.known.get(other, other + self.shift)
 
 
 def check(rows: sqlite3.Connection, bundle: InUse) -> None:
@@ -111,6 +128,7 @@ def check(rows: sqlite3.Connection, bundle: InUse) -> None:
         raise ArchiveError(f"its database has embeddings of several lengths by the bundle {wide[0][:100]}")
     if rows.execute(_IMPOSSIBLE, {"latest": _LATEST}).fetchone():
         raise ArchiveError("its database has an item that never came, or at a time that is none")
+    _check_meta(rows)
     for (modality,) in rows.execute("SELECT DISTINCT modality FROM items"):
         if modality not in bundle.exits:
             raise ArchiveError(f"its database has items of the modality {str(modality)[:40]!r}, which is not supported")
@@ -119,6 +137,16 @@ def check(rows: sqlite3.Connection, bundle: InUse) -> None:
             raise ArchiveError(f"its database has embeddings of depth {depth}, where the bundle in use has no exit")
         if not low == high == 2 * bundle.dimension:
             raise ArchiveError(f"its database has embeddings of {high} bytes, the bundle's have {2 * bundle.dimension}")
+
+
+def _check_meta(rows: sqlite3.Connection) -> None:
+    for digest, said in itertools.groupby(rows.execute(_META), key=operator.itemgetter(0)):
+        if problems := meta_problems({_text(key): _text(value) for _, key, value in said}):
+            raise ArchiveError(f"its database has the item {digest.hex()}, whose {problems[0]}")
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")  # which no message could have brought
 
 
 def check_kinds(path: Path) -> None:
@@ -149,12 +177,13 @@ def merge(rows: sqlite3.Connection) -> Merged:
         if ours.get(name, high) != high:
             raise ArchiveError(f"it has embeddings of another length by the bundle {name[:100]}")
     (highest,) = rows.execute(_HIGHEST).fetchone()
-    given = {"highest": highest, "sequence": last_sequence(rows) + 1}
+    given = {"highest": highest, "sequence": last_sequence(rows) + 1, "most_meta": MOST_META}
     try:
         for statement in _MERGE.format(columns=_COLUMNS).split(";\n"):
             rows.execute(statement, given)
             if statement.startswith("INSERT INTO there"):
-                ((new, count),) = rows.execute("SELECT coalesce(sum(is_new), 0), count(*) FROM there")
+                known = dict(rows.execute("SELECT other, item FROM there WHERE NOT is_new"))
+                (new,) = rows.execute("SELECT count(*) FROM there WHERE is_new").fetchone()
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError) as error:
         raise ArchiveError(f"its database has what no item can have ({error})") from error
-    return Merged(new=new, known=count - new, keeps_ids=highest == 0)
+    return Merged(new=new, known=known, shift=highest)

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 from edge.errors import StoreError
 from edge.memory.disk.eviction import AT_ONCE, Limits
 from edge.memory.memory import Memory
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 _EVERY_S = 1.0  # how long content outlives its embedding at most, where none is kept
 _log = logging.getLogger(__name__)
 
 
-class Retention:
+class Retention(Threaded):
     """A context manager: its thread runs in between, if there is a limit."""
 
     def __init__(self, memory: Memory, limits: Limits, failed: Callable[[BaseException], None]) -> None:
         self._memory, self._limits = memory, limits
         self._leaving = threading.Event()
         self._is_ill = False
-        self._worker = Worker("retention", self._run, self._leaving.set, failed) if limits != Limits() else None
-
-    def __enter__(self) -> Retention:
-        if self._worker:
-            self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._worker:
-            self._worker.__exit__(kind, error, trace)
+        if limits == Limits():
+            self._worker = contextlib.nullcontext()
+        else:
+            self._worker = Worker("retention", self._run, self._leaving.set, failed)
 
     def keep_within(self) -> None:
         """Evict what is beyond the limits now, until told to stop. Raises DiskFullError or StoreError."""

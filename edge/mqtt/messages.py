@@ -16,10 +16,10 @@ from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
 from edge.items import Meta, Offer, Origin, Question, Selection
+from edge.meta import meta_problems
 from edge.mqtt.narrowing import (
     LONGEST_SOURCE,
     is_sha256,
-    meta_problems,
     narrowing_problems,
     pairs,
     span,

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Mapping
 from typing import Protocol
 
 from edge.items import Meta
+from edge.meta import is_text, meta_problems
 from edge.mqtt.moments import moment
 
 LONGEST_SOURCE = 1_000
-LONGEST_VALUE = 256  # characters of metadata
-MOST_META = 16  # keys of a message, and of an item
 LATEST = 253_402_300_799  # the last second of the year 9999
-
-
-_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Narrowed(Protocol):
@@ -55,24 +50,6 @@ def narrowing_problems(message: Narrowed) -> list[str]:
     return problems + meta_problems(message.meta)
 
 
-def meta_problems(meta: Mapping[str, str] | None) -> list[str]:
-    """What is wrong with metadata; nothing where there is none."""
-    if meta is None:
-        return []
-    if len(meta) > MOST_META:
-        return [f"meta has {len(meta)} keys: {MOST_META} at most"]
-    problems = [
-        f"meta has the key {key[:80]!r}: must be 1 to 64 of A-Z, a-z, 0-9, _, . and -"
-        for key in meta
-        if not _KEY.fullmatch(key)
-    ]
-    return problems + [
-        f"meta.{key[:64]} must be Unicode text of at most {LONGEST_VALUE} characters, none of them NUL"
-        for key, value in meta.items()
-        if len(value) > LONGEST_VALUE or not _is_text(value)
-    ]
-
-
 def pairs(meta: Mapping[str, str] | None) -> Meta:
     """As it travels inside."""
     return tuple(sorted((meta or {}).items()))
@@ -93,9 +70,4 @@ def is_sha256(text: str) -> bool:
 
 
 def _is_source(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_SOURCE and _is_text(text)
-
-
-def _is_text(text: str) -> bool:
-    """Half a surrogate pair cannot be compared with what is stored; at NUL a pattern ends, and `*` would be left."""
-    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+    return 0 < len(text) <= LONGEST_SOURCE and is_text(text)

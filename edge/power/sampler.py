@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from edge.config import MeterName, PowerConfig
 from edge.power.baseline import Baseline
@@ -16,7 +15,7 @@ from edge.power.discovery import ROOT, VCGENCMD, Found, find_meter
 from edge.power.integral import Integral, Interval, Window
 from edge.power.ledger import Ledger
 from edge.power.meter import Kind
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 GRACE_S = 0.7  # how long a meter may fail before another takes its place: one lost reading on a bus is no loss
 LOOK_S = 5.0  # how often a better meter is looked for
@@ -41,7 +40,7 @@ class Power:
     idle_age_s: float | None = None
 
 
-class Sampler:
+class Sampler(Threaded):
     """A context manager: its thread runs in between, and `ledger` gets what it measures.
 
     root, vcgencmd: see `find_meter`
@@ -68,13 +67,7 @@ class Sampler:
 
     def __enter__(self) -> Sampler:
         self._change(self._find())
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
+        return super().__enter__()
 
     def now(self) -> Power:
         """What the board takes. Any thread may ask."""

@@ -11,7 +11,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from edge.bank import Banks
 from edge.errors import StoreError
@@ -21,14 +20,14 @@ from edge.recall.allowance import Allowance
 from edge.recall.refining import Refining
 from edge.recall.riding import ride
 from edge.runtime import Activation, NotIdleError, TowerRunner
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 _LOOK_S = 1.0  # how often it looks whether it is idle time
 _PLANNED = 1_024  # items of one look through all there are, which takes a second for 100,000 on a small board
 _log = logging.getLogger(__name__)
 
 
-class Ahead:
+class Ahead(Threaded):
     """A context manager: its thread runs in between. Without it `refine_group` can be called by hand.
 
     count: items that it refined so far
@@ -65,15 +64,6 @@ class Ahead:
         self._is_ill = False
         self.count = 0
         self._worker = Worker("ahead", self._run, self._leaving.set, failed)
-
-    def __enter__(self) -> Ahead:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     def refine_group(self) -> int:
         """Take as many items as are allowed now to the last exit, while it is idle; returns how many, in one commit.

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from edge.errors import ReminisceError
 from edge.recall.earlier import Earlier
 from edge.recall.filtering import Filter
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 _EVERY_S = 1.0  # less often, the first question after a while takes in more; more often finds nothing new to do
 _log = logging.getLogger(__name__)
 
 
-class Follower:
+class Follower(Threaded):
     """A context manager: its thread runs in between."""
 
     def __init__(self, searches: Sequence[Filter | Earlier], failed: Callable[[BaseException], None]) -> None:
@@ -24,15 +23,6 @@ class Follower:
         self._leaving = threading.Event()
         self._is_ill = False
         self._worker = Worker("index", self._run, self._leaving.set, failed)
-
-    def __enter__(self) -> Follower:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     def _run(self) -> None:
         while not self._leaving.wait(_EVERY_S):

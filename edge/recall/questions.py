@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeAlias
 
 from edge.errors import RefusedError, ReminisceError
@@ -17,7 +16,7 @@ from edge.items import Answer, Question
 from edge.recall.retriever import Retriever
 from edge.recall.turns import Turns
 from edge.seldom import Seldom
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 Reply: TypeAlias = Callable[["Answer | RefusedError"], None]
 _STOPPING = RefusedError("stopping", "the daemon is stopping: ask again in a moment")
@@ -28,7 +27,7 @@ _NO_MEMORY = RefusedError(
 _log = logging.getLogger(__name__)
 
 
-class Questions:
+class Questions(Threaded):
     """A context manager: its thread runs in between. Each question that was taken gets exactly one last reply.
 
     It is the only one, unless the question streams. Those still waiting on leaving, or when the thread ends by a
@@ -45,15 +44,6 @@ class Questions:
         self._open, self._last_at = 0, time.monotonic()
         self.answered = 0
         self._worker = Worker("recall", self._run, self._stop, failed)
-
-    def __enter__(self) -> Questions:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     @property
     def quiet_s(self) -> float:

@@ -11,13 +11,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import TracebackType
 
 from edge.errors import StoreError
 from edge.items import Embedded
 from edge.memory import Halfway, Memory
 from edge.runtime import exif_time
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 _GATHER_S = 2.0  # how long a commit waits for company: one a question would wear the card
 _GROUP = 256  # of a commit: whoever else writes waits some ten milliseconds for it
@@ -25,7 +24,7 @@ _MOST = 1_024  # that wait, 1 kB each
 _log = logging.getLogger(__name__)
 
 
-class Refining:
+class Refining(Threaded):
     """A context manager: its thread runs in between; what was put before leaving is written on leaving."""
 
     def __init__(self, memory: Memory, halfway: Halfway | None, failed: Callable[[BaseException], None]) -> None:
@@ -36,15 +35,6 @@ class Refining:
         self._leaving = threading.Event()
         self._is_ill = False
         self._worker = Worker("refine", self._run, self._stop, failed)
-
-    def __enter__(self) -> Refining:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     def put(self, finished: Sequence[Embedded]) -> None:
         """Never waits: what there is no room for stays coarse, until a question finishes it again."""

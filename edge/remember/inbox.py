@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Literal, TypeAlias
 
 from edge.config import RememberConfig
@@ -23,7 +22,7 @@ from edge.errors import DiskFullError, UnreadableItemError
 from edge.items import Arrival, Offer, Verdict
 from edge.memory import Memory
 from edge.remember.files import read_below
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 Gate: TypeAlias = Literal["open", "full", "disk_full"]
 Settle: TypeAlias = Callable[[Verdict], None]
@@ -52,7 +51,7 @@ class _New:
     arrival: Arrival
 
 
-class Inbox:
+class Inbox(Threaded):
     """A context manager: its thread runs in between. What was not settled on leaving was not accepted.
 
     check:      raises UnreadableItemError on content that no tower takes; a quick look
@@ -82,15 +81,6 @@ class Inbox:
         self._changed = threading.Condition()
         self._stopping = False
         self._worker = Worker("inbox", self._run, self._stop, failed)
-
-    def __enter__(self) -> Inbox:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     def offer(self, offer: Offer, settle: Settle) -> bool:
         """Queue an offer; False when there is no room for it. `settle` is called in the inbox's thread.

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 from edge.errors import DiskFullError, StoreError
 from edge.items import Embedded, Item, Outcome
@@ -16,7 +15,7 @@ from edge.memory import Halfway, Memory
 from edge.remember.elevator import Left
 from edge.remember.flights import GROUP, Flights
 from edge.remember.lane import Lane
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 GATHER_S = 2.0  # how long a commit waits for company while more is on its way: one an item would wear the card
 FULL_S = 5.0  # how long it waits when the disk has no room
@@ -35,7 +34,7 @@ class Landed:
     taken_at: float | None
 
 
-class Writing:
+class Writing(Threaded):
     """A context manager: its thread runs in between; what was put before leaving is written down on leaving.
 
     halfway:    where activations are packed and kept; None: nowhere
@@ -58,15 +57,6 @@ class Writing:
         self._done: deque[tuple[float, int]] = deque()
         self._lane: Lane[Landed] = Lane(_QUEUED)
         self._worker = Worker("write", self._run, self._lane.close, failed)
-
-    def __enter__(self) -> Writing:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     def put(self, landed: Sequence[Landed]) -> bool:
         """Hand over, waiting for room; False when the thread has ended."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from edge.heap import return_free_blocks
 from edge.items import Floats
 from edge.runtime.pace import Pace
 from edge.runtime.weights import Invoke, Weights
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 _URGENT, _BACKGROUND, _IDLE, _LAST = range(4)
 
@@ -57,7 +56,7 @@ class _Call:
     result: Future[Floats] = field(compare=False, default_factory=Future)
 
 
-class Compute:
+class Compute(Threaded):
     """A context manager: the thread runs in between. Callers wait for their result, so the queue never outgrows them.
 
     progress: called in the thread after each call, and every `tick_s` seconds while there is nothing to do: what it
@@ -79,15 +78,6 @@ class Compute:
         self._failed = failed
         self._time = ComputeTime()
         self._worker = Worker("compute", self._run, self._stop, self._fail)
-
-    def __enter__(self) -> Compute:
-        self._worker.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
 
     @property
     def time(self) -> ComputeTime:

@@ -18,10 +18,10 @@ from edge.heap import return_free_blocks
 from edge.items import Floats
 from edge.runtime.interpreter import Interpreter
 from edge.runtime.weights import Interpreters
-from edge.threads import Worker
+from edge.threads import Threaded, Worker
 
 
-class Streamed:
+class Streamed(Threaded):
     """A context manager: its loader thread runs in between. At most two interpreters of the tower's segments exist.
 
     files:  opens them; all but the tower's segments (its heads, the other tower) it runs and keeps, too
@@ -49,14 +49,10 @@ class Streamed:
         self.waiting_s = 0.0
         self._worker = Worker("loader", self._run, self._end, self._fail)
 
-    def __enter__(self) -> Streamed:
-        self._worker.__enter__()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._worker.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
         self._loaded.clear()
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.items import Floats
-from edge.memory.cache.activation_file import decode, encode
+from edge.memory.cache.activation_file import decode, encode, renumbered
 from edge.memory.cache.codes import pack, packed_bytes, unpack
 
 MADE_BY = hashlib.sha256(b"a segment").digest()[:16]
@@ -149,3 +149,18 @@ def test_activation_that_is_not_finite_is_refused() -> None:
 def test_header_takes_56_bytes_whatever_the_shape() -> None:
     for shape in ((9,), (5, 70), (2, 5, 70)):
         assert len(encoded(tokens(*shape))) == HEADER + packed_bytes(shape, 1)
+
+
+def test_file_of_another_number_differs_in_its_header_alone() -> None:
+    content = encoded(tokens(5, 70))
+    header = renumbered(content, 72)
+    assert len(header) == HEADER
+    assert header + content[HEADER:] == encode(72, SEGMENT, MADE_BY, tokens(5, 70), 1)
+    assert renumbered(content, ITEM) == content[:HEADER]
+
+
+def test_damaged_file_gets_no_other_number_and_so_no_good_checksum() -> None:
+    content = encoded(tokens(5, 70))
+    for damaged in (content[:40], content[:-1], content[:-9] + bytes(9)):
+        with pytest.raises(ValueError, match=r"does not match its checksum|ends in its header"):
+            renumbered(damaged, 72)

@@ -14,6 +14,7 @@ from edge.runtime import Activation, TowerRunner
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 PHOTOS, BATCH = 200, 20
+DEPTHS = [8, 11, 15]
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +35,32 @@ def recall_at_1(questions: Floats, embeddings: Floats) -> float:
     return float(((questions @ embeddings.T).argmax(1) == photos).mean())
 
 
-@pytest.mark.parametrize("depth", [8, 11, 15])
-def test_resumed_from_the_cache_a_photo_ends_where_it_would_have(
-    image: TowerRunner, pairs: tuple[Pair, ...], questions: Floats, depth: int
-) -> None:
-    place, last, outliers = image.spec.exit_at(depth), image.spec.exits[-1], image.spec.outliers
-    straight, resumed = [], []
+@pytest.fixture(scope="module")
+def ridden(image: TowerRunner, pairs: tuple[Pair, ...]) -> tuple[dict[int, list[Activation]], Floats]:
+    """The photos without the cache: their batches at each depth, and the fine embeddings."""
+    last = image.spec.exits[-1]
+    batches: dict[int, list[Activation]] = {depth: [] for depth in DEPTHS}
+    fine = []
     for first in range(0, len(pairs), BATCH):
-        start = image.start_images([pair.photo.read_bytes() for pair in pairs[first : first + BATCH]])
-        batch = image.advance(start, place.segment)
+        batch = image.start_images([pair.photo.read_bytes() for pair in pairs[first : first + BATCH]])
+        for depth in DEPTHS:
+            batch = image.advance(batch, image.spec.exit_at(depth).segment)
+            batches[depth].append(batch)
+        fine.append(image.embed(image.advance(batch, last.segment), last))
+    return batches, np.concatenate(fine)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_resumed_from_the_cache_a_photo_ends_where_it_would_have(
+    image: TowerRunner, ridden: tuple[dict[int, list[Activation]], Floats], questions: Floats, depth: int
+) -> None:
+    last, outliers = image.spec.exits[-1], image.spec.outliers
+    batches, fine = ridden
+    resumed = []
+    for batch in batches[depth]:
         cached = np.stack([unpack(pack(one, outliers), one.shape, outliers) for one in batch.tensor])
-        straight.append(image.embed(image.advance(batch, last.segment), last))
         resumed.append(image.embed(image.advance(Activation(cached, batch.segment, {}), last.segment), last))
-    fine, again = np.concatenate(straight), np.concatenate(resumed)
+    again = np.concatenate(resumed)
     cosine = (fine * again).sum(1)
     before, after = (recall_at_1(questions, embeddings) for embeddings in (fine, again))
     print(  # noqa: T201 - the figures

@@ -280,6 +280,39 @@ def test_database_that_is_none_of_ours_is_refused(
     assert refused(forged.write(tmp_path / "bad.tar")).startswith(why)
 
 
+KEYS = "WITH RECURSIVE n (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {}) SELECT {}, 'k' || k, 'v' FROM n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (KEYS.format(17, 1), "meta has 17 keys: 16 at most"),
+        ("SELECT 1, 'a key', 'v'", "meta has the key 'a key': must be 1 to 64 of A-Z, a-z, 0-9, _, . and -"),
+        ("SELECT 1, '', 'v'", "meta has the key '': must be"),
+        ("SELECT 1, printf('%.3000c', 'k'), 'v'", f"meta has the key '{'k' * 80}': must be"),
+        ("SELECT 1, 'k', printf('%.257c', 'v')", "meta.k must be Unicode text of at most 256 characters"),
+        ("SELECT 1, 'k', printf('%.9000000c', 'v')", "meta.k must be Unicode text of at most 256 characters"),
+        ("SELECT 1, 'k', 'v' || char(0) || 'v'", "meta.k must be Unicode text of at most 256 characters, none"),
+        ("SELECT 1, 'k', CAST(x'ff' AS TEXT)", "meta.k must be Unicode text of at most 256 characters, none"),
+    ],
+)
+def test_metadata_that_no_message_could_bring_is_refused_by_its_item(
+    forged: Forged, tmp_path: Path, refused: Refused, rows: str, why: str
+) -> None:
+    forged.edit(f"INSERT INTO meta SELECT 2, 'good', 'one'; INSERT INTO meta {rows};", tmp_path)
+    assert refused(forged.write(tmp_path / "bad.tar")).startswith(f"its database has the item {CAT}, whose {why}")
+
+
+def test_as_much_metadata_as_a_message_may_bring_is_taken(forged: Forged, tmp_path: Path) -> None:
+    value = "'" + "ü" * 256 + "'"
+    forged.edit(f"INSERT INTO meta {KEYS.format(14, 1)};", tmp_path)
+    forged.edit(f"INSERT INTO meta SELECT 1, 'long', {value}; INSERT INTO meta SELECT 1, 'empty', '';", tmp_path)
+    import_memory(forged.write(tmp_path / "good.tar"), tmp_path / "there", ONE)
+    with Memory(tmp_path / "there", "bundle one") as memory:
+        meta = dict(memory.item(1).meta)
+        assert (meta["long"], meta["empty"], len(meta)) == ("ü" * 256, "", 16)
+
+
 def test_database_that_is_no_database_is_refused(forged: Forged, tmp_path: Path, refused: Refused) -> None:
     forged.replace("memory.db", b"no database at all " * 500)
     assert refused(forged.write(tmp_path / "bad.tar")).startswith("its database cannot be read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from edge.memory.cache.activations import Activations
 from edge.memory.cache.worth import Worth
 from edge.memory.index import Limits, MemoryIndex
 from edge.memory.index.blocks import Block
-from edge.memory.rows.database import connect_reader
+from edge.memory.rows.database import connect, connect_reader
 from indexes import SCALES, settle, unit_rows
 from remains import left_of
 
@@ -293,7 +294,13 @@ def test_what_could_be_removed_before_an_error_is_counted(memory: Memory, monkey
 def test_a_reader_that_holds_on_does_not_keep_a_memory_from_opening(
     state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def hasty(path: Path) -> sqlite3.Connection:
+        rows = connect(path)
+        rows.execute("PRAGMA busy_timeout = 10")
+        return rows
+
     monkeypatch.setattr("edge.memory.forgetting._ATTEMPTS", 1)
+    monkeypatch.setattr("edge.memory.memory.connect", hasty)
     with Memory(state, "bundle one") as memory:
         fill(memory)
         memory._write(lambda: memory._forgetting._note(of(ONE), force=False))

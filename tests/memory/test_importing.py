@@ -73,7 +73,7 @@ def there(tmp_path: Path) -> Path:
 
 
 def test_memory_is_the_same_on_another_device(memory: Memory, tar: Path, there: Path) -> None:
-    assert import_memory(tar, there, ONE) == new(new=4, waiting=1)
+    assert import_memory(tar, there, ONE, cache_bytes=1_000_000) == new(new=4, waiting=1)
     with Memory(there, "bundle one") as restored:
         assert [restored.item(number) for number in range(1, 5)] == [memory.item(number) for number in range(1, 5)]
         assert [restored.content(restored.item(number)) for number in range(1, 5)] == [b"cat", b"dog", b"eel", b"gnu"]
@@ -91,7 +91,7 @@ def test_memory_is_the_same_on_another_device(memory: Memory, tar: Path, there: 
 
 
 def test_folder_is_open_to_its_owner_alone_and_holds_nothing_else(tar: Path, there: Path) -> None:
-    import_memory(tar, there, ONE)
+    import_memory(tar, there, ONE, cache_bytes=1_000_000)
     assert {path.name for path in there.iterdir()} == {"activations", "content", "lock", "memory.db"}
     modes = {path.is_dir(): path.stat().st_mode & 0o77 for path in there.rglob("*") if path.name != "lock"}
     assert modes == {True: 0, False: 0}
@@ -102,7 +102,7 @@ def test_folder_is_open_to_its_owner_alone_and_holds_nothing_else(tar: Path, the
 def test_what_root_imports_belongs_to_the_owner_of_the_folder(tar: Path, there: Path) -> None:
     there.mkdir(mode=0o700)
     os.chown(there, 61_234, 61_234)
-    import_memory(tar, there, ONE)
+    import_memory(tar, there, ONE, cache_bytes=1_000_000)
     assert {(path.stat().st_uid, path.stat().st_gid) for path in there.rglob("*")} == {(61_234, 61_234)}
 
 

@@ -227,3 +227,12 @@ def test_import_brings_it_and_keeps_what_is_said_here(memory: Memory, tmp_path: 
     memory.merge(other)
     assert meta_of(memory, named("cat")) == {"place": "Kyoto", "who": "them"}
     assert meta_of(memory, named("bee")) == {"who": "them"}
+
+
+def test_import_makes_no_item_grow_beyond_what_it_may_have(memory: Memory, tmp_path: Path, named: Named) -> None:
+    here, coming = [[f"{where}{number}" for number in range(10)] for where in ("here", "there")]
+    with Memory(tmp_path / "other", "bundle one") as there:
+        add(there, named("cat"), tuple((key, "v") for key in coming))
+    add(memory, named("cat"), tuple((key, "v") for key in here))
+    memory.merge(tmp_path / "other")
+    assert sorted(meta_of(memory, named("cat"))) == [*here, *coming[:6]]

@@ -224,8 +224,8 @@ def test_retained_questions_and_orders_are_not_answered(mosquitto: Mosquitto, pr
 
 def test_many_questions_of_many_askers_have_one_reply_each(mosquitto: Mosquitto) -> None:
     with Onlooker(mosquitto.port) as onlooker, desk_client(mqtt_config(mosquitto), Asked()):
-        for number in range(200):
-            onlooker.say_all(TOPICS.query, [asking(id=str(number), reply_to=TOPICS.reply(f"me{number % 7}", "x"))])
+        questions = (asking(id=str(number), reply_to=TOPICS.reply(f"me{number % 7}", "x")) for number in range(200))
+        onlooker.say_all(TOPICS.query, questions)
         for asker in range(7):
             wanted = [str(number) for number in range(asker, 200, 7)]
             answers = onlooker.wait_on(TOPICS.reply(f"me{asker}", "x"), len(wanted))

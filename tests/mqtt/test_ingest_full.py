@@ -116,7 +116,10 @@ def test_resuming_what_was_not_suspended_changes_nothing(mosquitto: Mosquitto) -
         assert ingest._link._client.socket() is opened
 
 
-def test_what_was_sent_with_qos_0_is_answered_at_once_when_the_inbox_is_full(mosquitto: Mosquitto) -> None:
+def test_what_was_sent_with_qos_0_is_answered_at_once_when_the_inbox_is_full(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.mqtt.ingest._PATIENCE_S", 20)  # what at once is not
     offers, events = Offers(room=1), Events()
     config = mqtt_config(mosquitto)
     with Onlooker(mosquitto.port) as onlooker, ingest_client(config, offers.offer, events) as ingest:
@@ -126,7 +129,7 @@ def test_what_was_sent_with_qos_0_is_answered_at_once_when_the_inbox_is_full(mos
         for number in (1, 2):
             onlooker.say(RAW, b"x", qos=0, user=(("id", str(number)),))
         wait_until(lambda: len(events.told) == 2, "two events")
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 10
         assert ingest._link.is_up
     refused = {"code": "busy", "message": "there is no room for it now: send it again later, or with QoS 1"}
     assert events.fields == [{"v": 1, "type": "rejected", "id": id_, "error": refused} for id_ in ("1", "2")]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edge import daemon
+from edge import daemon, meta
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
 from edge.items import Answer, Explanation, Hit, Instruction, Item, Outcome, Selection, Verdict
@@ -269,8 +269,8 @@ def numbers() -> Mapping[str, tuple[str, Any]]:
         "state": (r"what that takes, every (\d+) s", daemon.STATE_S),
         "reply topic": (r"in at most (\d+) characters; a question", topics.LONGEST),
         "id": (r"`id` \(a text of at most (\d+) characters\)", messages._LONGEST_ID),
-        "meta": (r"at most (\d+) keys", narrowing.MOST_META),
-        "meta value": (r"each with a text of at most (\d+) characters", narrowing.LONGEST_VALUE),
+        "meta": (r"at most (\d+) keys", meta.MOST_META),
+        "meta value": (r"each with a text of at most (\d+) characters", meta.LONGEST_VALUE),
         "source": (r"for people; at most (\d+) characters", narrowing.LONGEST_SOURCE),
         "payload": (r"A payload has at most (\d+) bytes", PAYLOAD_BYTES),
         "file": (r"A file named by `path` has at most (\d+) bytes", LARGEST_FILE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -285,12 +286,16 @@ def test_nothing_begins_on_a_disk_with_little_room(engine: Engine, watch: Watch)
     assert watch.ran == 0
 
 
+def threads_called(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
 def test_thread_refines_by_itself_and_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "_LOOK_S", 0.02)
     engine.start()
     wait_until(lambda: exits(engine) == {16: 12})
     engine.__exit__(None, None, None)
-    assert not refining(engine)._worker._thread.is_alive()
+    assert threads_called("ahead") == []
 
 
 def test_leaving_in_the_middle_keeps_what_was_finished(
@@ -299,7 +304,7 @@ def test_leaving_in_the_middle_keeps_what_was_finished(
     monkeypatch.setattr(ahead, "_LOOK_S", 0.02)
     watch.behind[3 * CALLS + 1] = refining(engine)._leaving.set
     engine.start()
-    refining(engine)._worker._thread.join(20)
+    wait_until(lambda: threads_called("ahead") == [])
     engine.__exit__(None, None, None)
     with Engine(CONFIG, state) as again:
         assert exits(again) == {8: 9, 16: 3}

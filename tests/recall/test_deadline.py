@@ -113,7 +113,6 @@ def test_deadline_inside_a_ride_ends_it_after_the_call_at_hand(
     ranking = Corrector(slow_tower, memory, banks, BATCH).rank(asked, pool, deadline)
     assert (ranking.refined, ranking.cut) == (0, True)
     assert ran == [segment.model for segment in image.spec.segments[:3]]
-    assert time.monotonic() < deadline + 1.0
     assert [one.best for one in ranking.ranked] == pool
 
 

@@ -43,18 +43,20 @@ def encode(item: int, segment: int, made_by: bytes, activation: Floats, outliers
     return header + _CHECKSUM.pack(zlib.crc32(values, zlib.crc32(header))) + values
 
 
+def renumbered(content: bytes, item: int) -> bytes:
+    """What the file begins with once it belongs to another item; the values behind that stay. Raises ValueError."""
+    header, values = _parts(content)
+    magic, version, segment, _, *rest = _HEADER.unpack(header)
+    header = _HEADER.pack(magic, version, segment, item, *rest)
+    return header + _CHECKSUM.pack(zlib.crc32(values, zlib.crc32(header)))
+
+
 def decode(content: bytes, item: int, segment: int, made_by: bytes) -> Floats:
     """The activation. Raises ValueError when the file is damaged, of another version, or not the one that is asked for.
 
     Nothing is allocated on the word of a header whose checksum is wrong.
     """
-    begin = _HEADER.size + _CHECKSUM.size
-    if len(content) < begin:
-        raise ValueError("the file ends in its header")
-    header, values = content[: _HEADER.size], content[begin:]
-    (checksum,) = _CHECKSUM.unpack_from(content, _HEADER.size)
-    if zlib.crc32(values, zlib.crc32(header)) != checksum:
-        raise ValueError("the file does not match its checksum")
+    header, values = _parts(content)
     magic, version, *said, axes, outliers, group, first, second, third, size = _HEADER.unpack(header)
     if (magic, version, group) != (_MAGIC, _VERSION, GROUP):
         raise ValueError(f"the file is of format {magic!r} {version} in groups of {group}")
@@ -63,3 +65,15 @@ def decode(content: bytes, item: int, segment: int, made_by: bytes) -> Floats:
     if size != len(values):
         raise ValueError(f"the file has {len(values)} bytes of values, its header says {size}")
     return unpack(values, (first, second, third)[:axes], outliers)
+
+
+def _parts(content: bytes) -> tuple[bytes, bytes]:
+    """Header and values, as they were written. Raises ValueError."""
+    begin = _HEADER.size + _CHECKSUM.size
+    if len(content) < begin:
+        raise ValueError("the file ends in its header")
+    header, values = content[: _HEADER.size], content[begin:]
+    (checksum,) = _CHECKSUM.unpack_from(content, _HEADER.size)
+    if zlib.crc32(values, zlib.crc32(header)) != checksum:
+        raise ValueError("the file does not match its checksum")
+    return header, values

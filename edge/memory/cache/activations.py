@@ -20,18 +20,19 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.items import Floats
-from edge.memory.cache.activation_file import decode, encode
+from edge.memory.cache.activation_file import decode, encode, renumbered
 from edge.memory.cache.catalogue import (
     FOLDERS,
     UNFINISHED,
     Catalogue,
     Factors,
     Kept,
+    dearest_first,
     no_difference,
     value_per_byte,
 )
 from edge.memory.cache.worth import Seen, Whole, Worth
-from edge.memory.disk.content import sync_folder
+from edge.memory.disk.sync import sync_folder
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system: the file may be good
 _AT_ONCE = 100  # a hundredth of the limit is evicted at a time: looking for the least worth goes through all there is
@@ -98,7 +99,7 @@ class Activations:
         except ValueError:
             return False
         kept = Kept.of(item, segment, made_by, len(content), worth)
-        if not self._evict(self.size_bytes + kept.size_bytes - self._max_bytes, kept):
+        if not self._make_room(kept):
             return False
         unfinished = self._path(kept).with_name(kept.name + UNFINISHED)
         try:
@@ -113,6 +114,27 @@ class Activations:
             return False
         self._drop_earlier(earlier, kept)
         return True
+
+    def adopt(self, other: Path, here: Callable[[int], int | None]) -> int:
+        """Take files over from a cache in another folder on this disk, the dearest first; returns how many.
+
+        here: the item there -> its id here; None where nothing is kept of it
+        Of an item that has an activation the deeper one stays. What is damaged, and what there is no room for, does not
+        come; nor does the rest once the disk lets us no more.
+        """
+        found = [kept for number in range(FOLDERS) for kept in _scan(other / f"{number:02x}")]
+        adopted = 0
+        with contextlib.suppress(OSError):
+            for theirs in dearest_first(found, self._now()):
+                item = here(theirs.item)
+                ours = None if item is None else self.segment(item)
+                if item is None or (ours is not None and ours >= theirs.segment):
+                    continue
+                kept = theirs._replace(item=item)
+                if not self._make_room(kept):
+                    break
+                adopted += self._adopt(other / theirs.folder / theirs.name, kept)
+        return adopted
 
     def get(self, item: int, hashes: Sequence[bytes]) -> tuple[int, Floats] | None:
         """The number of the segment whose end it is, and the activation (..., C) float32; None is a miss.
@@ -159,6 +181,21 @@ class Activations:
             self._discard(kept)
         return len(strangers)
 
+    def _adopt(self, path: Path, kept: Kept) -> bool:
+        """Whether the file is whole, and was taken over. Raises OSError."""
+        try:
+            content = path.read_bytes()
+            header = renumbered(content, kept.item)
+        except ValueError:
+            return False
+        if len(content) != kept.size_bytes:
+            return False
+        with path.open("r+b") as file:  # the values behind stay: most are on the disk by now
+            file.write(header)
+        self._path(kept).parent.mkdir(mode=0o700, exist_ok=True)
+        self._rename(path, kept)
+        return True
+
     def _read(self, kept: Kept, hashes: Sequence[bytes]) -> tuple[int, Floats] | None:
         try:
             made_by = hashes[kept.segment]
@@ -200,6 +237,10 @@ class Activations:
     def _drop_earlier(self, earlier: Kept | None, kept: Kept) -> None:
         if earlier and earlier != kept:
             _delete(self._path(earlier))
+
+    def _make_room(self, kept: Kept) -> bool:
+        """For one more file, at the cost of what is worth less; False when that is too little."""
+        return self._evict(self.size_bytes + kept.size_bytes - self._max_bytes, kept)
 
     def _evict(self, excess_bytes: int, coming: Kept | None) -> bool:
         """Delete what is worth least; nothing, and False, when too little is worth less a byte than what comes."""

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from edge.memory.disk.sync import sync_folder, synced_disk
+
 _UNFINISHED = ".tmp"
 _OURS = re.compile(r"[0-9a-f]{64}(\.tmp)?")  # another file in the folder is not ours to delete
 
@@ -45,13 +47,12 @@ class ContentStore:
 
     def adopt(self, other: Path) -> None:
         """Take all files over from another store on this disk, where they are durable. Raises OSError."""
-        for place in other.glob("??"):
-            ours = self._folder / place.name
-            ours.mkdir(mode=0o700, exist_ok=True)
-            for path in place.iterdir():
-                path.replace(ours / path.name)
-            sync_folder(ours)
-        sync_folder(self._folder)
+        with synced_disk(self._folder):
+            for place in other.glob("??"):
+                ours = self._folder / place.name
+                ours.mkdir(mode=0o700, exist_ok=True)
+                for path in place.iterdir():
+                    path.replace(ours / path.name)
 
     def get(self, digest: bytes) -> bytes | None:
         """The content, or None when its file is gone."""
@@ -103,12 +104,3 @@ class ContentStore:
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()
         return self._folder / name[:2] / name
-
-
-def sync_folder(folder: Path) -> None:
-    """Names that were made or deleted in it are so on disk. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from edge.memory.disk.content import sync_folder
+from edge.memory.disk.sync import sync_folder
 from edge.memory.index.blocks import Block
 from edge.memory.index.feed import ExitRows
 from edge.memory.index.sealed import UNFINISHED, DamagedError, Seal, Sealed, close_seal, open_sealed, write_rows

@@ -6,10 +6,10 @@ import json
 import sqlite3
 
 from edge.items import Meta
+from edge.meta import MOST_META
 
 # One value of a row, of the item of a query over items.
 META = "(SELECT json_group_object(key, value) FROM meta WHERE item = items.id)"
-_MOST = 16  # keys of an item: what is sent again and again must not make it grow for ever
 _SET = """
 INSERT INTO meta SELECT :item, :key, :value
 WHERE EXISTS (SELECT 1 FROM meta WHERE item = :item AND key = :key)
@@ -21,7 +21,7 @@ _ITEM = "SELECT id FROM items WHERE digest = ? AND rejected IS NULL AND id NOT I
 
 def describe(rows: sqlite3.Connection, item: int, meta: Meta) -> None:
     """Add it to what is said of an item already; the newer value of a key counts. Keys beyond the most are left out."""
-    rows.executemany(_SET, [{"item": item, "key": key, "value": value, "most": _MOST} for key, value in meta])
+    rows.executemany(_SET, [{"item": item, "key": key, "value": value, "most": MOST_META} for key, value in meta])
 
 
 def describe_known(rows: sqlite3.Connection, digest: bytes, meta: Meta) -> None:

@@ -1,0 +1,199 @@
+"""Activations of an imported memory go on under the ids that their items have here, and what is on disk before rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.items import Arrival, Floats, Verdict
+from edge.memory import Activations, InUse, Memory, export, import_memory
+from edge.memory.cache.worth import Worth
+from edge.memory.disk.content import ContentStore
+from edge.memory.disk.sync import synced_disk
+from edge.memory.rows.database import connect_reader
+
+Keep = Callable[..., list[Verdict]]
+Named = Callable[[str], Arrival]
+HASHES = [bytes([number]) * 16 for number in range(4)]
+ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
+ROOM = 1_000_000
+NAMES = ["ant", "bee", "cat", "dog", "eel"]
+
+
+def values(name: str) -> Floats:
+    return np.random.default_rng(len(name) + ord(name[0])).normal(size=(5, 128)).astype(np.float32)
+
+
+def put(cache: Activations, item: int, name: str, segment: int = 2, ms: float = 5.0) -> None:
+    assert cache.put(item, segment, HASHES[segment], values(name), 2, Worth(recompute_ms=ms, seen_at=1_750_000_000))
+
+
+def cached(memory: Memory, max_bytes: int = ROOM) -> dict[str, int]:
+    """The items with an activation that can be gone on from, and the segment that made it."""
+    cache, found = memory.open_activations(max_bytes), dict[str, int]()
+    for number in range(1, 12):
+        if activation := cache.get(number, HASHES):
+            name = Path(memory.item(number).source).stem
+            found[name] = activation[0]
+            np.testing.assert_allclose(activation[1], values(name), atol=0.4)
+    assert cache.damaged == 0
+    assert cache.count == len(found)
+    return found
+
+
+@pytest.fixture
+def tar(memory: Memory, keep: Keep, tmp_path: Path) -> Path:
+    """Of five items at depth 8, each with its activation, the dearer the later."""
+    keep(memory, *NAMES, depth=8)
+    cache = memory.open_activations(ROOM)
+    for number, name in enumerate(NAMES, start=1):
+        put(cache, number, name, ms=5.0 * number)
+    export(memory.folder, tmp_path / "out.tar", "demo")
+    return tmp_path / "out.tar"
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """Another state folder, which is not there so far."""
+    return tmp_path / "there"
+
+
+def fill(there: Path, keep: Keep, *names: str, depth: int = 11) -> None:
+    with Memory(there, "bundle one") as ours:
+        keep(ours, *names, depth=depth)
+
+
+def test_each_goes_on_under_the_id_that_its_item_gets(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "fox", "gnu")
+    assert import_memory(tar, there, ONE, cache_bytes=ROOM).new == 5
+    with Memory(there, "bundle one") as ours:
+        assert ours.open_activations(ROOM).get(1, HASHES) is None  # the fox is not what was the ant's number
+        assert cached(ours) == dict.fromkeys(NAMES, 2)
+
+
+def test_values_are_those_of_the_file_bit_by_bit(memory: Memory, tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "fox")
+    import_memory(tar, there, ONE, cache_bytes=ROOM)
+    with Memory(there, "bundle one") as ours:
+        theirs = memory.open_activations(ROOM).get(3, HASHES)
+        found = ours.open_activations(ROOM).get(4, HASHES)
+        assert theirs
+        assert found
+        np.testing.assert_array_equal(found[1], theirs[1])
+
+
+def test_known_item_gets_what_it_lacks_and_keeps_what_is_as_deep(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "fox", "cat", "dog", "eel", depth=8)
+    with Memory(there, "bundle one") as ours:
+        cache = ours.open_activations(ROOM)
+        put(cache, 3, "dog", segment=1)
+        put(cache, 4, "eel", segment=3)
+    assert import_memory(tar, there, ONE, cache_bytes=ROOM).known == 3
+    with Memory(there, "bundle one") as ours:
+        assert cached(ours) == {"cat": 2, "dog": 2, "eel": 3, "ant": 2, "bee": 2}
+
+
+def test_item_that_is_finished_here_gets_none(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "cat", depth=11)
+    import_memory(tar, there, ONE, cache_bytes=ROOM)
+    with Memory(there, "bundle one") as ours:
+        assert set(cached(ours)) == set(NAMES) - {"cat"}
+
+
+def test_dearest_come_where_there_is_no_room_for_all(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "fox")
+    with Memory(there, "bundle one") as ours:
+        put(ours.open_activations(ROOM), 1, "fox", ms=1.0)
+        size_bytes = ours.open_activations(ROOM).size_bytes
+    most = 3 * size_bytes + size_bytes // 2
+    import_memory(tar, there, ONE, cache_bytes=most)
+    files = [path for path in (there / "activations").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= most
+    with Memory(there, "bundle one") as ours:
+        assert set(cached(ours, most)) == {"cat", "dog", "eel"}
+
+
+def test_none_come_where_none_are_kept(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "fox")
+    import_memory(tar, there, ONE)
+    assert not (there / "activations").exists()
+
+
+def test_damaged_one_is_left_out(memory: Memory, tar: Path, there: Path, keep: Keep) -> None:
+    file = next(path for path in (memory.folder / "activations").rglob("3-*") if path.is_file())
+    file.write_bytes(file.read_bytes()[:-9] + bytes(9))
+    tar.unlink()
+    export(memory.folder, tar, "demo")
+    fill(there, keep, "fox")
+    import_memory(tar, there, ONE, cache_bytes=ROOM)
+    with Memory(there, "bundle one") as ours:
+        assert set(cached(ours)) == set(NAMES) - {"cat"}
+
+
+def test_import_again_changes_no_activation(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "fox")
+    import_memory(tar, there, ONE, cache_bytes=ROOM)
+    before = {path.name: path.read_bytes() for path in (there / "activations").rglob("*") if path.is_file()}
+    import_memory(tar, there, ONE, cache_bytes=ROOM)
+    assert {path.name: path.read_bytes() for path in (there / "activations").rglob("*") if path.is_file()} == before
+    assert len(before) == 5
+
+
+def test_number_of_waits_for_the_disk_does_not_grow_with_the_items(
+    memory: Memory, named: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    whole = os.fsync
+
+    def count(handle: int) -> None:
+        waits.append(handle)
+        whole(handle)
+
+    counts = []
+    for size in (10, 200):
+        memory.accept([named(f"{size} {number}") for number in range(size)])
+        export(memory.folder, tmp_path / f"{size}.tar", "demo")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", count)
+            waits.clear()
+            import_memory(tmp_path / f"{size}.tar", tmp_path / f"there {size}", ONE)
+        counts.append(len(waits))
+    assert counts[0] == counts[1]
+
+
+def test_content_is_on_the_disk_under_its_name_before_a_row_can_be_seen(
+    tar: Path, there: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(there, keep, "fox")
+    seen: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def watched(folder: Path) -> Iterator[None]:
+        with synced_disk(folder):
+            yield
+        files = len([path for path in folder.rglob("*") if path.is_file()])
+        with closing(connect_reader(there / "memory.db")) as rows:
+            seen.append((folder.name, files, rows.execute("SELECT count(*) FROM items").fetchone()[0]))
+
+    for where in ("edge.memory.importing.synced_disk", "edge.memory.disk.content.synced_disk"):
+        monkeypatch.setattr(where, watched)
+    import_memory(tar, there, ONE)
+    assert seen == [("importing", 11, 1), ("content", 6, 1)]
+
+
+def test_disk_that_fails_to_keep_what_was_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Libc:
+        def syncfs(self, _handle: int) -> int:
+            return -1
+
+    store = ContentStore(tmp_path / "content")
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr("ctypes.CDLL", lambda _name, **_: Libc())
+    monkeypatch.setattr("ctypes.get_errno", lambda: 5)
+    with pytest.raises(OSError, match=r"\[Errno 5\] Input/output error: .*content"):
+        store.adopt(tmp_path / "other")
