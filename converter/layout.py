@@ -88,9 +88,7 @@ def query_heads(learnt: Learnt) -> dict[int, Model]:
     return {depth: model(names[id(learnt.queries[depth])], HEAD) for depth in learnt.exits}
 
 
-def query_spec(
-    recipe: Recipe, tower: QueryTower, head: Model | None = None, notes: Calibration | None = None
-) -> Tower:
+def query_spec(recipe: Recipe, tower: QueryTower, head: Model | None = None, notes: Calibration | None = None) -> Tower:
     """The query tower: one segment, one exit; sentences do not gain from more.
 
     head:  the question's head of the item tower's last exit

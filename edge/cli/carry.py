@@ -42,7 +42,7 @@ def import_into(options: argparse.Namespace) -> int:
 
     bundle, state = _bundle_and_state(options)
     manifest = bundle.manifest
-    exits = {name: frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
+    exits = {str(name): frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
     in_use = InUse(fingerprint=bundle.fingerprint, dimension=manifest.dimension, exits=exits)
     with _bar("importing") as on_progress:
         done = import_memory(options.file, state, in_use, on_progress=on_progress)

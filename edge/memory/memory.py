@@ -24,8 +24,8 @@ from edge.memory.disk.folder import check_database_is_there, clear_importing, lo
 from edge.memory.disk.reserve import Reserve
 from edge.memory.earlier import Origin, index_folder, note_folder, origins, sweep
 from edge.memory.forgetting import Forgetting
-from edge.memory.index import MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
+from edge.memory.index import MemoryIndex, Rows
 from edge.memory.merging import Merged, attached, merge
 from edge.memory.rows.accepting import accept
 from edge.memory.rows.changes import Changes, Partition, last_sequence
@@ -265,9 +265,7 @@ class Memory:
         forest_from: items from which it is approximate
         Raises StoreError.
         """
-        return self._open_index(
-            self.feed(tower), self.folder / "index", self._fingerprint, tower, scales, forest_from
-        )
+        return self._open_index(self.feed(tower), self.folder / "index", self._fingerprint, tower, scales, forest_from)
 
     def open_earlier_index(
         self, origin: Origin, tower: str, scales: Mapping[int, float], forest_from: int

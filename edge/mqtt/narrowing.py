@@ -69,7 +69,7 @@ def meta_problems(meta: Mapping[str, str] | None) -> list[str]:
     return problems + [
         f"meta.{key[:64]} must be Unicode text of at most {LONGEST_VALUE} characters, none of them NUL"
         for key, value in meta.items()
-        if len(value) > LONGEST_VALUE or not _is_text(value)
+        if len(value) > LONGEST_VALUE or not is_text(value)
     ]
 
 
@@ -93,9 +93,9 @@ def is_sha256(text: str) -> bool:
 
 
 def _is_source(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_SOURCE and _is_text(text)
+    return 0 < len(text) <= LONGEST_SOURCE and is_text(text)
 
 
-def _is_text(text: str) -> bool:
-    """Half a surrogate pair cannot be compared with what is stored; at NUL a pattern ends, and `*` would be left."""
+def is_text(text: str) -> bool:
+    """Whether it can be stored and compared: it has neither NUL, where a pattern ends, nor half a surrogate pair."""
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)

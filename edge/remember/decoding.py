@@ -41,8 +41,7 @@ class Refusal:
 def start(tower: TowerRunner, notes: Notes | None, memory: Memory, item: Item) -> Start | Refusal:
     """Read and decode. Raises StoreError where it may work later; MemoryError.
 
-    notes: takes what is one; None: of such an item nothing can be made with this bundle, which only an item that
-           another has embedded is told
+    notes: takes the items that are notes; None: the bundle has no place for them
     """
     began = time.monotonic()
     try:

@@ -20,22 +20,22 @@ _LAST = """
 SELECT max((SELECT coalesce(max(sequence), 0) FROM embeddings WHERE model = id),
            (SELECT coalesce(max(sequence), 0) FROM removals WHERE model = id)) FROM models
 """
-# By row, so that it costs nothing where little has changed; and `IN` would first gather all that there are.
-_IS_OF = "(SELECT modality FROM items WHERE id = item)"
-# Of an item at several exits the deepest counts, whichever of them was written last.
-_ADDED = f"""
+# Of an item at several exits the deepest counts, whichever of them was written last. The modality is looked up by row:
+# `IN` would first gather all items of it, also where one has changed.
+_ADDED = """
 SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model
-AND item IN (SELECT item FROM embeddings WHERE model = :model AND sequence > :since) AND {_IS_OF} = :modality
-GROUP BY item
+AND item IN (SELECT item FROM embeddings WHERE model = :model AND sequence > :since)
+AND (SELECT modality FROM items WHERE id = item) = :modality GROUP BY item
 """
-_ALL = f"""
-SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model AND {_IS_OF} = :modality GROUP BY item
+_ALL = """
+SELECT item, max(depth), vector, offset FROM embeddings
+WHERE model = :model AND (SELECT modality FROM items WHERE id = item) = :modality GROUP BY item
 """
 # In pieces, each behind the last item of the one before: no reader holds back the log while an index is made. The plus
 # keeps SQLite from the index by sequence, in which it would look at all rows for every piece.
-_OF_EXIT = f"""
-SELECT item, max(depth) AS deepest, vector, offset FROM embeddings WHERE +model = ? AND item > ? AND {_IS_OF} = ?
-GROUP BY item HAVING deepest = ? ORDER BY item LIMIT ?
+_OF_EXIT = """
+SELECT item, max(depth) AS deepest, vector, offset FROM embeddings WHERE +model = ? AND item > ?
+AND (SELECT modality FROM items WHERE id = item) = ? GROUP BY item HAVING deepest = ? ORDER BY item LIMIT ?
 """
 _AT_A_TIME = 2_000
 _REMOVED = "SELECT DISTINCT item FROM removals WHERE model = :model AND sequence > :since ORDER BY item"

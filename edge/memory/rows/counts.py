@@ -14,7 +14,8 @@ _AGAIN = "SELECT item, bytes FROM waiting JOIN items ON items.id = item WHERE as
 _EARLIER = "SELECT count(DISTINCT item) FROM embeddings WHERE model != ?"
 _EXITS = """
 SELECT depth, count(*) FROM (
-    SELECT max(depth) AS depth FROM embeddings JOIN items ON items.id = item WHERE model = ? AND modality = ? GROUP BY item
+    SELECT max(depth) AS depth FROM embeddings JOIN items ON items.id = item
+    WHERE model = ? AND modality = ? GROUP BY item
 ) GROUP BY 1
 """
 
