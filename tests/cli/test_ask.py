@@ -247,6 +247,19 @@ def test_source_that_cannot_be_shown_leaves_its_place_empty(
     assert "<script" not in page
 
 
+def test_note_shows_its_first_line_in_print_and_on_the_sheet(device: Daemon, tmp_path: Path) -> None:
+    note = tmp_path / "parking.txt"
+    note.write_text("The car is on level <3>.\nBehind the lift.", encoding="utf-8")
+    assert run("add", "--config", device.config_file, note).out == "1 accepted\n"
+    done = ask(device, "--modality", "text", "--html", str(tmp_path / "a.html"), "where is the car?")
+    first, line, spent = done.out.splitlines()
+    assert first.startswith(f"1. {note}  relevance ")
+    assert (line, spent.endswith(", 1 searched, 1 refined")) == ("   The car is on level <3>.", True)
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<blockquote>The car is on level &lt;3&gt;.</blockquote>" in page
+    assert run("forget", "--config", device.config_file, note).code == 0
+
+
 def test_empty_memory_says_so(daemon: Daemon) -> None:
     done = ask(daemon, "an animal")
     assert (done.code, done.err) == (0, "")
