@@ -45,6 +45,7 @@ from edge.recall import (
     Filter,
     Follower,
     Haste,
+    Missing,
     Questions,
     Refining,
     Retriever,
@@ -149,6 +150,7 @@ class Engine:
                 config.recall.pool,
                 earlier,
                 self.refining.asked,
+                Missing(self.memory, self._missing).held,
                 notes,
             )
             self.housekeeping = Housekeeping(self.memory, hooks.failed)
@@ -236,7 +238,7 @@ class Engine:
     def out_of_reach(self) -> int:
         """Items of earlier bundles that cannot be asked: they are not found until they are encoded anew."""
         lost = (origin for origin, one in self._earlier.items() if one.is_lost)
-        return sum(self.memory.left(origin) for origin in (*self._missing, *lost))
+        return sum(len(self.memory.left(origin)) for origin in (*self._missing, *lost))
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""

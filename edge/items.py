@@ -294,6 +294,7 @@ class Answer:
 
     hits:      best first, as far as each is known
     searched:  items that the question was compared with, after its narrowing
+    left_out:  items, after its narrowing, of an earlier bundle that could not be asked
     refined:   items of the pool that are known at the last exit: finished for it, or before
     cut:       whether the deadline ended the refining
     sequence:  its number, counted from 0, among the answers to a question that streams; else None
@@ -312,6 +313,7 @@ class Answer:
     filter_ms: float
     correct_ms: float
     earlier_ms: float = 0.0
+    left_out: int = 0
     sequence: int | None = None
     is_final: bool = True
 

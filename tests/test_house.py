@@ -34,7 +34,7 @@ HOUSE = (
     ("edge.bundle", "edge.pairs", "edge.demo"),
     ("edge.config",),
     ("edge.decode", "edge.items"),
-    ("edge.errors", "edge.heap", "edge.signals", "edge.threads"),
+    ("edge.errors", "edge.heap", "edge.seldom", "edge.signals", "edge.threads"),
     ("edge",),
 )
 # Two halves that know nothing of each other: the daemon brings them together.

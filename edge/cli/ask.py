@@ -62,6 +62,8 @@ def _text(reply: Reply, first: int, nothing: str) -> str:
         for rank, hit in enumerate(reply.results, first)
     ]
     spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"
+    if reply.left_out:
+        spent += f", {reply.left_out} left out, whose earlier model is not there"
     if not reply.final:
         spent += " so far\n"
     return "\n".join([*(lines or [nothing]), spent])

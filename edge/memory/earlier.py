@@ -38,6 +38,13 @@ def origins(rows: sqlite3.Connection, besides: int) -> tuple[Origin, ...]:
     return tuple(Origin(number, mark, Path(folder) if folder else None) for number, mark, folder in found)
 
 
+def items_of(rows: sqlite3.Connection, model: int) -> list[int]:
+    """The ids of what one bundle has embedded, rising."""
+    return [
+        item for (item,) in rows.execute("SELECT DISTINCT item FROM embeddings WHERE model = ? ORDER BY 1", (model,))
+    ]
+
+
 def index_folder(folder: Path, origin: Origin) -> Path:
     """Where the files of an origin's index are, below that of the memory's own."""
     return folder / f"earlier-{origin.number}"

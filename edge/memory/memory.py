@@ -22,14 +22,14 @@ from edge.memory.disk.content import ContentStore
 from edge.memory.disk.eviction import Limits, evict
 from edge.memory.disk.folder import check_database_is_there, clear_importing, lock_for_us
 from edge.memory.disk.reserve import Reserve
-from edge.memory.earlier import Origin, index_folder, note_folder, origins, sweep
+from edge.memory.earlier import Origin, index_folder, items_of, note_folder, origins, sweep
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
 from edge.memory.merging import Merged, attached, merge
 from edge.memory.rows.accepting import accept
 from edge.memory.rows.changes import Changes, Partition, last_sequence
-from edge.memory.rows.counts import Counts, exits_of
+from edge.memory.rows.counts import Counts
 from edge.memory.rows.database import connect, model_id, translated
 from edge.memory.rows.embedding import embed, there
 from edge.memory.rows.item_rows import HAS_ROW, ITEM, item_of, sight
@@ -274,10 +274,10 @@ class Memory:
         folder, mark = index_folder(self.folder / "index", origin), origin.fingerprint
         return self._open_index(self.feed(tower, origin), folder, mark, tower, scales, forest_from)
 
-    def left(self, origin: Origin) -> int:
-        """How many items are still of another bundle."""
+    def left(self, origin: Origin) -> Rows:
+        """(N,) ids of the items that are still of another bundle, rising."""
         with translated(self.folder):
-            return sum(sum(exits_of(self._reader(), origin.number, one).values()) for one in ("image", "text"))
+            return np.array(items_of(self._reader(), origin.number), dtype=np.int64)
 
     def _open_index(
         self, feed: TowerRows, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int

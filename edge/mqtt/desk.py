@@ -16,6 +16,7 @@ from edge.mqtt.link import Handlers, Incoming, Link, Outgoing, Session
 from edge.mqtt.messages import UnanswerableError, parse_query, question, reply_to
 from edge.mqtt.orders import instruction, parse_control
 from edge.mqtt.topics import Topics
+from edge.seldom import Seldom
 
 Ask: TypeAlias = Callable[[Question, Callable[["Answer | RefusedError"], None]], bool]
 Order: TypeAlias = Callable[[Instruction, Callable[["dict[str, Any] | RefusedError"], None]], bool]
@@ -57,6 +58,7 @@ class Desk:
         self._info = self._state = b""
         self._takes_items = self._is_said = False
         self._saying = threading.Lock()
+        self._unanswered = Seldom(_log)
         self._ask: Ask = lambda _question, _reply: False
         self._order: Order = lambda _what, _reply: False
         session = Session(
@@ -136,7 +138,7 @@ class Desk:
             return
         topic = message.reply_topic or reply_to(message.payload)
         if topic is None or not self._topics.is_reply(topic):
-            _log.info("a message to %s has no valid reply topic: not answered", message.topic)
+            self._unanswered.say(logging.INFO, "a message to %s has no valid reply topic: not answered", message.topic)
             return
         sender = _Sender(link, topic, message.qos, message.correlation)
         try:

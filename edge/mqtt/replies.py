@@ -44,6 +44,7 @@ def answer(found: Answer, id_: str | None, warning: str) -> bytes:
             "sequence": found.sequence,
             "results": [_result(hit) for hit in found.hits],
             "searched": found.searched,
+            "left_out": found.left_out or None,
             "refined": found.refined,
             "cut": found.cut,
             "took_ms": round(found.total_ms, 2),

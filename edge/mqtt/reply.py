@@ -59,6 +59,7 @@ class Reply:
     query_ms: float
     filter_ms: float
     correct_ms: float
+    left_out: int = 0
     final: bool = True
 
 

@@ -9,6 +9,7 @@ from edge.recall.filtering import Filter
 from edge.recall.follower import Follower
 from edge.recall.granularity import Granularities
 from edge.recall.haste import Haste
+from edge.recall.missing import Missing
 from edge.recall.opening import open_earlier
 from edge.recall.questions import Questions
 from edge.recall.refining import Refining
@@ -24,6 +25,7 @@ __all__ = [
     "Follower",
     "Granularities",
     "Haste",
+    "Missing",
     "Questions",
     "Ranked",
     "Ranking",

@@ -26,9 +26,14 @@ class Candidate:
     modality: str = "image"
 
     @property
-    def order(self) -> tuple[bool, float, int]:
-        """Sorts the best first. A cosine of one bundle says nothing beside a probability of another: it comes last."""
-        return self.logit is None, -(self.score if self.logit is None else self.logit), self.item
+    def order(self) -> tuple[bool, bool, float, int]:
+        """Sorts the best first. A cosine says nothing beside a probability, nor beside one of another bundle.
+
+        So cosines come behind probabilities, and behind those of the present bundle the ones of an earlier.
+        """
+        if self.logit is not None:
+            return False, False, -self.logit, self.item
+        return True, self.is_earlier, -self.score, self.item
 
     @property
     def relevance(self) -> float | None:

@@ -21,7 +21,7 @@ class Filter:
     def __init__(self, memory: Memory, items: Tower, annoy_from: int, origin: Origin | None = None) -> None:
         """`items` is the tower that the items left: the present bundle's, or that of `origin`."""
         self.items = items
-        self._last = items.exits[-1].depth
+        self._last = () if origin else (items.exits[-1].depth,)
         self._calibrated = {place.depth: place.calibration is not None for place in items.exits}
         scales = {place.depth: place.calibration.cosine if place.calibration else 1.0 for place in items.exits}
         if origin is None:
@@ -45,17 +45,20 @@ class Filter:
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """Where it searches, shallow to deep: the exits that held items when it was last refreshed, and the last."""
-        return tuple(dict.fromkeys((*self._index.depths, self._last)))
+        """Where it searches, shallow to deep: the exits that held items when it was last refreshed.
+
+        And the last, which questions bring items to meanwhile; none goes there by an earlier bundle any more.
+        """
+        return tuple(dict.fromkeys((*self._index.depths, *self._last)))
 
     @property
     def is_calibrated(self) -> bool:
         """Whether what it finds has a relevance, at whatever exit."""
         return all(self._calibrated.values())
 
-    def held(self, admitted: Rows) -> int:
-        """How many of these ids can be found."""
-        return self._index.held(admitted)
+    def held(self, admitted: Rows | None) -> int:
+        """How many of these ids can be found; None: of all."""
+        return len(self._index) if admitted is None else self._index.held(admitted)
 
     def stored(self, depth: int, items: Rows) -> tuple[Flags, Floats]:
         """(N,) ids -> which of them can be found at one exit, and (F, D) embeddings of those."""

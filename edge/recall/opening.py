@@ -12,7 +12,7 @@ from edge.errors import BundleError, ReminisceError, UsageError
 from edge.memory import Memory, Origin
 from edge.recall.earlier import Earlier
 from edge.recall.filtering import Filter
-from edge.runtime import Interpreters, Invoke, TowerRunner, has_room_beside, tower_bytes
+from edge.runtime import Interpreters, Invoke, Passing, TowerRunner, has_room_beside, largest_bytes, tower_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +33,9 @@ def open_earlier(
             continue
         filtering = Filter(memory, bundle.manifest.tower("image"), config.index.annoy_from, origin)
         open_text = partial(_open_text, bundle, runtime, config.runtime.threads, aside)
-        found[origin] = Earlier(filtering, open_text, bundle.folder)
-        _log.info("%d items are still of the earlier bundle in %s", memory.left(origin), bundle.folder)
+        open_image = partial(_open_image, bundle, present, runtime, config, aside)
+        found[origin] = Earlier(filtering, open_text, open_image, bundle.folder)
+        _log.info("%d items are still of the earlier bundle in %s", len(memory.left(origin)), bundle.folder)
     return found, tuple(missing)
 
 
@@ -45,7 +46,7 @@ def _open_or_tell(memory: Memory, origin: Origin, present: Bundle, runtime: str,
         _log.warning(
             "%d items of an earlier bundle are not found until they are encoded anew: %s. To have them found meanwhile"
             " put it back there, the present one into a folder of its own, and restart",
-            memory.left(origin),
+            len(memory.left(origin)),
             error,
         )
         return None
@@ -69,3 +70,15 @@ def _open(origin: Origin, present: Bundle, runtime: str, config: Config) -> Bund
 def _open_text(bundle: Bundle, runtime: str, threads: int, aside: Callable[[Invoke], Invoke]) -> TowerRunner:
     files = Interpreters(bundle.folder, runtime, threads)
     return TowerRunner(bundle.folder, bundle.manifest.tower("text"), aside(files.invoke))
+
+
+def _open_image(
+    bundle: Bundle, present: Bundle, runtime: str, config: Config, aside: Callable[[Invoke], Invoke]
+) -> TowerRunner:
+    """Raises UsageError where there is no room for one of its files beside the query tower."""
+    text, image = (bundle.manifest.tower(name) for name in ("text", "image"))
+    size_bytes = largest_bytes(bundle.manifest, runtime, image)
+    if not has_room_beside(present, runtime, config, tower_bytes(bundle.manifest, runtime, text) + size_bytes):
+        raise UsageError(f"the limit of memory has no room for the {size_bytes / 1e6:.0f} MB of its largest segment")
+    files = Passing(Interpreters(bundle.folder, runtime, config.runtime.threads))
+    return TowerRunner(bundle.folder, image, aside(files.invoke))

@@ -16,11 +16,15 @@ from edge.errors import RefusedError, ReminisceError
 from edge.items import Answer, Question
 from edge.recall.retriever import Retriever
 from edge.recall.turns import Turns
+from edge.seldom import Seldom
 from edge.threads import Worker
 
 Reply: TypeAlias = Callable[["Answer | RefusedError"], None]
 _STOPPING = RefusedError("stopping", "the daemon is stopping: ask again in a moment")
 _BUSY = RefusedError("busy", "too many of your questions are waiting, and others want to ask: ask again later")
+_NO_MEMORY = RefusedError(
+    "internal", "the device has not enough memory free for this question: ask again later, or for less at a time"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +40,7 @@ class Questions:
         self._retriever = retriever
         self._turns: Turns[tuple[Question, Reply]] = Turns(waiting)
         self._closing = threading.Lock()
+        self._starved = Seldom(_log)
         self._stopping = False
         self._open, self._last_at = 0, time.monotonic()
         self.answered = 0
@@ -112,6 +117,9 @@ class Questions:
             return self._retriever.ask(question, better)
         except RefusedError as error:
             return error
+        except MemoryError:
+            self._starved.say(logging.ERROR, "a question needs more memory than there is: it is answered with an error")
+            return _NO_MEMORY
         except ReminisceError as error:
             _log.error("a question could not be answered: %s", error)
             # Without its text: paths of the device are nobody's business.

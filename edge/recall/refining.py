@@ -10,11 +10,13 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from edge.errors import StoreError
 from edge.items import Embedded
 from edge.memory import Halfway, Memory
+from edge.runtime import exif_time
 from edge.threads import Worker
 
 _GATHER_S = 2.0  # how long a commit waits for company: one a question would wear the card
@@ -70,9 +72,20 @@ class Refining:
 
     def keep(self, group: Sequence[Embedded]) -> None:
         """One commit of these, now; their activations end behind it. Raises DiskFullError or StoreError."""
-        self._memory.refine(group)
+        self._memory.refine([self._dated(one) for one in group])
         if self._halfway:
             self._halfway.free(one.item for one in group)
+
+    def _dated(self, one: Embedded) -> Embedded:
+        """With the time that its EXIF says, if another bundle has embedded it so far, as whoever remembers reads it."""
+        if not self._memory.is_again(one.item):
+            return one
+        try:
+            item = self._memory.item(one.item)
+            content = None if item.taken_from == "message" else self._memory.content(item)
+            return replace(one, taken_at=exif_time(content) if content is not None else None)
+        except (KeyError, StoreError, MemoryError):  # forgotten, or not to be read: it is not what is written here
+            return one
 
     def _stop(self) -> None:
         self._leaving.set()

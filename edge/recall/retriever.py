@@ -19,8 +19,8 @@ from edge.recall.asked import Asked
 from edge.recall.candidate import Candidate
 from edge.recall.collapsing import Group
 from edge.recall.correcting import Corrector, Ranked, Ranking
-from edge.recall.earlier import Earlier, join
-from edge.recall.example import Example, check_sent
+from edge.recall.earlier import Earlier, join, join_alike
+from edge.recall.example import Examples, Picture, check_sent
 from edge.recall.filtering import Filter
 from edge.recall.granularity import AsNote, Query
 from edge.recall.paging import Pages, wanted
@@ -44,17 +44,19 @@ class Retriever:
         pool: int,
         earlier: Sequence[Earlier] = (),
         on_earlier: Callable[[Sequence[int]], None] = lambda _: None,
+        missing: Callable[[Rows | None], int] = lambda _: 0,
         notes: Filter | None = None,
     ) -> None:
         """`items` encodes what is stored; of it the `pool` best are finished for each question; 0 finishes none.
 
         earlier:    the bundles that embedded what the present one has not
         on_earlier: called with the items of theirs that are hits of a last answer and were not finished for it
+        missing:    how many of these ids are of bundles that are not there; None: of all
         notes:      over the items that the text tower embedded; None where the bundle takes none
         """
         self._asked, self._memory = Asked(text, items), memory
-        self._earlier, self._on_earlier = earlier, on_earlier
-        self._searches: tuple[Earlier | Filter, ...] = (*earlier, *((notes,) if notes else ()), filtering)
+        self._examples = Examples(correcting.tower)
+        self._earlier, self._on_earlier, self._missing = earlier, on_earlier, missing
         self._filtering, self._notes, self._correcting = filtering, notes, correcting
         self._pool = pool
 
@@ -66,25 +68,32 @@ class Retriever:
         itself, picture, words = self._meant(question)
         self._check(question, by_picture=picture is not None)
         size = self._pool if question.refine else 0
-        searches = self._searches if picture is None else (self._filtering,)
-        searched, refresh_ms = _timed(lambda: sum(one.refresh() for one in searches))
+        searches = (*self._earlier, *self._of_notes(picture), self._filtering)
+        _, refresh_ms = _timed(lambda: [one.refresh() for one in searches])
         admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
-        if admitted is not None:
-            searched = sum(one.held(admitted) for one in searches)
+        held = [one.held(admitted) for one in searches]
         query, query_ms = _timed(lambda: self._embed(words, picture))
 
         def search(most: int) -> tuple[list[Candidate], float, float]:
             """At least the `most` best, and behind them some that are not the next best."""
             # Before the present bundle's: an item that is switched meanwhile is found at both, never at none.
-            older, earlier_ms = _timed(lambda: self._older(words, most, admitted) if picture is None else [])
+            older, earlier_ms = _timed(
+                lambda: [_besides(itself, one.best(words, most, admitted, picture)) for one in self._earlier]
+            )
             notes, notes_ms = _timed(lambda: self._best_notes(words, most, admitted) if picture is None else [])
-            present, filter_ms = _timed(lambda: self._filtering.best(query, most, admitted))
-            present += notes
-            found = join(present, older, len(present) + len(older))
-            return [one for one in found if one.item != itself], earlier_ms, filter_ms + notes_ms
+            present, filter_ms = _timed(lambda: _besides(itself, self._filtering.best(query, most, admitted)))
+            if picture is None:
+                present += _besides(itself, notes)
+                found = join(present, older, len(present) + sum(map(len, older)))
+                return found, earlier_ms, filter_ms + notes_ms
+            shares = [count / max(1, sum(held)) for count in held[: len(older)]]
+            return join_alike(present, older, shares, size, most), earlier_ms, filter_ms
 
         most = wanted(question, size)
         found, earlier_ms, filter_ms = search(most + (itself is not None))
+        # Behind it: whether an earlier bundle can look at an example shows when it does.
+        lost = sum(count for one, count in zip(self._earlier, held, strict=False) if one.is_left_out)
+        left_out = lost + self._missing(admitted)
         pool = _with_pictures(found, size)
         rest = found[len(pool) : most]
         pages = Pages(question, pool, rest, self._filtering.stored, lambda most: search(most)[0][:most])
@@ -97,7 +106,8 @@ class Retriever:
             return Answer(
                 question=question.text,
                 hits=self._hits(question, page, pages.found),
-                searched=searched,
+                searched=sum(held) - lost,
+                left_out=left_out,
                 refined=ranking.refined,
                 cut=ranking.cut,
                 query_ms=query_ms,
@@ -118,9 +128,9 @@ class Retriever:
         if items := [group[0].best.item for group in page if group[0].best.is_earlier]:
             self._on_earlier(items)
 
-    def _older(self, words: str, count: int, admitted: Rows | None) -> list[Candidate]:
-        """What earlier bundles embedded; their image towers are not opened, so that no picture finds it."""
-        return [one for part in self._earlier for one in part.best(words, count, admitted)]
+    def _of_notes(self, picture: Picture | None) -> tuple[Filter, ...]:
+        """The search over notes, which a picture does not find."""
+        return (self._notes,) if self._notes and picture is None else ()
 
     def _best_notes(self, words: str, count: int, admitted: Rows | None) -> list[Candidate]:
         return self._notes.best(AsNote(self._asked.embed(words)), count, admitted) if self._notes else []
@@ -138,7 +148,7 @@ class Retriever:
                 "not_calibrated", "min_relevance is for text alone: how alike pictures are is not calibrated"
             )
 
-    def _meant(self, question: Question) -> tuple[int | None, bytes | None, str]:
+    def _meant(self, question: Question) -> tuple[int | None, Picture | None, str]:
         """The id of the item that is the example, if it is one, a picture that is, and what is asked in words.
 
         A note that is the example asks by what it says, behind the question's own words: a tower reads the beginning.
@@ -155,21 +165,21 @@ class Retriever:
             raise RefusedError("not_found", f"{there}: send the picture as `image`")
         if item and item.modality == "text":
             return item.id, None, f"{question.text}\n{read_note(content)}".strip()
-        return item.id if item else None, content, question.text
+        itself = item.id if item else None
+        return itself, Picture(content, digest, itself), question.text
 
-    def _embed(self, text: str, example: bytes | None) -> Query:
+    def _embed(self, text: str, picture: Picture | None) -> Query:
         """With the heads of all occupied exits run, so that their time counts as the tower's."""
-        query = self._query(text, example)
+        query: Query
+        if picture is None:
+            query = self._asked.embed(text)
+        else:
+            query = self._examples.embed(picture, self._asked.embed(text) if text else None)
         for depth in self._filtering.depths:
             query.at(depth)
-        if self._notes and example is None:
+        if self._notes and picture is None:
             self._asked.embed(text).as_note()
         return query
-
-    def _query(self, text: str, example: bytes | None) -> Query:
-        if example is None:
-            return self._asked.embed(text)
-        return Example(self._correcting.tower, example, self._asked.embed(text) if text else None)
 
     def _hits(self, question: Question, page: Sequence[Group], found: Sequence[Candidate]) -> tuple[Hit, ...]:
         ranks = {one.item: rank for rank, one in enumerate(found, 1)} if question.explain else {}
@@ -226,6 +236,10 @@ def _explanation(one: Ranked, rank: int) -> Explanation:
         start=one.start,
         earlier=coarse.is_earlier,
     )
+
+
+def _besides(itself: int | None, found: Sequence[Candidate]) -> list[Candidate]:
+    return [one for one in found if one.item != itself]
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

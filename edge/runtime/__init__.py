@@ -1,7 +1,7 @@
 """The only part of the device that knows TFLite: interpreters, towers, preprocessing."""
 
 from edge.runtime.compute import Compute, ComputeTime, NotIdleError
-from edge.runtime.footprint import Footprint, footprint, item_bytes, tower_bytes
+from edge.runtime.footprint import Footprint, footprint, item_bytes, largest_bytes, tower_bytes
 from edge.runtime.interpreter import (
     Interpreter,
     choose_runtime,
@@ -10,6 +10,7 @@ from edge.runtime.interpreter import (
     open_interpreter,
 )
 from edge.runtime.pace import Pace
+from edge.runtime.passing import Passing
 from edge.runtime.preprocess import (
     MAX_EXAMPLE_PIXELS,
     MAX_NOTE_BYTES,
@@ -39,6 +40,7 @@ __all__ = [
     "Invoke",
     "NotIdleError",
     "Pace",
+    "Passing",
     "Streamed",
     "TextInput",
     "TowerRunner",
@@ -56,6 +58,7 @@ __all__ = [
     "image_inputs",
     "installed_runtimes",
     "item_bytes",
+    "largest_bytes",
     "open_interpreter",
     "open_weights",
     "read_note",

@@ -58,6 +58,12 @@ def tower_bytes(manifest: Manifest, runtime: str, tower: Tower) -> int:
     return segments + sum(_packed(manifest, model, runtime) for model in set(_stay(tower)))
 
 
+def largest_bytes(manifest: Manifest, runtime: str, tower: Tower) -> int:
+    """Of the largest file of one tower, for when there is no other in memory. Raises RuntimeMissingError as well."""
+    segments = [_packed(manifest, segment.model, runtime) + _tensors(segment) for segment in tower.segments]
+    return max([*segments, *(_packed(manifest, place.head, runtime) for place in tower.exits)])
+
+
 def _stay(tower: Tower) -> Iterator[Model]:
     """The small files, which are in memory in either case."""
     for place in tower.exits:

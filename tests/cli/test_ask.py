@@ -47,7 +47,13 @@ def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
     assert (done.code, done.err) == (0, "")
     (reply,) = done.objects
     table = PROTOCOL.partition("## Reply\n")[2].partition("## Explain")[0]
-    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"warning", "error", "sequence", "earlier_ms"}
+    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {
+        "warning",
+        "error",
+        "sequence",
+        "earlier_ms",
+        "left_out",
+    }
     documented = set(re.findall(r"`(\w+)`", table))
     of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
     assert always <= reply.keys() <= documented | {"v", "id", "final"}

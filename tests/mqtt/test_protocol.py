@@ -179,7 +179,7 @@ def test_reply_has_the_fields_of_the_table() -> None:
     hit = Hit(item, 8, 0.5, relevance=0.9, why=WHY, similar=1, similar_items=(ITEM.digest,))
     found = Answer(
         question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1,
-        earlier_ms=1, sequence=0,
+        earlier_ms=1, left_out=1, sequence=0,
     )  # fmt: skip
     told = {names(field)[0]: names(meaning) for field, meaning in rows("Reply", "field | meaning")}
     assert set(told) | set(told["took_ms"]) | {"id", "final"} == keys(replies.answer(found, "1", "w")) | {"error"}

@@ -19,7 +19,7 @@ from edge.items import Answer, Arrival, Floats, Question, Selection
 from edge.memory import Memory
 from edge.memory.disk.eviction import Limits
 from edge.recall import Corrector, Filter, Granularities, Retriever
-from edge.recall.example import Example
+from edge.recall.example import _KEPT, Example, Examples, Picture
 from edge.runtime import Invoke, TowerRunner
 
 NEVER = 1_000_000
@@ -39,6 +39,33 @@ def spread(image: TowerRunner, pictures: list[Path], remember: Callable[..., Non
     for number, place in enumerate((image.spec.exits[0], image.spec.exits[1], image.spec.exits[-1])):
         remember(pictures[4 * number : 4 * number + 4], place)
     return pictures[:12]
+
+
+def counting(invoke: Invoke, ran: list[Model]) -> Invoke:
+    """`invoke`, that notes the files that it runs."""
+
+    def counted(model: Model, inputs: Mapping[str, Floats]) -> Floats:
+        ran.append(model)
+        return invoke(model, inputs)
+
+    return counted
+
+
+@pytest.fixture
+def counted_ask(
+    bundle: Bundle, banks: Banks, image: TowerRunner, text: TowerRunner, memory: Memory, invoke: Invoke
+) -> tuple[Ask, list[Model]]:
+    """`ask`, and the files of the image tower that it ran."""
+    ran: list[Model] = []
+    tower = TowerRunner(bundle.folder, image.spec, counting(invoke, ran))
+    filtering, corrector = Filter(memory, image.spec, NEVER), Corrector(tower, memory, banks, batch=8)
+    retriever = Retriever(text, image.spec, filtering, corrector, memory, pool=6)
+    return lambda limit=12, **more: retriever.ask(Question(limit=limit, **more)), ran
+
+
+@pytest.fixture
+def words(text: TowerRunner, image: TowerRunner) -> Granularities:
+    return Granularities(text, image.spec, "a dog")
 
 
 def digest(file: Path) -> bytes:
@@ -132,17 +159,67 @@ def test_tower_is_passed_once_for_all_exits(
     bundle: Bundle, image: TowerRunner, invoke: Invoke, pictures: list[Path]
 ) -> None:
     ran: list[Model] = []
-
-    def counted(model: Model, inputs: Mapping[str, Floats]) -> Floats:
-        ran.append(model)
-        return invoke(model, inputs)
-
-    example = Example(TowerRunner(bundle.folder, image.spec, counted), pictures[0].read_bytes())
+    example = Example(TowerRunner(bundle.folder, image.spec, counting(invoke, ran)), pictures[0].read_bytes())
     for _ in range(2):
         for place in image.spec.exits:
             example.at(place.depth)
     segments = image.spec.exits[-1].segment + 1
     assert len(ran) == segments + len(image.spec.exits)
+
+
+@pytest.mark.usefixtures("spread")
+@pytest.mark.parametrize("sent", [True, False])
+def test_same_example_soon_after_runs_no_segment_and_no_head(
+    counted_ask: tuple[Ask, list[Model]], pictures: list[Path], sent: bool
+) -> None:
+    ask, ran = counted_ask
+    example = {"image": pictures[0].read_bytes()} if sent else {"like": digest(pictures[0])}
+    first = ask(refine=False, **example)
+    assert len(ran) > 0
+    ran.clear()
+    again = ask(refine=False, limit=5, **example)
+    assert ran == []
+    assert [(hit.item.id, hit.score) for hit in again.hits] == [(hit.item.id, hit.score) for hit in first.hits[:5]]
+    ask(refine=False, image=pictures[20].read_bytes())
+    assert len(ran) > 0
+
+
+def test_same_example_runs_only_to_the_exits_where_it_was_not_compared_yet(
+    bundle: Bundle, image: TowerRunner, invoke: Invoke, pictures: list[Path], words: Granularities
+) -> None:
+    ran: list[Model] = []
+    examples = Examples(TowerRunner(bundle.folder, image.spec, counting(invoke, ran)))
+    picture = Picture(pictures[0].read_bytes(), digest(pictures[0]))
+    first, second, *_ = image.spec.exits
+    kept = examples.embed(picture).at(first.depth)
+    assert len(ran) == first.segment + 2
+    ran.clear()
+    again = examples.embed(picture, words)  # with words beside it, too
+    np.testing.assert_allclose(again.at(first.depth), (kept + words.at(first.depth)) / 2, atol=1e-6)
+    assert ran == []
+    again.at(second.depth)
+    assert len(ran) == second.segment + 2
+    np.testing.assert_array_equal(examples.embed(picture).at(first.depth), kept)
+
+
+def test_only_the_last_examples_are_kept(
+    bundle: Bundle, image: TowerRunner, invoke: Invoke, pictures: list[Path]
+) -> None:
+    ran: list[Model] = []
+    examples = Examples(TowerRunner(bundle.folder, image.spec, counting(invoke, ran)))
+    depth = image.spec.exits[0].depth
+
+    def see(number: int) -> bool:
+        """Whether the tower had to run for it."""
+        ran.clear()
+        examples.embed(Picture(pictures[0].read_bytes(), number.to_bytes(32, "big"))).at(depth)
+        return bool(ran)
+
+    assert all(see(number) for number in range(_KEPT))
+    assert not see(0)
+    assert see(_KEPT)
+    assert [see(number) for number in (0, _KEPT, 1)] == [False, False, True]
+    assert len(examples._kept) == _KEPT
 
 
 @pytest.mark.usefixtures("spread")

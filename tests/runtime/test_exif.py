@@ -19,7 +19,9 @@ NOON_UTC = 1_625_140_800.0
 
 def photo(taken: object = None, offset: object = None, kind: str = "JPEG", changed: str = "") -> bytes:
     exif = Image.Exif()
-    exif[PHOTO] = {tag: value for tag, value in ((ORIGINAL, taken), (OFFSET, offset)) if value is not None}
+    told = exif.get_ifd(PHOTO)  # a TIFF is written from this one, the others from what stands beside it
+    told.update({tag: value for tag, value in ((ORIGINAL, taken), (OFFSET, offset)) if value is not None})
+    exif[PHOTO] = told
     exif[CHANGED] = changed
     file = io.BytesIO()
     Image.new("RGB", (40, 30), (200, 30, 90)).save(file, kind, exif=exif)
@@ -35,7 +37,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize(("offset", "later_s"), [("+00:00", 0), ("+02:00", -7_200), ("-09:30", 34_200)])
 def test_time_with_a_zone_is_that_moment(kind: str, offset: str, later_s: float) -> None:
     assert exif_time(photo(NOON, offset, kind)) == NOON_UTC + later_s

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from edge.items import Embedded
-from edge.memory.rows.item_rows import HAS_ROW, date
+from edge.memory.rows.item_rows import HAS_ROW
 from edge.memory.rows.turns import switch
 
 _IS_DEEPER = "SELECT 1 FROM embeddings WHERE item = ? AND model = ? AND depth > ?"
@@ -24,8 +24,5 @@ def embed(rows: sqlite3.Connection, model: int, batch: Sequence[Embedded], seque
         (one.item, model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, sequence) for one in fresh
     ]
     rows.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", values)
-    switch(rows, model, [one.item for one in batch], sequence)
-    for one in batch:
-        if one.taken_at is not None:
-            date(rows, one.item, one.taken_at)
+    switch(rows, model, batch, sequence)
     return fresh

@@ -41,7 +41,7 @@ def refine(rows: sqlite3.Connection, model: int, batch: Sequence[Embedded], sequ
         values = (one.item, model, one.depth, one.embedding.astype("<f2").tobytes(), one.offset, sequence)
         rows.execute("INSERT INTO embeddings VALUES (?, ?, ?, ?, ?, ?)", values)
         if depth is None:
-            switch(rows, model, [one.item], sequence)
+            switch(rows, model, [one], sequence)
             made.switched.append(one)
         else:
             rows.execute(_DROP_SHALLOWER, (one.item, model, one.depth))

@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from edge.items import Embedded
+from edge.memory.rows.item_rows import date
 from edge.memory.rows.transaction import atomic
 
 WAITS = "SELECT 1 FROM waiting WHERE item = ?"
@@ -73,16 +75,18 @@ def ask(rows: sqlite3.Connection, times: Mapping[int, int]) -> None:
         rows.executemany(_ASK, [(count, item) for item, count in times.items()])
 
 
-def switch(rows: sqlite3.Connection, model: int, items: Iterable[int], sequence: int) -> None:
-    """These items have an embedding of this bundle now: no other's is left, and they wait no more.
+def switch(rows: sqlite3.Connection, model: int, batch: Iterable[Embedded], sequence: int) -> None:
+    """These have an embedding of this bundle now: no other's is left, they wait no more, and have the time that it saw.
 
     In the transaction that brings it.
     """
-    for item in items:
-        values = {"sequence": sequence, "item": item, "model": model}
+    for one in batch:
+        values = {"sequence": sequence, "item": one.item, "model": model}
         rows.execute(_REMOVE_OTHERS, values)
         rows.execute("DELETE FROM embeddings WHERE item = :item AND model != :model", values)
         rows.execute("DELETE FROM waiting WHERE item = :item", values)
+        if one.taken_at is not None:
+            date(rows, one.item, one.taken_at)
 
 
 def keep_back(rows: sqlite3.Connection, model: int, item: int) -> bool:
