@@ -1,9 +1,9 @@
 """Whose turn it is to be embedded: what is new first, behind it what another bundle has embedded, most asked for first.
 
 What another bundle has embedded stays with it, and is found through it, until this bundle's embedding takes that one's
-place in one commit. Notes go before all pictures: each takes a single pass of the text tower, and only the present bundle's
-finds them. So an item never has embeddings of two bundles, and a migration that was interrupted goes on where
-it was. What this bundle cannot read, or what has no content any more, stays with the other for good.
+place in one commit. So an item never has embeddings of two bundles, and a migration that was interrupted goes on where
+it was. What this bundle cannot read, or what has no content any more, stays with the other for good. Notes go before
+all pictures: each takes one pass of the text tower, and they are not found until then.
 """
 
 from __future__ import annotations
