@@ -19,6 +19,7 @@ from edge.demo import DEMO_BUNDLE
 from edge.engine import Engine, Hooks
 from edge.errors import RefusedError
 from edge.items import Answer, Arrival, Hit, Outcome, Question, Selection, Verdict
+from edge.memory import InUse, Limits, export, import_memory
 
 SAID = "A golden retriever sits in the grass with its tongue out.\nSeen in the park."
 NOTES = (
@@ -143,6 +144,22 @@ def test_same_note_again_is_a_sighting(engine: Engine) -> None:
     assert (verdict.state, engine.memory.tally.items) == ("duplicate", 12)
 
 
+def test_note_whose_bytes_are_not_kept_is_found_without_its_text(engine: Engine) -> None:
+    assert engine.memory.evict(Limits(max_bytes=0, max_age_s=None)) == 12
+    (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
+    assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, True, None)
+    with pytest.raises(RefusedError, match="its bytes are not kept"):
+        ask(engine, like=note(SAID).digest)
+
+
+def test_pinned_note_stays_where_a_filter_means_it(engine: Engine) -> None:
+    kept = Selection(digests=(note(SAID).digest,))
+    assert engine.memory.pin(kept, is_pinned=True) == 1
+    gone = engine.memory.forget(Selection(source="note"))
+    assert (gone.items, gone.pinned) == (len(NOTES) - 1, 1)
+    assert (engine.memory.tally.notes, ask(engine, "a dog").searched) == (1, 9)
+
+
 def test_forgotten_note_is_gone_from_the_disk(engine: Engine, state: Path) -> None:
     assert ask(engine, "a key").hits
     engine.memory.forget(Selection(digests=(note(NOTES[2]).digest,)))
@@ -161,6 +178,18 @@ def test_notes_are_found_again_after_a_restart(engine: Engine, state: Path) -> N
     with Engine(Config(), state) as again:
         after = ask(again, "a dog", limit=12)
     assert [figures(hit) for hit in after.hits] == [figures(hit) for hit in before.hits]
+
+
+def test_notes_go_along_to_another_device(engine: Engine, state: Path, tmp_path: Path) -> None:
+    before = ask(engine, "a dog", limit=12)
+    engine.__exit__(None, None, None)
+    export(state, tmp_path / "memory.tar", engine.bundle.manifest.model)
+    manifest = engine.bundle.manifest
+    exits = {str(tower.modality): frozenset(place.depth for place in tower.exits) for tower in manifest.towers}
+    in_use = InUse(fingerprint=engine.bundle.fingerprint, dimension=manifest.dimension, exits=exits)
+    assert import_memory(tmp_path / "memory.tar", tmp_path / "other", in_use).waiting == 0
+    with Engine(Config(), tmp_path / "other") as other:
+        assert [figures(hit) for hit in ask(other, "a dog", limit=12).hits] == [figures(hit) for hit in before.hits]
 
 
 def figures(hit: Hit) -> tuple[object, ...]:
@@ -193,6 +222,7 @@ def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, tmp_path: Pat
     (folder / MANIFEST).write_text(json.dumps({**manifest, "model": "later"}), encoding="utf-8")
     with Engine(Config(bundle=str(folder)), state) as later:
         assert (later.memory.tally.migrating, later.memory.tally.notes) == (12, 0)
+        assert {item.modality for item in later.memory.waiting(len(NOTES))} == {"text"}  # they go first
         while later.intake.remember_group():
             pass
         assert (later.memory.tally.migrating, later.memory.tally.notes) == (0, len(NOTES))
