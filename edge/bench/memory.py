@@ -1,6 +1,6 @@
 """How much memory the daemon takes while it remembers and answers: a real one, behind a real broker, on any bundle.
 
-    python -m edge.bench.memory --bundle my-clip/bundle [--weights streamed] [--batch 16] [--items 96] [--data-mb 250]
+    python -m edge.bench.memory --bundle my-clip/bundle [--weights streamed] [--batch 16] [--depth 6] [--limit-mb 180]
 
 The items are the shipped pictures. A question is asked while a third of them can be found, so the text tower is loaded
 by then. Anonymous memory is what the system cannot take back; VmHWM counts mapped files, too, which it can; VmData is
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = Config(
         bundle=options.bundle and str(options.bundle),
         runtime=RuntimeConfig(threads=1),
-        memory=MemoryConfig(weights=options.weights),
+        memory=MemoryConfig(weights=options.weights, limit_mb=options.limit_mb),
         remember=RememberConfig(exit_depth=options.depth, batch=options.batch),
     )
     try:
@@ -119,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReminisceError as error:
         print(f"edge.bench.memory: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{options.weights} weights, batches of {options.batch}, {platform.machine()}")
+    limit = f", limit_mb {options.limit_mb}" if options.limit_mb else ""
+    print(f"{options.weights} weights, batches of {options.batch}{limit}, {platform.machine()}")
     print(line(taken))
     return 0
 
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="items that ride together (default: 16)")
     parser.add_argument("--items", type=int, default=96, metavar="N", help="pictures remembered (default: 96)")
     parser.add_argument("--depth", type=int, metavar="N", help="the exit for all (default: the bundle's policy)")
+    parser.add_argument("--limit-mb", type=int, metavar="MB", help="the config's memory.limit_mb (default: none)")
     parser.add_argument("--data-mb", type=int, metavar="MB", help="megabytes of data that it may have")
     return parser
 

@@ -20,6 +20,7 @@ from types import TracebackType
 import numpy as np
 
 from edge.bundle import Model
+from edge.heap import return_free_blocks
 from edge.items import Floats
 from edge.runtime.pace import Pace
 from edge.runtime.weights import Invoke, Weights
@@ -165,12 +166,17 @@ class Compute:
         return call.result
 
     def _run(self) -> None:
+        has_free_blocks = True  # after opening the bundle, too
         while True:
             try:
                 call = self._calls.get(timeout=self._tick_s)
             except queue.Empty:
+                if has_free_blocks:  # not between calls: those that follow use them again
+                    return_free_blocks()
+                has_free_blocks = False
                 self._progress()
                 continue
+            has_free_blocks = True
             if call.work is None:
                 self._end()
                 return

@@ -11,12 +11,15 @@ from typing import Literal, TypeAlias
 from edge.bundle import Bundle
 from edge.config import Config, MemoryConfig
 from edge.errors import UsageError
+from edge.heap import return_large_blocks
 from edge.runtime.footprint import Footprint, footprint
 from edge.runtime.streamed import Streamed
 from edge.runtime.weights import Interpreters, Weights
 
 Residence: TypeAlias = Literal["resident", "streamed"]
 UNFILLED_BYTES = 60_000_000  # measured: what numpy and the stacks set aside counts as data, filled or not
+# Measured: what closed segments leave of the heap between what is still open, where they are not given back.
+HOLES_BYTES = 32_000_000
 
 
 @contextmanager
@@ -25,25 +28,29 @@ def open_weights(
 ) -> Iterator[Weights]:
     """The files of a bundle, resident or with the image tower streamed. Raises UsageError when they do not fit.
 
+    The process's heap is set to suit them.
     failed: see Streamed
     """
     files = Interpreters(bundle.folder, runtime, config.runtime.threads)
-    if residence(bundle, runtime, config) == "resident":
+    needs = _needs(bundle, runtime, config)
+    is_streamed = choose_residence(config.memory, needs) == "streamed"
+    is_tight = is_streamed and needs.streamed + HOLES_BYTES > _limit(config.memory)[0]
+    return_large_blocks(is_tight=is_tight)
+    if not is_streamed:
         yield files
         return
-    with Streamed(files, bundle.manifest.tower("image"), failed) as streamed:
+    with Streamed(files, bundle.manifest.tower("image"), failed, is_tight=is_tight) as streamed:
         yield streamed
 
 
 def residence(bundle: Bundle, runtime: str, config: Config) -> Residence:
     """How `open_weights` will open them. Raises UsageError as it does."""
-    needs = footprint(bundle.manifest, runtime, bundle.manifest.tower("image"), config.remember.batch)
-    return choose_residence(config.memory, needs)
+    return choose_residence(config.memory, _needs(bundle, runtime, config))
 
 
 def has_room_beside(bundle: Bundle, runtime: str, config: Config, more_bytes: int) -> bool:
     """Whether the limit lets so much more be in memory beside what `open_weights` opens."""
-    needs = footprint(bundle.manifest, runtime, bundle.manifest.tower("image"), config.remember.batch)
+    needs = _needs(bundle, runtime, config)
     taken = needs.resident if choose_residence(config.memory, needs) == "resident" else needs.streamed
     limit_bytes, _ = _limit(config.memory)
     return taken + more_bytes <= limit_bytes
@@ -65,6 +72,10 @@ def choose_residence(config: MemoryConfig, needs: Footprint) -> Residence:
             " with streamed weights: raise it, or choose a smaller bundle"
         )
     return "streamed"
+
+
+def _needs(bundle: Bundle, runtime: str, config: Config) -> Footprint:
+    return footprint(bundle.manifest, runtime, bundle.manifest.tower("image"), config.remember.batch)
 
 
 def _limit(config: MemoryConfig) -> tuple[float, str]:

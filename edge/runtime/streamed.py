@@ -27,10 +27,14 @@ class Streamed:
     files:  opens them; all but the tower's segments (its heads, the other tower) it runs and keeps, too
     failed: called in the loader thread with what ended it. A file that cannot be opened is no such thing: `invoke`
             raises that
+    is_tight: what a closed segment took goes back to the system at once, where the next could have used it: slower, for
+              a few megabytes less
     """
 
-    def __init__(self, files: Interpreters, tower: Tower, failed: Callable[[BaseException], None]) -> None:
-        self._files = files
+    def __init__(
+        self, files: Interpreters, tower: Tower, failed: Callable[[BaseException], None], *, is_tight: bool = False
+    ) -> None:
+        self._files, self._is_tight = files, is_tight
         self._models = [segment.model for segment in tower.segments]
         self._numbers = {model: number for number, model in enumerate(self._models)}
         # What followed last time: a ride ends at its exit, and the next one begins at segment 0.
@@ -100,7 +104,8 @@ class Streamed:
             old = [self._loaded.pop(other) for other in list(self._loaded) if other not in self._wanted]
         if old:
             old.clear()  # here, as nobody else holds them: it takes its time, and the heap must be told after it
-            return_free_blocks()
+            if self._is_tight:
+                return_free_blocks()
         return number
 
     def _put(self, number: int, loaded: Interpreter | Exception) -> None:

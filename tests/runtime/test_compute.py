@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edge.runtime.compute
 from edge.bundle import RUNTIMES, Bundle, Model
 from edge.errors import RuntimeMissingError
 from edge.items import Floats
@@ -156,6 +157,21 @@ def test_progress_follows_each_call_in_the_same_thread(running: Running) -> None
 def test_progress_goes_on_while_there_is_nothing_to_do(running: Running) -> None:
     running.start(tick_s=0.01)
     wait_until(lambda: len(running.progressed) >= 5)
+
+
+def test_free_memory_goes_back_to_the_system_once_nothing_is_to_be_done_and_not_between_calls(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after: list[int] = []  # how many calls had been made by then
+    monkeypatch.setattr(edge.runtime.compute, "return_free_blocks", lambda: after.append(len(running.files.order)))
+    compute = running.start(tick_s=0.2)
+    wait_until(lambda: after == [0])  # what opening the bundle took
+    for number in range(20):
+        compute.background(running.head, running.inputs(number))
+    wait_until(lambda: after == [0, 20])
+    passed = len(running.progressed)
+    wait_until(lambda: len(running.progressed) >= passed + 2)
+    assert after == [0, 20]
 
 
 def test_call_that_hangs_stops_the_progress_until_it_returns(running: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from edge.bundle import Bundle
 from edge.runtime import choose_runtime, footprint, item_bytes
 from edge.runtime.footprint import PROCESS_BYTES
 from edge.runtime.pace import WORK_BYTES
+from edge.runtime.residence import HOLES_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 # Ride through the whole tower, and ask; prints the anonymous megabytes that the models took at most.
@@ -31,7 +33,8 @@ def anonymous():
 
 return_large_blocks()
 bundle = Bundle.open(Path(sys.argv[1]))
-config = Config(memory=MemoryConfig(weights=sys.argv[2]), runtime=RuntimeConfig(threads=1))
+limit_mb = int(sys.argv[3]) or None
+config = Config(memory=MemoryConfig(weights=sys.argv[2], limit_mb=limit_mb), runtime=RuntimeConfig(threads=1))
 manifest, before, peak = bundle.manifest, anonymous(), 0
 
 def look():
@@ -52,9 +55,9 @@ print((peak - before) / 1e6)
 """
 
 
-def taken_mb(bundle: Bundle, weights: str) -> float:
+def taken_mb(bundle: Bundle, weights: str, limit_mb: int = 0) -> float:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, bundle.folder, weights],
+        [sys.executable, "-c", CHILD, bundle.folder, weights, str(limit_mb)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -74,10 +77,18 @@ def expected_mb(bundle: Bundle, weights: str) -> float:
 def test_bundle_takes_about_what_is_expected_and_no_more(
     weights: str, tall: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taken, expected = taken_mb(tall, weights), expected_mb(tall, weights)
+    expected = expected_mb(tall, weights)
+    taken = taken_mb(tall, weights, math.ceil(expected + PROCESS_BYTES / 1e6) if weights == "streamed" else 0)
     with capsys.disabled():
         sys.stdout.write(f"\n{weights}: {taken:.0f} MB taken, {expected:.0f} MB expected\n")
     assert 0.6 * expected < taken < 1.05 * expected
+
+
+@pytest.mark.slow
+def test_streamed_bundle_takes_more_for_speed_where_the_limit_leaves_room(tall: Bundle) -> None:
+    expected = expected_mb(tall, "streamed")
+    tight = taken_mb(tall, "streamed", math.ceil(expected + PROCESS_BYTES / 1e6))
+    assert tight < taken_mb(tall, "streamed") < expected + HOLES_BYTES / 1e6
 
 
 def test_streamed_weights_are_two_segments_of_many(tall: Bundle) -> None:
