@@ -158,7 +158,8 @@ def parse_ingest(payload: bytes) -> Parsed[Offer]:
     """An item as JSON. Raises UnanswerableError."""
     parsed = parse("ingest", IngestMessage, payload, PAYLOAD_BYTES)
     message = parsed.body
-    modality = _modality(message.modality or ("image" if message.text is None else "text"), parsed.id)
+    unsaid = "image" if message.text is None else "text"
+    modality = _modality(unsaid if message.modality is None else message.modality, parsed.id)
     offer = Offer(
         content=_content(message, parsed.id),
         modality=modality,

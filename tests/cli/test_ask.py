@@ -57,7 +57,7 @@ def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
     documented = set(re.findall(r"`(\w+)`", table))
     of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
     assert always <= reply.keys() <= documented | {"v", "id", "final"}
-    seldom = {"results", "content", "explain", "meta", "similar", "similar_items"}
+    seldom = {"results", "content", "text", "explain", "meta", "similar", "similar_items"}
     assert all(result.keys() == of_a_result - seldom for result in reply["results"])
 
 

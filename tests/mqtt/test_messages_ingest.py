@@ -97,7 +97,7 @@ def test_data_that_is_not_base64_is_refused(data: str) -> None:
     assert message.startswith("data is not base64: ")
 
 
-@pytest.mark.parametrize("modality", ["text", "audio", "Image", "", "x" * 10_000])
+@pytest.mark.parametrize("modality", ["video", "audio", "Image", "", "x" * 10_000])
 def test_modality_that_is_not_supported_is_named(modality: str) -> None:
     said = ("not_supported", f"modality {modality[:40]!r} is not supported so far, only image and text")
     assert refusal(modality=modality, data="YQ==") == said
