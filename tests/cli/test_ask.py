@@ -15,6 +15,7 @@ from PIL import Image
 from brokers import Mosquitto
 from commands import Finished, finish, run, start, write_config
 from daemons import Daemon, reach
+from edge.cli.ask import _text
 from edge.cli.sheet import write_html
 from edge.mqtt import Reply, Result
 from onlooker import Onlooker
@@ -47,18 +48,13 @@ def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
     assert (done.code, done.err) == (0, "")
     (reply,) = done.objects
     table = PROTOCOL.partition("## Reply\n")[2].partition("## Explain")[0]
-    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {
-        "warning",
-        "error",
-        "sequence",
-        "earlier_ms",
-        "left_out",
-    }
+    seldom = {"warning", "error", "sequence", "earlier_ms", "left_out"}
+    always = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - seldom
     documented = set(re.findall(r"`(\w+)`", table))
     of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
     assert always <= reply.keys() <= documented | {"v", "id", "final"}
-    seldom = {"results", "content", "text", "explain", "meta", "similar", "similar_items"}
-    assert all(result.keys() == of_a_result - seldom for result in reply["results"])
+    of_few = {"results", "content", "text", "explain", "meta", "similar", "similar_items"}
+    assert all(result.keys() == of_a_result - of_few for result in reply["results"])
 
 
 def test_stream_gives_better_answers_and_the_one_without_it_last(daemon: Daemon, pictures: list[Path]) -> None:
@@ -329,3 +325,13 @@ def test_rubbish_on_other_topics_changes_nothing(topic: str, mosquitto: Mosquitt
         other.say(f"reminisce/dev1/{topic}", b"\xff no JSON", is_retained=True)
     done = ask(daemon, "an animal")
     assert (done.code, done.err) == (0, "")
+
+
+def test_items_that_were_left_out_are_said_behind_the_figures() -> None:
+    reply = Reply(
+        results=(), searched=3, refined=2, cut=False, took_ms=4, query_ms=1, filter_ms=1, correct_ms=2, left_out=12
+    )
+    assert _text(reply, 1, "nothing found").splitlines() == [
+        "nothing found",
+        "4 ms, 3 searched, 2 refined, 12 left out, whose earlier model is not there",
+    ]

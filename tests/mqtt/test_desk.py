@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -113,6 +114,26 @@ def test_question_that_is_too_large_is_answered_where_a_property_says_where(mosq
         onlooker.say(TOPICS.query, b"x" * 70_000, reply_topic=MINE, correlation=b"1")
         (reply,) = replies(onlooker)
     assert reply.fields["error"] == {"code": "too_large", "message": "the payload has 70000 bytes, 65536 at most"}
+
+
+@both
+def test_flood_of_questions_without_a_reply_topic_is_one_line_of_the_log(
+    mosquitto: Mosquitto, protocol: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = Asked()
+    with (
+        caplog.at_level(logging.INFO),
+        Onlooker(mosquitto.port) as onlooker,
+        desk_client(mqtt_config(mosquitto, protocol), asked),
+    ):
+        for number in range(50):
+            onlooker.say(TOPICS.query, asking(f"question {number}"))
+            onlooker.say(TOPICS.query, b"no JSON")
+        onlooker.say(TOPICS.query, asking("the last", reply_to=MINE))
+        onlooker.wait_on(MINE)
+    assert [question.text for question in asked.questions] == ["the last"]
+    lines = [line for line in caplog.messages if "has no valid reply topic" in line]
+    assert lines == [f"a message to {TOPICS.query} has no valid reply topic: not answered"]
 
 
 @both

@@ -168,12 +168,12 @@ def test_tower_is_passed_once_for_all_exits(
 
 
 @pytest.mark.usefixtures("spread")
-@pytest.mark.parametrize("sent", [True, False])
+@pytest.mark.parametrize("way", ["image", "like"])
 def test_same_example_soon_after_runs_no_segment_and_no_head(
-    counted_ask: tuple[Ask, list[Model]], pictures: list[Path], sent: bool
+    counted_ask: tuple[Ask, list[Model]], pictures: list[Path], way: str
 ) -> None:
     ask, ran = counted_ask
-    example = {"image": pictures[0].read_bytes()} if sent else {"like": digest(pictures[0])}
+    example = {"image": pictures[0].read_bytes()} if way == "image" else {"like": digest(pictures[0])}
     first = ask(refine=False, **example)
     assert len(ran) > 0
     ran.clear()

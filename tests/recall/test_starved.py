@@ -1,4 +1,4 @@
-"""A segment call of a question for which there is no memory: that question has an error, and the next one its answer."""
+"""A segment call of a question for which there is no memory: that one has an error, and the next one its answer."""
 
 from __future__ import annotations
 
