@@ -78,7 +78,7 @@ def test_fields_that_are_null_are_as_if_they_were_absent() -> None:
         ({"sha256": ""}, HEX),
         ({"data": 3}, "data is 3: must be a text"),
         ({"data": "YQ==", "source": 3}, "source is 3: must be a text"),
-        ({"data": "YQ==", "modality": None}, "modality is None: must be a text"),
+        ({"data": "YQ==", "modality": 5}, "modality is 5: must be a text"),
         ({"data": "YQ==", "ts": "now"}, "ts is 'now': must be a number"),
         ({"data": "YQ==", "ts": True}, "ts is True: must be a number"),
     ],

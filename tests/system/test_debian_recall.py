@@ -107,8 +107,9 @@ def test_note_and_photo_are_sent_and_stand_in_one_answer(client: Client, tmp_pat
         news.event("indexed", item=item(file))
         client.offer(tmp_path, id="j", text="Call the plumber.")
         news.event("accepted", id="j")
-        client.publish("ingest/raw/text", "-f", photo)
-        news.first(lambda m: m.payload.get("error", {}).get("code") == "unreadable" and m.payload["type"] == "rejected")
+        client.publish("ingest/raw/text", "-m", " ")
+        blank = news.event("rejected", item=sha(b" "))["error"]
+        assert blank == {"code": "unreadable", "message": "a note that is blank: write something into it"}
     both = client.request("query", text="sushi", limit=2)["results"]
     assert {(one["item"], one["modality"], one.get("text")) for one in both} == {
         (item(photo), "image", None),
