@@ -68,7 +68,7 @@ class Retriever:
         itself, picture, words = self._meant(question)
         self._check(question, by_picture=picture is not None)
         size = self._pool if question.refine else 0
-        searches = (*self._earlier, *self._of_notes(picture), self._filtering)
+        searches: tuple[Earlier | Filter, ...] = (*self._earlier, *self._of_notes(picture), self._filtering)
         _, refresh_ms = _timed(lambda: [one.refresh() for one in searches])
         admitted, admit_ms = _timed(lambda: self._admitted(question.narrowing))
         held = [one.held(admitted) for one in searches]
