@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from converter.labels import GALLERY, Rows
+from converter.labels import GALLERY, Rows, Scored
 from edge.bundle import SCALE, Calibration
 from edge.items import Floats
 from edge.relevance import bank_numbers, offset
@@ -33,6 +33,23 @@ class Gallery:
     cosines: Floats
     numbers: Floats
     owners: Rows
+
+
+def note_gallery(scored: Scored, bank: Floats) -> Gallery:
+    """Texts as items: of each item with two captions or more the first is the note, and the others ask for it.
+
+    All at the query tower's end, as its last head makes them; bank: (R, D) there. One note an item, as there is one
+    picture an item in the galleries of the exits, so that the maps of both say how likely a match is at the same rate.
+    """
+    has_two = scored.known.sum(1) > 1
+    embeddings, known = scored.queries[-1][has_two], scored.known[has_two]
+    first = known.argmax(1)
+    rows = np.arange(len(known))
+    notes: Floats = embeddings[rows, first]
+    asks = known.copy()
+    asks[rows, first] = False
+    asked: Floats = embeddings[asks]
+    return Gallery(asked @ notes.T, item_numbers(notes, bank), np.nonzero(asks)[0])
 
 
 def fit_calibration(galleries: Sequence[Gallery], non_matches: int, seed: int) -> Calibration:

@@ -13,6 +13,7 @@ from converter.towers.tower import ItemTower, QueryTower
 from edge.bundle import (
     RUNTIMES,
     Bank,
+    Calibration,
     Exit,
     ImagePreprocess,
     Model,
@@ -87,10 +88,11 @@ def query_heads(learnt: Learnt) -> dict[int, Model]:
     return {depth: model(names[id(learnt.queries[depth])], HEAD) for depth in learnt.exits}
 
 
-def query_spec(recipe: Recipe, tower: QueryTower, head: Model | None = None) -> Tower:
+def query_spec(recipe: Recipe, tower: QueryTower, head: Model | None = None, notes: Calibration | None = None) -> Tower:
     """The query tower: one segment, one exit; sentences do not gain from more.
 
-    head: the question's head of the item tower's last exit
+    head:  the question's head of the item tower's last exit
+    notes: what a question's cosine with a text says about relevance
     """
     whole = Segment(
         depth=tower.layers,
@@ -109,7 +111,7 @@ def query_spec(recipe: Recipe, tower: QueryTower, head: Model | None = None) -> 
         group=recipe.query.group,
         positions=PurePosixPath("text/positions.f32"),
     )
-    last = Exit(depth=tower.layers, segment=0, head=head or model("text/head-00", HEAD))
+    last = Exit(depth=tower.layers, segment=0, head=head or model("text/head-00", HEAD), calibration=notes)
     return Tower(modality="text", layers=tower.layers, preprocess=words, segments=(whole,), exits=(last,))
 
 

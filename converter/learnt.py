@@ -31,7 +31,7 @@ class Learnt:
     costs:        share of the milliseconds of full depth; 1 at the end
     dimension:    D; width: F
     bank:         (R, F) stock queries as features of the query tower; None without enough pairs
-    calibrations: by depth; empty where not calibrated
+    calibrations: by depth; empty where not calibrated; notes: of texts as items, None where they are not
     gates:        by depth, bank numbers -> logits, standardised by their buffers `mean` and `scale`; empty without
     """
 
@@ -43,6 +43,7 @@ class Learnt:
     width: int
     bank: Floats | None = None
     calibrations: Mapping[int, Calibration] = field(default_factory=dict)
+    notes: Calibration | None = None
     predictor: Predictor | None = None
     gates: Mapping[int, nn.Module] = field(default_factory=dict)
     policies: Policies | None = None

@@ -101,7 +101,7 @@ class Daemon:
             engine.start()
             desk.start(device_info(config, engine), metering.questions(engine.questions.ask), self._commands.order)
             stack.callback(ingest.stop)
-            ingest.start(engine.inbox.offer)
+            ingest.start(engine.inbox.offer, engine.modalities)
             stack.enter_context(self._commands.orders())
             model, file = engine.bundle.manifest.model, self._config_file or "the defaults"
             _log.info("ready as %s: model %s on %s, config: %s", config.device, model, engine.runtime, file)

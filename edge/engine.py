@@ -35,7 +35,7 @@ from edge.bank import Banks
 from edge.bundle import Bundle, Model, Tower
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
-from edge.items import Floats, Outcome
+from edge.items import Floats, Modality, Outcome
 from edge.memory import RESERVE_BYTES, Activations, Halfway, Housekeeping, Limits, Memory, Retention
 from edge.power import AHEAD, RECALL, REMEMBER
 from edge.recall import (
@@ -51,7 +51,7 @@ from edge.recall import (
     Retriever,
     open_earlier,
 )
-from edge.remember import Elevator, Gate, Inbox, Intake, choose_setting, open_policy
+from edge.remember import Elevator, Gate, Inbox, Intake, Notes, choose_setting, open_policy
 from edge.runtime import (
     Compute,
     Invoke,
@@ -61,6 +61,7 @@ from edge.runtime import (
     choose_runtime,
     item_bytes,
     open_weights,
+    read_note,
     residence,
 )
 
@@ -120,14 +121,17 @@ class Engine:
             background = TowerRunner(folder, manifest.tower("image"), on_background)
             urgent = TowerRunner(folder, manifest.tower("image"), on_urgent)
             text = TowerRunner(folder, manifest.tower("text"), on_urgent)
+            words = TowerRunner(folder, manifest.tower("text"), on_background)
             batch, side = config.remember.batch, background.picture_side
             policy = open_policy(background.spec, config.remember, folder, on_background)
-            banks = Banks(folder, manifest.bank, TowerRunner(folder, manifest.tower("text"), on_background))
+            banks = Banks(folder, manifest.bank, words)
             halfway = self._halfway(config, urgent.spec)
             self.refining = Refining(self.memory, halfway, hooks.failed)
             haste = Haste(urgent.spec, pace)
             corrector = Corrector(urgent, self.memory, banks, batch, halfway, haste, self.refining.put)
             self._filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
+            notes = Filter(self.memory, words.spec, config.index.annoy_from) if manifest.takes_notes else None
+            self._filters = (self._filtering, notes) if notes else (self._filtering,)
             self._earlier, self._missing = open_earlier(
                 self.memory,
                 self.bundle,
@@ -136,7 +140,7 @@ class Engine:
                 lambda invoke: hooks.metered(RECALL, self._aside(invoke)),
             )
             earlier = tuple(self._earlier.values())
-            self.follower = Follower((self._filtering, *earlier), hooks.failed)
+            self.follower = Follower((*self._filters, *earlier), hooks.failed)
             self.retriever = Retriever(
                 text,
                 urgent.spec,
@@ -147,6 +151,7 @@ class Engine:
                 earlier,
                 self.refining.asked,
                 Missing(self.memory, self._missing).held,
+                notes,
             )
             self.housekeeping = Housekeeping(self.memory, hooks.failed)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
@@ -158,13 +163,14 @@ class Engine:
                 self.memory,
                 batch,
                 halfway=halfway,
+                notes=Notes(words, banks) if notes else None,
                 on_outcome=hooks.on_outcome,
                 failed=hooks.failed,
             )
             self.inbox = Inbox(
                 self.memory,
                 config.remember,
-                lambda content: check_image(content, side),
+                partial(_check, side),
                 on_accept=self.intake.wake,
                 on_gate=hooks.on_gate,
                 on_drained=hooks.on_drained,
@@ -217,10 +223,16 @@ class Engine:
         return not (arrives or self.intake.paused) and self.questions.quiet_s > self._after_s
 
     @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What it remembers."""
+        return ("image", "text") if self.bundle.manifest.takes_notes else ("image",)
+
+    @property
     def damaged(self) -> int:
         """Files of index and cache that were found damaged since the start, and made good from the rest."""
         earlier = sum(one.damaged for one in self._earlier.values())
-        return self._filtering.damaged + earlier + (self.activations.damaged if self.activations else 0)
+        own = sum(one.damaged for one in self._filters)
+        return own + earlier + (self.activations.damaged if self.activations else 0)
 
     @property
     def out_of_reach(self) -> int:
@@ -235,6 +247,14 @@ class Engine:
             self._stack.enter_context(part)
         if self.ahead:
             self._stack.enter_context(self.ahead)
+
+
+def _check(side: int, modality: Modality, content: bytes) -> None:
+    """A quick look at content that arrived. Raises UnreadableItemError, MemoryError."""
+    if modality == "text":
+        read_note(content)
+    else:
+        check_image(content, side)
 
 
 def content_limits(config: Config) -> Limits:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Origin = Literal["message", "exif", "file"]  # of the time at which something came about
 Meta = tuple[tuple[str, str], ...]  # metadata: key and value, by key
+Modality = Literal["image", "text"]  # of an item: a picture, or a note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Offer:
     content: bytes | None = None
     path: str | None = None
     digest: bytes | None = None
-    modality: Literal["image"] = "image"
+    modality: Modality = "image"
     source: str = ""
     taken_at: float | None = None
     taken_from: Origin = "message"
@@ -106,6 +107,7 @@ class Embedded:
 
     offset:   what it adds to every calibrated score at that exit, see edge.relevance; 0 where nothing is calibrated
     taken_at: seconds of Unix time at which the picture was taken, by its EXIF; None: it does not say, or was not asked
+    modality: of the item
     """
 
     item: int
@@ -113,6 +115,7 @@ class Embedded:
     embedding: Floats
     offset: float = 0.0
     taken_at: float | None = None
+    modality: str = "image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +138,11 @@ class Tally:
 
     items:         accepted and not rejected
     waiting:       of these, without an embedding so far, of whatever bundle; `waiting_bytes` of raw content
-    exits:         items by the depth where they left
+    exits:         pictures by the depth where they left
     content_bytes: raw content of all items that is kept
     earlier:       items that only another bundle has embedded
     migrating:     of these, the ones that wait to be embedded by this one; the rest stays as it is
+    notes:         notes that can be found
     """
 
     items: int
@@ -149,6 +153,7 @@ class Tally:
     content_bytes: int
     earlier: int = 0
     migrating: int = 0
+    notes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +275,7 @@ class Hit:
     why:       where the question asked for it
     similar:   how many near-duplicates of it were found, and are no hits of their own
     similar_items: SHA-256 of the best of them
+    text:      a note's first line, shortened; None of a picture, and of a note that is not kept any more
     """
 
     item: Item
@@ -279,6 +285,7 @@ class Hit:
     why: Explanation | None = None
     similar: int = 0
     similar_items: tuple[bytes, ...] = ()
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

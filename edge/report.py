@@ -9,7 +9,7 @@ from edge import __version__
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES, Config
 from edge.engine import Engine
 from edge.memory import database_bytes
-from edge.mqtt import MODALITIES, OPS, encode
+from edge.mqtt import OPS, encode
 from edge.power import Energy
 from edge.service import Sample
 
@@ -30,7 +30,7 @@ def device_info(config: Config, engine: Engine) -> bytes:
                 "exit_depths": {tower.modality: [place.depth for place in tower.exits] for tower in manifest.towers},
             },
             "runtime": engine.runtime,
-            "modalities": list(MODALITIES),
+            "modalities": list(engine.modalities),
             "ops": list(OPS),
             "limits": {"payload_bytes": PAYLOAD_BYTES, "limit": MAX_LIMIT, "waiting": config.recall.waiting},
         }
@@ -52,6 +52,7 @@ def device_state(engine: Engine, sample: Sample, energy: Energy) -> bytes:
             "out_of_reach": (engine.out_of_reach if tally.earlier else 0) or None,
             "items_per_s": round(engine.intake.items_per_s(), 2),
             "exits": {str(depth): count for depth, count in tally.exits.items()},
+            "notes": tally.notes,
             "refined": tally.exits.get(last, 0),
             "refined_ahead": engine.ahead.count if engine.ahead else 0,
             "busy": None if engine.inbox.gate == "open" else engine.inbox.gate,

@@ -37,10 +37,10 @@ class CountingFeed:
         return found
 
     def counts(self) -> Mapping[int, int]:
-        return self.memory.counts()
+        return self.memory.feed().counts()
 
     def rows(self, depth: int) -> Iterator[Partition]:
-        for part in self.memory.rows(depth):
+        for part in self.memory.feed().rows(depth):
             self.read += len(part.ids)
             yield part
 

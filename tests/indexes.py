@@ -32,7 +32,9 @@ def index_over(
 ) -> Iterator[MemoryIndex]:
     """The index of the memory's own folder."""
     folder = memory.folder / "index"
-    with MemoryIndex(folder, "image", feed or memory, fingerprint=fingerprint, scales=SCALES, limits=limits) as index:
+    with MemoryIndex(
+        folder, "image", feed or memory.feed(), fingerprint=fingerprint, scales=SCALES, limits=limits
+    ) as index:
         yield index
 
 

@@ -67,6 +67,7 @@ def learnt_of(context: Context, tower: ItemTower) -> Learnt:
         width=width,
         bank=load_arrays(artefacts["label"] / "bank.npz")["bank"] if known else None,
         calibrations=dict(zip(healed.exits, calibrations.final, strict=True)) if known else {},
+        notes=calibrations.notes,
         predictor=predictor,
         gates={depth: _joined(nets[f"gate-{place}"]) for place, depth in enumerate(healed.exits)} if known else {},
         policies=chosen.policies,

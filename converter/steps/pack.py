@@ -41,7 +41,7 @@ def pack(context: Context, folder: Path) -> None:
             licence=licence(origins),
             attribution=attribution(recipe, origins, len(taught_rows(catalogue, captions))),
             dimension=learnt.dimension,
-            towers=(spec, layout.query_spec(recipe, query, spec.exits[-1].query)),
+            towers=(spec, layout.query_spec(recipe, query, spec.exits[-1].query, learnt.notes)),
             bank=layout.bank_entry(learnt),
             files=records(staging),
             build=worst,

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import UsageError
+from edge.items import Modality
 
+NOTES = frozenset({".txt", ".md"})
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
 
 
 def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
     """Files as they are named, folders as the picture files below them, sorted; each file once.
+
+    A note must be named: what lies beside pictures as text (licences, lists) is seldom meant to be remembered.
 
     Also how many files of other kinds were left out, by suffix. Raises UsageError when nothing is left to add.
     """
@@ -39,6 +43,11 @@ def _files(path: Path) -> list[Path]:
     if path.exists():
         return [path]
     raise UsageError(f"{path} is not there: name a picture or a folder of pictures")
+
+
+def modality_of(file: Path) -> Modality:
+    """A note by its suffix, or else a picture."""
+    return "text" if file.suffix.lower() in NOTES else "image"
 
 
 def printable(file: Path) -> str:

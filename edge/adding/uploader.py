@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edge.adding.files import printable
+from edge.adding.files import modality_of, printable
 from edge.adding.shrink import shrink
 from edge.errors import BrokerError, UnreadableItemError
 from edge.mqtt import ONLINE, Outgoing, Requester, encode
-from edge.runtime import exif_time
+from edge.runtime import exif_time, read_note
 
 IN_FLIGHT, IN_FLIGHT_BYTES = 32, 16 << 20
 RESEND_S = 10.0
@@ -162,10 +162,11 @@ class Uploader:
         if client.carries_properties:
             meta = (("meta", json.dumps(self._meta)),) if self._meta else ()
             user = (("id", name), ("source", source), ("file_ts", str(one.file_ts)), *meta)
-            client.send(Outgoing(client.topics.raw("image"), one.content, user=user))
+            client.send(Outgoing(client.topics.raw(modality_of(one.file)), one.content, user=user))
         else:
             data = base64.b64encode(one.content).decode()
             fields = {"id": name, "source": source, "file_ts": one.file_ts, "data": data, "meta": self._meta or None}
+            fields["modality"] = modality_of(one.file)
             client.send(Outgoing(client.topics.ingest, encode(fields)))
 
     def _step(self, client: Requester) -> Iterator[Sent]:
@@ -240,6 +241,8 @@ def _read(file: Path, largest: int) -> tuple[bytes, int | None, float]:
     content = file.read_bytes()
     if not content:
         raise UnreadableItemError("the file is empty")
+    if modality_of(file) == "text":
+        read_note(content)
     changed = min(max(0.0, file.stat().st_mtime), _LATEST)
     if len(content) <= largest:
         return content, None, changed

@@ -126,7 +126,7 @@ class Manifest:
     attribution: data and weights it was learnt from, with licence
     dimension:   D
     bank:        stock queries that items are compared with, for calibration and policies
-    calibrated:  every exit at which items are stored has a calibration; else none has
+    calibrated:  every exit at which pictures are stored has a calibration; else none has, notes' neither
     build:       what the converter measured while it made the bundle, by name
     files:       every file but the manifest itself, by path inside the bundle
     """
@@ -157,6 +157,14 @@ class Manifest:
             self._check_bank(self.bank)
         for tower in self.towers:
             self._check_calibration(tower)
+
+    @property
+    def takes_notes(self) -> bool:
+        """Whether texts can be items: their scores must be as comparable as those of pictures are."""
+        return any(
+            tower.modality == "text" and (tower.exits[-1].calibration is not None) == self.calibrated
+            for tower in self.towers
+        )
 
     def tower(self, modality: str) -> Tower:
         """The tower of `modality`. Raises BundleError when there is none."""
@@ -189,8 +197,10 @@ class Manifest:
                 raise ValueError(f"bank has width {bank.width}, the text tower gives {features} before its heads")
 
     def _check_calibration(self, tower: Tower) -> None:
-        for place in tower.exits if tower.modality != "text" else ():
-            if (place.calibration is not None) != self.calibrated:
+        for place in tower.exits:
+            # A bundle of before notes has none for them.
+            may_lack = tower.modality == "text" and place.calibration is None
+            if (place.calibration is not None) != self.calibrated and not may_lack:
                 raise ValueError(
                     f"calibrated is {str(self.calibrated).lower()}, but the {tower.modality} exit at depth"
                     f" {place.depth} has {'a' if place.calibration else 'no'} calibration"

@@ -23,7 +23,7 @@ _WAITS = {
 
 
 def add(options: argparse.Namespace) -> int:
-    """Send pictures, say what became of each; returns 1 when some were rejected."""
+    """Send pictures and notes, say what became of each; returns 1 when some were rejected."""
     config = settings(options.config)
     files, others = find_pictures(options.paths)
     if others:
@@ -85,7 +85,7 @@ class _Teller:
 
 
 def _send(uploader: Uploader, client: Requester, files: list[Path], teller: _Teller) -> None:
-    with tqdm(total=len(files), desc="adding", unit=" pictures", leave=False, disable=None) as bar:
+    with tqdm(total=len(files), desc="adding", unit=" files", leave=False, disable=None) as bar:
         for sent in uploader.add(client, files):
             teller.tell(sent)
             bar.update(not sent.is_late)
@@ -93,7 +93,7 @@ def _send(uploader: Uploader, client: Requester, files: list[Path], teller: _Tel
 
 def _follow(uploader: Uploader, client: Requester, teller: _Teller) -> None:
     count = len(uploader.embedding)
-    with tqdm(total=count, desc="embedding", unit=" pictures", leave=False, disable=None) as bar:
+    with tqdm(total=count, desc="embedding", unit=" files", leave=False, disable=None) as bar:
         for one in uploader.follow(client, PATIENCE_S):
             bar.update()
             if one is not None:

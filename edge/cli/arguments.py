@@ -57,6 +57,8 @@ examples:
       folders with everything below; run it again to go on after an interruption: what is there is skipped
   reminisce add --meta place=Kyoto --meta trip=spring ~/Pictures/2025
       what there is to say of each, for `ask --meta` and `forget --meta`
+  reminisce add note.txt
+      a note, UTF-8 and at most 16384 bytes; in folders .txt and .md are left out
   reminisce add --json ~/Pictures | jq -r 'select(.state == "rejected") | .file'
       one JSON object a file, another one if it turns out to be broken later, and a last one with the counts
 """
@@ -72,6 +74,8 @@ examples:
       among those that were added with it
   reminisce ask --limit 20 --offset 20 "our dog"
       the second page
+  reminisce ask --modality text "where is the key?"
+      notes alone; without it, notes and pictures in one ranking
   reminisce ask --min-relevance 0.5 "a unicorn"
       may well find nothing
   reminisce ask --like beach.jpg
@@ -190,13 +194,17 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(command)
     command("run", run, "the daemon: remembers and answers over MQTT", _RUN, "stopped")
     adding = command(
-        "add", add, "have the daemon remember pictures", _ADD, "what was accepted is safe; run it again to go on"
+        "add",
+        add,
+        "have the daemon remember pictures and notes",
+        _ADD,
+        "what was accepted is safe; run it again to go on",
     )
-    adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, or folders of them")
+    adding.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files, folders of them, or notes")
     _add_meta(adding, "say this of every one of them, to narrow by it later; may be given several times")
     asking = command("ask", ask, "ask the daemon a question", _ASK, "no answer")
     asking.add_argument("text", type=_question, nargs="*", metavar="TEXT", help="what to look for, in English")
-    asking.add_argument("--like", metavar="ITEM", help="what looks like this: a picture file, or an id")
+    asking.add_argument("--like", metavar="ITEM", help="what is like this: a picture file, or an id")
     asking.add_argument(
         "--limit", type=_limit, metavar="N", help="answers wanted (default: recall.limit of the daemon)"
     )

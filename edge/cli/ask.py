@@ -13,7 +13,7 @@ from edge.cli.settings import requester, settings
 from edge.cli.sheet import write_html
 from edge.decode import DecodeError
 from edge.errors import BrokerError, UsageError
-from edge.mqtt import Reply, read_reply
+from edge.mqtt import Reply, Result, read_reply
 
 ONLINE_S = 5  # what is retained comes at once
 ANSWER_S = 60  # a slow board, behind other questions
@@ -58,7 +58,7 @@ def _read(reply: Mapping[str, Any]) -> Reply:
 def _text(reply: Reply, first: int, nothing: str) -> str:
     lines = [
         f"{rank}. {hit.source or hit.item[:12]}  {hit.figures}, {_day(hit.ts)}"
-        f"{'' if hit.content else ', file not kept'}{hit.company}"
+        f"{'' if hit.content else ', file not kept'}{hit.company}{_said(hit)}"
         for rank, hit in enumerate(reply.results, first)
     ]
     spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"
@@ -67,6 +67,11 @@ def _text(reply: Reply, first: int, nothing: str) -> str:
     if not reply.final:
         spent += " so far\n"
     return "\n".join([*(lines or [nothing]), spent])
+
+
+def _said(hit: Result) -> str:
+    """A note's first line, on a line of its own."""
+    return f"\n   {hit.text}" if hit.text else ""
 
 
 def _day(seconds: float) -> str:

@@ -43,7 +43,7 @@ def import_into(options: argparse.Namespace) -> int:
 
     config, bundle, state = _opened(options)
     manifest = bundle.manifest
-    exits = {name: frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
+    exits = {str(name): frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
     in_use = InUse(fingerprint=bundle.fingerprint, dimension=manifest.dimension, exits=exits)
     with _bar("importing") as on_progress:
         done = import_memory(

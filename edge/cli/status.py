@@ -56,6 +56,8 @@ def _text(device: str, found: dict[str, Any]) -> str:
         lines.append(f"model     {info['model']['id']} ({info['model']['purpose']}) on {info['runtime']}")
     if state := found.get("state"):
         exits = ", ".join(f"{count} at depth {depth}" for depth, count in state["exits"].items()) or "none"
+        notes = state.get("notes", 0)
+        exits += f"; {notes} notes" if notes else ""
         more = f", {state['rejected']} unreadable" if state["rejected"] else ""
         held = f" ({state['busy']}: nothing new is accepted)" if "busy" in state else ""
         paused = " (paused)" if state["paused"] else ""
@@ -63,7 +65,7 @@ def _text(device: str, found: dict[str, Any]) -> str:
         damaged = state.get("damaged_files", 0)
         harm = f", {damaged} damaged files of index and cache made anew: see the log" if damaged else ""
         age = max(0.0, time.time() - state["ts"])
-        finished = f"{state.get('refined', 0)} of {state['items']} finished"
+        finished = f"{state.get('refined', 0)} of {state['items'] - notes} finished"
         if ahead := state.get("refined_ahead"):
             finished += f", {ahead} of them in idle time"
         lines += [

@@ -23,6 +23,7 @@ h2 {{ margin: 1.6rem 0 .4rem; font-size: 1.15rem }} h2 small {{ font-weight: nor
 .row {{ display: flex; flex-wrap: wrap; gap: .8rem }} figure {{ margin: 0; width: 12.5rem }}
 figure div {{ height: 9.4rem; display: flex; align-items: center; justify-content: center; background: #eee }}
 img {{ max-width: 100%; max-height: 100% }} figcaption {{ font-size: .8rem; overflow-wrap: anywhere }}
+blockquote {{ margin: .6rem; overflow: hidden }}
 </style></head><body><h1>Reminisce: answers</h1>
 {answers}
 </body></html>
@@ -60,8 +61,10 @@ def _answer(answered: Answered) -> str:
 def _figure(hit: Result, file: Path | None) -> str:
     name = html.escape(file.name if file else hit.source or hit.item[:12])
     caption = f"{name}<br>{hit.figures}, exit at depth {hit.exit_depth}{hit.company}"
-    image = f'<img src="{_thumbnail(file) if file else ""}" alt="{name}">'
-    return f"<figure><div>{image}</div><figcaption>{caption}</figcaption></figure>"
+    shown = f'<img src="{_thumbnail(file) if file else ""}" alt="{name}">'
+    if hit.modality == "text":
+        shown = f"<blockquote>{html.escape(hit.text)}</blockquote>"
+    return f"<figure><div>{shown}</div><figcaption>{caption}</figcaption></figure>"
 
 
 def _thumbnail(path: Path) -> str:

@@ -1,17 +1,12 @@
-"""What another bundle embedded and this one has not yet: a feed of its own, for an index of its own."""
+"""The bundles that embedded what this one has not yet, and where the index of each is."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-
-from edge.memory.rows.changes import Changes, Partition, read_changes, read_exit
-from edge.memory.rows.counts import exits_of
-from edge.memory.rows.database import translated
-from edge.memory.rows.transaction import snapshot
 
 _MODELS = """
 SELECT id, fingerprint, folder FROM models
@@ -48,36 +43,6 @@ def items_of(rows: sqlite3.Connection, model: int) -> list[int]:
     return [
         item for (item,) in rows.execute("SELECT DISTINCT item FROM embeddings WHERE model = ? ORDER BY 1", (model,))
     ]
-
-
-class EarlierRows:
-    """A `Feed` of one origin's items. Any thread, as `reader` gives each a connection of its own."""
-
-    def __init__(
-        self, origin: Origin, reader: Callable[[], sqlite3.Connection], version: Callable[[], int], where: Path
-    ) -> None:
-        """`version` is the memory's, `where` its folder."""
-        self._model, self._reader, self._version, self._where = origin.number, reader, version, where
-
-    @property
-    def version(self) -> int:
-        """See Feed."""
-        return self._version()
-
-    def changes(self, since: int) -> Changes:
-        """See Feed. Raises StoreError."""
-        with translated(self._where), snapshot(self._reader()):
-            return read_changes(self._reader(), self._model, since)
-
-    def counts(self) -> Mapping[int, int]:
-        """See Feed; counted anew. Raises StoreError."""
-        with translated(self._where):
-            return exits_of(self._reader(), self._model)
-
-    def rows(self, depth: int) -> Iterator[Partition]:
-        """See Feed. Raises StoreError."""
-        with translated(self._where):
-            yield from read_exit(self._reader(), self._model, depth)
 
 
 def index_folder(folder: Path, origin: Origin) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,13 +23,13 @@ from edge.memory.disk.content import ContentStore
 from edge.memory.disk.eviction import Limits, evict
 from edge.memory.disk.folder import check_database_is_there, clear_importing, lock_for_us
 from edge.memory.disk.reserve import Reserve
-from edge.memory.earlier import EarlierRows, Origin, index_folder, items_of, note_folder, origins, sweep
+from edge.memory.earlier import Origin, index_folder, items_of, note_folder, origins, sweep
 from edge.memory.forgetting import Forgetting
-from edge.memory.index import Feed, MemoryIndex, Rows
 from edge.memory.index import Limits as IndexLimits
+from edge.memory.index import MemoryIndex, Rows
 from edge.memory.merging import Merged, attached, merge
 from edge.memory.rows.accepting import accept, come_again
-from edge.memory.rows.changes import Changes, Partition, last_sequence, read_changes, read_exit
+from edge.memory.rows.changes import Changes, Partition, last_sequence
 from edge.memory.rows.counts import Counts
 from edge.memory.rows.database import connect, model_id, translated
 from edge.memory.rows.demand_rows import SOURCES, along, counted, keep
@@ -40,7 +40,8 @@ from edge.memory.rows.readers import Readers
 from edge.memory.rows.refining import refine
 from edge.memory.rows.rejecting import blame, reject
 from edge.memory.rows.selecting import admitted_ids
-from edge.memory.rows.transaction import atomic, snapshot
+from edge.memory.rows.tower_rows import TowerRows
+from edge.memory.rows.transaction import atomic
 from edge.memory.rows.turns import IS_KEPT_BACK, WAITS, ask, line_up, next_rows
 
 T = TypeVar("T")
@@ -203,23 +204,18 @@ class Memory:
         """These items were answers so many times, for whoever embeds them anew. Raises DiskFullError or StoreError."""
         self._write(lambda: ask(self._rows, times))
 
-    def partitions(self) -> tuple[Partition, ...]:
+    def partitions(self, modality: str = "image") -> tuple[Partition, ...]:
         """All embeddings of this bundle by exit, shallow to deep; an item at several exits counts at the deepest."""
-        return self.changes(0).added
+        return self.feed(modality).changes(0).added
 
     def changes(self, since: int) -> Changes:
-        """What a search can see and could not after change number `since`; 0 tells all there is."""
-        with translated(self.folder), snapshot(self._reader()):
-            return read_changes(self._reader(), self._model, since)
+        """Of pictures, what a search can see and could not after change number `since`; 0 tells all there is."""
+        return self.feed().changes(since)
 
-    def counts(self) -> Mapping[int, int]:
-        """How many items a search can see at each exit, by depth."""
-        return self.tally.exits
-
-    def rows(self, depth: int) -> Iterator[Partition]:
-        """What a search can see at one exit, ids rising, some thousand at a time."""
-        with translated(self.folder):
-            yield from read_exit(self._reader(), self._model, depth)
+    def feed(self, modality: str = "image", origin: Origin | None = None) -> TowerRows:
+        """What a search can see of what this bundle embedded, or that of `origin`."""
+        model = self._model if origin is None else origin.number
+        return TowerRows(model, modality, self._reader, lambda: self.version, self.folder)
 
     def item(self, number: int) -> Item:
         """The item with this id. Raises KeyError."""
@@ -265,21 +261,20 @@ class Memory:
             )
 
     def open_index(self, tower: str, scales: Mapping[int, float], forest_from: int) -> MemoryIndex:
-        """The index over what left a tower, in files of this folder; closed together with the memory.
+        """The index over what left the tower of a modality, in files of this folder; closed together with the memory.
 
         scales:      by depth, what a cosine is worth beside the offsets there
         forest_from: items from which it is approximate
         Raises StoreError.
         """
-        return self._open_index(self, self.folder / "index", self._fingerprint, tower, scales, forest_from)
+        return self._open_index(self.feed(tower), self.folder / "index", self._fingerprint, tower, scales, forest_from)
 
     def open_earlier_index(
         self, origin: Origin, tower: str, scales: Mapping[int, float], forest_from: int
     ) -> MemoryIndex:
         """The same over what another bundle embedded."""
-        feed = EarlierRows(origin, self._reader, lambda: self.version, self.folder)
-        folder = index_folder(self.folder / "index", origin)
-        return self._open_index(feed, folder, origin.fingerprint, tower, scales, forest_from)
+        folder, mark = index_folder(self.folder / "index", origin), origin.fingerprint
+        return self._open_index(self.feed(tower, origin), folder, mark, tower, scales, forest_from)
 
     def left(self, origin: Origin) -> Rows:
         """(N,) ids of the items that are still of another bundle, rising."""
@@ -287,7 +282,7 @@ class Memory:
             return np.array(items_of(self._reader(), origin.number), dtype=np.int64)
 
     def _open_index(
-        self, feed: Feed, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int
+        self, feed: TowerRows, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int
     ) -> MemoryIndex:
         limits = IndexLimits(forest_from=forest_from)
         with translated(self.folder):

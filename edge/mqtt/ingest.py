@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from edge.config import MqttConfig
 from edge.errors import RefusedError
-from edge.items import Offer, Verdict
+from edge.items import Modality, Offer, Verdict
 from edge.mqtt import replies
 from edge.mqtt.link import Handlers, Incoming, Link, Session
-from edge.mqtt.messages import Parsed, UnanswerableError, parse_ingest, parse_raw
+from edge.mqtt.messages import MODALITIES, Parsed, UnanswerableError, parse_ingest, parse_raw
 from edge.mqtt.receipts import Receipt, Receipts
 from edge.mqtt.topics import Topics
 
@@ -19,6 +19,7 @@ Offered: TypeAlias = Callable[[Offer, Callable[[Verdict], None]], bool]
 _RECEIVE_MAXIMUM = 16
 _PATIENCE_S = 2.0  # a commit on a slow card; for longer the client must not be silent: the shortest keepalive is 5 s
 _INTERNAL = RefusedError("internal", "the device made a mistake: its log says which")
+_NO_PLACE = "the bundle in use takes no notes, its text tower is not calibrated for them: convert it again"
 _BUSY = RefusedError("busy", "there is no room for it now: send it again later, or with QoS 1")
 
 
@@ -50,6 +51,7 @@ class Ingest:
         """`on_up` is called when items can come."""
         self._topics, self._tell = topics, tell
         self._offer: Offered = lambda _offer, _settle: False
+        self._modalities: Sequence[Modality] = MODALITIES
         session = Session(
             client_id=f"reminisce-{topics.device}-ingest",
             subscriptions=(topics.ingest, topics.raw("+")),
@@ -64,9 +66,9 @@ class Ingest:
         self._is_suspended = self._is_stopped = False
         self._has_room = threading.Event()
 
-    def start(self, offer: Offered) -> None:
-        """Connect; returns at once. `offer` is the inbox's."""
-        self._offer = offer
+    def start(self, offer: Offered, modalities: Sequence[Modality] = MODALITIES) -> None:
+        """Connect; returns at once. `offer` is the inbox's; what is of other `modalities` is refused."""
+        self._offer, self._modalities = offer, modalities
         self._link.start()
 
     def stop(self) -> None:
@@ -118,8 +120,12 @@ class Ingest:
     def _parse(self, message: Incoming) -> Parsed[Offer]:
         modality = self._topics.modality(message.topic)
         if modality is None:
-            return parse_ingest(message.payload)
-        return parse_raw(modality, message.payload, message.user)
+            parsed = parse_ingest(message.payload)
+        else:
+            parsed = parse_raw(modality, message.payload, message.user)
+        if parsed.body.modality not in self._modalities:
+            raise UnanswerableError("not_supported", _NO_PLACE, parsed.id)
+        return parsed
 
     def _settled(self, parsed: Parsed[Offer], verdict: Verdict, receipt: Receipt | None) -> None:
         event = replies.verdict_event(verdict, parsed.id, parsed.warning)

@@ -15,8 +15,8 @@ from typing import Any, Generic, Literal, TypeVar
 from edge.config import MAX_LIMIT, PAYLOAD_BYTES
 from edge.decode import DecodeError, decode
 from edge.errors import RefusedError
-from edge.items import Meta, Offer, Origin, Question, Selection
-from edge.meta import meta_problems
+from edge.items import Meta, Modality, Offer, Origin, Question, Selection
+from edge.meta import is_text, meta_problems
 from edge.mqtt.narrowing import (
     LONGEST_SOURCE,
     is_sha256,
@@ -27,7 +27,7 @@ from edge.mqtt.narrowing import (
 )
 
 VERSION = 1
-MODALITIES = ("image",)
+MODALITIES: tuple[Modality, ...] = ("image", "text")
 SHORT_BYTES = 64 << 10  # of a question or an order: a parser that reads megabytes holds up everything else
 MOST_OFFSET = 10_000
 LONGEST_TEXT = 10_000  # characters of a question; the text tower reads some hundred of them
@@ -38,7 +38,7 @@ _LONGEST_WAY_S = 3_600  # of a message: one that seems older was sent by a clock
 
 # Fields and values that PROTOCOL.md names and that no version answers so far.
 NOT_YET = {
-    "ingest": ("text", "tags"),
+    "ingest": ("tags",),
     "query": ("budget_j",),
     "control": ("args",),
 }
@@ -65,10 +65,11 @@ class UnanswerableError(RefusedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestMessage:
-    """One of `data` (base64), `path` and `sha256` (hex; asks whether the bytes are needed)."""
+    """One of `data` (base64), `text`, `path` and `sha256` (hex; asks whether the bytes are needed)."""
 
-    modality: str = "image"
+    modality: str | None = None
     data: str | None = None
+    text: str | None = None
     path: str | None = None
     sha256: str | None = None
     ts: float | None = None
@@ -78,8 +79,12 @@ class IngestMessage:
 
     def __post_init__(self) -> None:
         problems = time_problems(self.ts) + time_problems(self.file_ts, "file_ts") + meta_problems(self.meta)
-        if sum(value is not None for value in (self.data, self.path, self.sha256)) != 1:
-            problems.append("the message must have exactly one of data, path and sha256")
+        if sum(value is not None for value in (self.data, self.text, self.path, self.sha256)) != 1:
+            problems.append("the message must have exactly one of data, text, path and sha256")
+        if self.text is not None and self.modality == "image":
+            problems.append("text is a note, of the modality text")
+        if self.text is not None and not is_text(self.text):
+            problems.append("text must be Unicode text without NUL")
         if self.sha256 is not None and not is_sha256(self.sha256):
             problems.append("sha256 must be 64 hexadecimal digits")
         if problems:
@@ -152,9 +157,11 @@ def parse_ingest(payload: bytes) -> Parsed[Offer]:
     """An item as JSON. Raises UnanswerableError."""
     parsed = parse("ingest", IngestMessage, payload, PAYLOAD_BYTES)
     message = parsed.body
-    _check_modality(message.modality, parsed.id)
+    unsaid = "image" if message.text is None else "text"
+    modality = _modality(unsaid if message.modality is None else message.modality, parsed.id)
     offer = Offer(
-        content=_base64("data", message.data, parsed.id) if message.data is not None else None,
+        content=_content(message, parsed.id),
+        modality=modality,
         path=message.path,
         digest=bytes.fromhex(message.sha256) if message.sha256 else None,
         source=_source(message.source or message.path or ""),
@@ -172,7 +179,7 @@ def parse_raw(modality: str, payload: bytes, properties: tuple[tuple[str, str], 
     version = given.pop("v", str(VERSION))
     if version != str(VERSION):
         raise UnanswerableError("version", f"v is {version[:20]!r}: this daemon speaks {VERSION}", id_)
-    _check_modality(modality, id_)
+    known = _modality(modality, id_)
     _check_size(payload, id_)
     if not payload:
         raise UnanswerableError("bad_request", "the payload is empty", id_)
@@ -180,6 +187,7 @@ def parse_raw(modality: str, payload: bytes, properties: tuple[tuple[str, str], 
     meta = _property_meta(given.pop("meta", None), id_)
     offer = Offer(
         content=payload,
+        modality=known,
         source=_source(given.pop("source", "")),
         taken_at=file_ts if ts is None else ts,
         taken_from=_origin(ts, file_ts),
@@ -192,7 +200,7 @@ def parse_query(payload: bytes) -> Parsed[QueryMessage]:
     """A question. Raises UnanswerableError."""
     parsed = parse("query", QueryMessage, payload, SHORT_BYTES)
     if parsed.body.modality is not None:
-        _check_modality(parsed.body.modality, parsed.id)
+        _modality(parsed.body.modality, parsed.id)
     if parsed.body.image is not None:
         _base64("image", parsed.body.image, parsed.id)
     return parsed
@@ -274,12 +282,18 @@ def _check_size(payload: bytes, id_: str | None, largest: int = PAYLOAD_BYTES) -
         raise UnanswerableError("too_large", f"the payload has {len(payload)} bytes, {largest} at most", id_)
 
 
-def _check_modality(modality: str, id_: str | None) -> None:
-    if modality not in MODALITIES:
-        known = ", ".join(MODALITIES)
-        raise UnanswerableError(
-            "not_supported", f"modality {modality[:40]!r} is not supported so far, only {known}", id_
-        )
+def _modality(name: str, id_: str | None) -> Modality:
+    for known in MODALITIES:
+        if name == known:
+            return known
+    all_ = " and ".join(MODALITIES)
+    raise UnanswerableError("not_supported", f"modality {name[:40]!r} is not supported so far, only {all_}", id_)
+
+
+def _content(message: IngestMessage, id_: str | None) -> bytes | None:
+    if message.text is not None:
+        return message.text.encode()
+    return _base64("data", message.data, id_) if message.data is not None else None
 
 
 def _id(value: object) -> str | None:

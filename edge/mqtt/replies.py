@@ -113,6 +113,7 @@ def _result(hit: Hit) -> dict[str, Any]:
         "modality": hit.item.modality,
         **({"meta": dict(hit.item.meta)} if hit.item.meta else {}),
         **({"content": False} if hit.item.evicted else {}),
+        **({} if hit.text is None else {"text": hit.text}),
         **({"similar": hit.similar, "similar_items": [one.hex() for one in hit.similar_items]} if hit.similar else {}),
         **({} if hit.why is None else {"explain": _explain(hit.why)}),
     }

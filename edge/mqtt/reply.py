@@ -17,6 +17,7 @@ class Result:
     ts_from:   who says so: "message", "exif", "file"; "arrival" where nothing does
     score:     cosine with the question at `exit_depth`; relevance: probability that it was asked for, None where the
                model is not calibrated
+    text:      a note's first line, shortened; empty of a picture
     similar:   near-duplicates of it that are no results of their own; similar_items: SHA-256 in hex of the best of them
     """
 
@@ -28,6 +29,7 @@ class Result:
     modality: str
     ts_from: str = "arrival"
     content: bool = True
+    text: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
     relevance: float | None = None
     similar: int = 0

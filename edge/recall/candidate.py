@@ -15,6 +15,7 @@ class Candidate:
 
     logit:      None where the bundle is not calibrated
     is_earlier: an earlier bundle embedded it: depth, cosine and logit are that one's
+    modality:   of the item
     """
 
     item: int
@@ -22,6 +23,7 @@ class Candidate:
     score: float
     logit: float | None = None
     is_earlier: bool = False
+    modality: str = "image"
 
     @property
     def order(self) -> tuple[bool, bool, float, int]:

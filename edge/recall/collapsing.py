@@ -31,6 +31,7 @@ import numpy as np
 
 from edge.items import Floats
 from edge.memory import Flags, Rows
+from edge.recall.candidate import Candidate
 from edge.recall.correcting import Ranked
 
 THRESHOLD = 0.96
@@ -45,7 +46,8 @@ def collapse(ranked: Sequence[Ranked], stored: Stored, count: int) -> list[Group
 
     The others of a group are near-duplicates of that one, not of each other, so that no chain leads from a picture to a
     different one. What is known at different exits cannot be compared, and is not collapsed, nor what an earlier bundle
-    embedded until a question has finished it.
+    embedded until a question has finished it. Notes are not, either: two that differ in one number are nearly the same
+    to a text tower, and say different things.
 
     stored: of a depth and (N,) ids, which of them stand there and (F, D) embeddings of those, see MemoryIndex
     """
@@ -69,7 +71,7 @@ def collapse(ranked: Sequence[Ranked], stored: Stored, count: int) -> list[Group
 
 def _embeddings(ranked: Sequence[Ranked], stored: Stored) -> tuple[Rows, Floats]:
     """(N,) depths at which they are known, 0 where there is nothing to compare, and (N, D) embeddings there."""
-    depths = np.array([0 if one.best.is_earlier else one.best.depth for one in ranked], dtype=np.int64)
+    depths = np.array([_comparable_at(one.best) for one in ranked], dtype=np.int64)
     at_hand = {place: one.embedding for place, one in enumerate(ranked) if one.embedding is not None}
     parts = [(np.array(list(at_hand), dtype=np.int64), np.stack(list(at_hand.values())))] if at_hand else []
     to_read = depths.copy()
@@ -86,3 +88,7 @@ def _embeddings(ranked: Sequence[Ranked], stored: Stored) -> tuple[Rows, Floats]
     for places, found in parts:
         embeddings[places] = found
     return depths, embeddings
+
+
+def _comparable_at(one: Candidate) -> int:
+    return 0 if one.is_earlier or one.modality != "image" else one.depth

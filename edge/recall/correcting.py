@@ -97,13 +97,14 @@ class Corrector:
     ) -> Ranking:
         """Finish the pool, best first, as far as `deadline` (monotonic seconds) lets: it is late by one call at most.
 
-        A candidate that is not finished, for lack of time or because its content is gone, keeps its coarse score.
+        A candidate that is not finished, for lack of time or because its content is gone, keeps its coarse score. What
+        another tower embedded has gone up all of it, and is as it is.
 
         on_better: called with the ranking so far, before the first batch and between batches
         """
         fine = [Ranked(one, one) for one in pool if self._is_fine(one)]
-        coarse: list[Candidate] = []
-        todo = [one for one in pool if not self._is_fine(one)]
+        coarse = [one for one in pool if not self._is_fine(one) and not self._is_ours(one)]
+        todo = [one for one in pool if not self._is_fine(one) and self._is_ours(one)]
         if self._halfway:
             self._halfway.free(one.coarse.item for one in fine)  # where a crash came between its commit and that
         cut = False
@@ -121,7 +122,10 @@ class Corrector:
         return self._ranking(query, fine, [*todo, *coarse], cut=cut)
 
     def _is_fine(self, one: Candidate) -> bool:
-        return one.depth == self._last.depth and not one.is_earlier
+        return not one.is_earlier and (one.depth == self._last.depth or not self._is_ours(one))
+
+    def _is_ours(self, one: Candidate) -> bool:
+        return one.modality == self.tower.spec.modality
 
     def _affordable(self, todo: Sequence[Candidate], deadline: float | None) -> int:
         """How many of the next are begun."""

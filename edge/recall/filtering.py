@@ -75,4 +75,5 @@ class Filter:
         is_calibrated = query.is_calibrated and self._calibrated[depth]
         logits = found.scores.tolist() if is_calibrated else [None] * len(found.ids)
         rows = zip(found.ids.tolist(), found.cosines.tolist(), logits, strict=True)
-        return [Candidate(item, depth, cosine, logit) for item, cosine, logit in rows]
+        modality = self.items.modality
+        return [Candidate(item, depth, cosine, logit, modality=modality) for item, cosine, logit in rows]

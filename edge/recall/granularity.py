@@ -40,8 +40,27 @@ class Granularities:
 
     def at(self, depth: int) -> Floats:
         """(D,) of unit L2 norm, for items stored at the exit at `depth`. Raises ValueError where there is none."""
-        head = self._items.exit_at(depth).query or self._own.head
+        return self._through(self._items.exit_at(depth).query or self._own.head)
+
+    def as_note(self) -> Floats:
+        """(D,) of unit L2 norm, for notes, which went through the same tower and its own head."""
+        return self._through(self._own.head)
+
+    def _through(self, head: Model) -> Floats:
         if head not in self._made:
             (embedding,) = self._text.embed(self._features, replace(self._own, head=head))
             self._made[head] = np.ascontiguousarray(embedding)
         return self._made[head]
+
+
+class AsNote:
+    """A question as notes are asked: at the one exit that they have."""
+
+    is_calibrated = True  # where the bundle is
+
+    def __init__(self, question: Granularities) -> None:
+        self._question = question
+
+    def at(self, depth: int) -> Floats:  # noqa: ARG002 - see Query
+        """(D,) of unit L2 norm."""
+        return self._question.as_note()

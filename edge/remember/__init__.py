@@ -3,6 +3,19 @@
 from edge.remember.elevator import Elevator, Left
 from edge.remember.inbox import Gate, Inbox, Settle
 from edge.remember.intake import Intake
+from edge.remember.notes import Notes
 from edge.remember.policy import Fixed, Policy, choose_setting, open_policy
 
-__all__ = ["Elevator", "Fixed", "Gate", "Inbox", "Intake", "Left", "Policy", "Settle", "choose_setting", "open_policy"]
+__all__ = [
+    "Elevator",
+    "Fixed",
+    "Gate",
+    "Inbox",
+    "Intake",
+    "Left",
+    "Notes",
+    "Policy",
+    "Settle",
+    "choose_setting",
+    "open_policy",
+]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge.errors import StoreError, UnreadableItemError
 from edge.items import Item
 from edge.memory import Memory
+from edge.remember.notes import Notes
 from edge.runtime import Activation, TowerRunner, exif_time
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the process or the system, not of one file
@@ -37,13 +38,18 @@ class Refusal:
     is_lost: bool = False
 
 
-def start(tower: TowerRunner, memory: Memory, item: Item) -> Start | Refusal:
-    """Read and decode. Raises StoreError where it may work later; MemoryError."""
+def start(tower: TowerRunner, notes: Notes | None, memory: Memory, item: Item) -> Start | Refusal:
+    """Read and decode. Raises StoreError where it may work later; MemoryError.
+
+    notes: takes the items that are notes; None: the bundle has no place for them
+    """
     began = time.monotonic()
     try:
         content = memory.content(item)
         if content is None:
             return Refusal(item, "its content is gone from the state folder", is_lost=True)
+        if item.modality == "text":
+            return _start_note(notes, item, content, began)
         activation = tower.start_images([content])
         taken_at = None if item.taken_from == "message" else exif_time(content)
     except UnreadableItemError as error:
@@ -54,6 +60,13 @@ def start(tower: TowerRunner, memory: Memory, item: Item) -> Start | Refusal:
         # A bad sector, which stays bad.
         return Refusal(item, "its content cannot be read from the disk any more", is_lost=True)
     return Start(item, activation, (time.monotonic() - began) * 1e3, taken_at)
+
+
+def _start_note(notes: Notes | None, item: Item, content: bytes, began: float) -> Start | Refusal:
+    if notes is None:
+        return Refusal(item, "the bundle takes no notes: choose one that does")
+    activation = notes.start(content)
+    return Start(item, activation, (time.monotonic() - began) * 1e3)
 
 
 def is_of_the_file(error: StoreError) -> bool:

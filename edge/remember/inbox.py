@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 from edge.config import RememberConfig
 from edge.errors import DiskFullError, UnreadableItemError
-from edge.items import Arrival, Offer, Verdict
+from edge.items import Arrival, Modality, Offer, Verdict
 from edge.memory import Memory
 from edge.remember.files import read_below
 from edge.threads import Threaded, Worker
@@ -54,7 +54,7 @@ class _New:
 class Inbox(Threaded):
     """A context manager: its thread runs in between. What was not settled on leaving was not accepted.
 
-    check:      raises UnreadableItemError on content that no tower takes; a quick look
+    check:      raises UnreadableItemError on content that the tower of a modality does not take; a quick look
     on_accept:  called after each commit that brought something new
     on_gate:    called when the gate changes; "open" takes everything, "full" and "disk_full" nothing new
     on_drained: called when an offer was refused and at least half of the queue is free again
@@ -64,7 +64,7 @@ class Inbox(Threaded):
         self,
         memory: Memory,
         config: RememberConfig,
-        check: Callable[[bytes], None],
+        check: Callable[[Modality, bytes], None],
         *,
         on_accept: Callable[[], None],
         on_gate: Callable[[Gate], None],
@@ -158,7 +158,7 @@ class Inbox(Threaded):
             verdict = self._memory.known(digest)
             if verdict is None:
                 with contextlib.suppress(MemoryError):  # whoever decodes it tells, and tries again
-                    self._check(content)
+                    self._check(offer.modality, content)
         except UnreadableItemError as error:
             verdict = Verdict("rejected", digest, str(error))
         if digest is None or (verdict is not None and self._describe(offer, verdict)):

@@ -20,6 +20,7 @@ from edge.remember.decoding import Refusal, Start, is_of_the_file, start
 from edge.remember.elevator import Elevator
 from edge.remember.flights import GROUP, Flights
 from edge.remember.lane import Lane
+from edge.remember.notes import Notes
 from edge.remember.writing import FULL_S, Landed, Writing, may_pass
 from edge.runtime import TowerRunner
 from edge.threads import Worker
@@ -42,11 +43,16 @@ class Intake:
         batch: int,
         *,
         halfway: Halfway | None = None,
+        notes: Notes | None = None,
         on_outcome: Callable[[Outcome], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """`batch`: how many ride together at most; `halfway` keeps the activations of what leaves early."""
+        """`batch`: how many ride together at most; `halfway` keeps the activations of what leaves early.
+
+        notes: takes the items that are notes; None: they wait for a bundle that can
+        """
         self._tower, self._elevator, self._memory, self._batch = tower, elevator, memory, batch
+        self._notes = notes
         self._on_outcome = on_outcome
         self._changed = threading.Condition()
         self._stopping, self._paused = threading.Event(), False
@@ -121,8 +127,11 @@ class Intake:
         return [made for item in items if (made := self._start(item)) is not None]
 
     def _start(self, item: Item) -> Start | None:
+        if item.modality == "text" and self._notes is None and not self._memory.is_again(item.id):
+            self._set_aside(item)  # accepted with another bundle, and not to be lost
+            return None
         try:
-            made = start(self._tower, self._memory, item)
+            made = start(self._tower, self._notes, self._memory, item)
         except MemoryError:
             self._accuse([item])
             return None
@@ -130,8 +139,7 @@ class Intake:
             if not is_of_the_file(error):
                 raise
             _log.error("an item is set aside until the next start: %s", error)
-            self._flights.set_aside.add(item.id)
-            self._flights.land([item.id])
+            self._set_aside(item)
             return None
         if isinstance(made, Refusal):
             if self._memory.reject(item, made.reason, is_lost=made.is_lost):
@@ -141,14 +149,25 @@ class Intake:
             return None
         return made
 
+    def _set_aside(self, item: Item) -> None:
+        self._flights.set_aside.add(item.id)
+        self._flights.land([item.id])
+
     def _ride(self, starts: list[Start]) -> list[Landed]:
-        """One batch up the tower. `starts` is empty afterwards: a batch's pixels are not to be held twice."""
+        """One batch up the towers. `starts` is empty afterwards: a batch's pixels are not to be held twice."""
+        notes = [one for one in starts if one.item.modality == "text"]
+        starts[:] = [one for one in starts if one.item.modality != "text"]
+        landed = self._ride_up(notes, self._notes) if self._notes else []
+        return landed + self._ride_up(starts, self._elevator)
+
+    def _ride_up(self, starts: list[Start], way: Elevator | Notes) -> list[Landed]:
+        """What goes up one tower."""
         if not starts:
             return []
         began, items = time.monotonic(), [one.item for one in starts]
         decoded = [(one.ms, one.taken_at) for one in starts]
         try:
-            left = self._elevator.ride(starts.pop(0).activation for _ in items)
+            left = way.ride(starts.pop(0).activation for _ in items)
         except MemoryError:
             self._accuse(items)
             return []

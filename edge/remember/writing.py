@@ -71,7 +71,7 @@ class Writing(Threaded):
         for one in group:
             self._on_outcome(Outcome(item=one.item, state="indexed", depth=one.left.exit.depth, ms=one.ms))
         if self._halfway:  # behind the commit: an embedding is worth more than what only spares time
-            for one in group:
+            for one in (one for one in group if one.item.modality == "image"):
                 self._halfway.keep(one.item, one.left.activation.segment, one.left.activation.tensor, one.ms)
 
     def items_per_s(self) -> float:
@@ -135,4 +135,5 @@ def _embedded(one: Landed) -> Embedded:
         embedding=left.embedding,
         offset=left.offset,
         taken_at=one.taken_at,
+        modality=one.item.modality,
     )

@@ -13,12 +13,15 @@ from edge.runtime.pace import Pace
 from edge.runtime.passing import Passing
 from edge.runtime.preprocess import (
     MAX_EXAMPLE_PIXELS,
+    MAX_NOTE_BYTES,
     TextInput,
     check_image,
     decode_image,
     exif_time,
+    first_line,
     image_input,
     image_inputs,
+    read_note,
 )
 from edge.runtime.residence import choose_residence, has_room_beside, open_weights, residence
 from edge.runtime.streamed import Streamed
@@ -27,6 +30,7 @@ from edge.runtime.weights import Interpreters, Invoke, Weights
 
 __all__ = [
     "MAX_EXAMPLE_PIXELS",
+    "MAX_NOTE_BYTES",
     "Activation",
     "Compute",
     "ComputeTime",
@@ -47,6 +51,7 @@ __all__ = [
     "choose_variant",
     "decode_image",
     "exif_time",
+    "first_line",
     "footprint",
     "has_room_beside",
     "image_input",
@@ -56,6 +61,7 @@ __all__ = [
     "largest_bytes",
     "open_interpreter",
     "open_weights",
+    "read_note",
     "residence",
     "tower_bytes",
 ]

@@ -30,6 +30,7 @@ class Pretender:
 
     asked:      digests that it was asked about, in order
     taken:      contents that came; kept: those that are there now
+    modalities: what they were sent as
     sources:    what was said of where they come from; file_ts: of when their files changed
     on_ask:     what it answers to the question of this name; a test may put another in its place
     on_content: the same of a content
@@ -39,6 +40,7 @@ class Pretender:
         self.asked: list[str] = []
         self.taken: list[bytes] = []
         self.kept: set[str] = set()
+        self.modalities: list[str] = []
         self.sources: list[str] = []
         self.file_ts: list[float] = []
         self.on_ask: Callable[[str, str], Iterable[Mapping[str, Any]]] = self.look
@@ -83,6 +85,7 @@ class Pretender:
             self._came_as_json(json.loads(message.payload))
             return
         said = dict(message.user)
+        self.modalities.append(TOPICS.modality(message.topic) or "")
         self.sources.append(said["source"])
         self.file_ts.append(float(said["file_ts"]))
         self.taken.append(message.payload)
@@ -94,6 +97,7 @@ class Pretender:
             self.tell(*self.on_ask(fields["id"], fields["sha256"]))
         else:
             self.sources.append(fields["source"])
+            self.modalities.append(fields["modality"])
             self.file_ts.append(fields["file_ts"])
             self.taken.append(base64.b64decode(fields["data"], validate=True))
             self.tell(*self.on_content(fields["id"], self.taken[-1]))

@@ -97,3 +97,9 @@ def test_folders_without_pictures_are_refused_with_what_counts_as_one() -> None:
 def test_name_is_shown_as_one_printable_line(name: bytes, shown: str) -> None:
     assert printable(Path(os.fsdecode(name))) == shown
     assert shown.isprintable()
+
+
+@pytest.mark.usefixtures("here")
+def test_note_is_taken_where_it_is_named_and_left_out_of_a_folder() -> None:
+    (note, picture) = make("album/note.txt", "album/a.jpg")
+    assert find_pictures([note, Path("album")]) == ([note, picture], Counter({".txt": 1}))

@@ -218,3 +218,22 @@ def test_whatever_else_is_said_changes_nothing(
     with connect(uploader) as client:
         assert states(list(uploader.add(client, files))) == all_are("accepted", files)
     assert len(pretender.taken) == len(files)
+
+
+@pytest.mark.parametrize("protocol", [5, "3.1.1"])
+def test_note_is_sent_as_one_and_what_is_none_is_told(
+    protocol: Any, pretender: Any, connect: Connect, files: list[Path], tmp_path: Path
+) -> None:
+    note, odd = tmp_path / "note.MD", tmp_path / "odd.txt"
+    note.write_text("buy milk")
+    odd.write_bytes(b"\xff\xfe")
+    uploader = Uploader()
+    with connect(uploader, protocol=protocol) as client:
+        sent = list(uploader.add(client, [note, odd, files[0]]))
+        list(uploader.follow(client, 20))
+    assert states(sent) == {"note.MD": "accepted", "odd.txt": "rejected", files[0].name: "accepted"}
+    assert next(one.reason for one in sent if one.file == odd).startswith("not a note that can be read")
+    assert dict(zip(pretender.taken, pretender.modalities, strict=True)) == {
+        b"buy milk": "text",
+        files[0].read_bytes(): "image",
+    }

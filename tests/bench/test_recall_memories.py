@@ -103,11 +103,11 @@ def test_offsets_of_distractors_are_those_of_the_bank(
 
 def test_asking_leaves_the_memory_as_it_is(mixed: Device, towers: Towers, pairs: list[Pair], state: Path) -> None:
     fill(mixed, towers.text, pairs)
-    before, files = mixed.memory.counts(), sorted((state / "activations").rglob("*.*"))
+    before, files = mixed.memory.tally.exits, sorted((state / "activations").rglob("*.*"))
     first = Directly().ask(mixed, Ask("a dog", POOL))
     assert first.refined == PHOTOS
     assert Directly().ask(mixed, Ask("a dog", POOL)).items == first.items
-    assert mixed.memory.counts() == before
+    assert mixed.memory.tally.exits == before
     assert sorted((state / "activations").rglob("*.*")) == files
     assert Directly().ask(mixed, Ask("a dog", 0)).refined == 0
 

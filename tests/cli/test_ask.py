@@ -53,7 +53,7 @@ def test_json_is_the_reply_of_the_protocol(device: Daemon) -> None:
     documented = set(re.findall(r"`(\w+)`", table))
     of_a_result = set(re.findall(r"`(\w+)`", next(line for line in table.splitlines() if "`results`" in line)))
     assert always <= reply.keys() <= documented | {"v", "id", "final"}
-    of_few = {"results", "content", "explain", "meta", "similar", "similar_items"}
+    of_few = {"results", "content", "text", "explain", "meta", "similar", "similar_items"}
     assert all(result.keys() == of_a_result - of_few for result in reply["results"])
 
 
@@ -247,6 +247,19 @@ def test_source_that_cannot_be_shown_leaves_its_place_empty(
     page = Path("a.html").read_text(encoding="utf-8")
     assert '<img src="" alt="' in page
     assert "<script" not in page
+
+
+def test_note_shows_its_first_line_in_print_and_on_the_sheet(device: Daemon, tmp_path: Path) -> None:
+    note = tmp_path / "parking.txt"
+    note.write_text("The car is on level <3>.\nBehind the lift.", encoding="utf-8")
+    assert run("add", "--config", device.config_file, note).out == "1 accepted\n"
+    done = ask(device, "--modality", "text", "--html", str(tmp_path / "a.html"), "where is the car?")
+    first, line, spent = done.out.splitlines()
+    assert first.startswith(f"1. {note}  relevance ")
+    assert (line, spent.endswith(", 1 searched, 1 refined")) == ("   The car is on level <3>.", True)
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<blockquote>The car is on level &lt;3&gt;.</blockquote>" in page
+    assert run("forget", "--config", device.config_file, note).code == 0
 
 
 def test_empty_memory_says_so(daemon: Daemon) -> None:

@@ -154,6 +154,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Iter
         for picture in pictures[:3]:
             (place / picture.name).write_bytes(picture.read_bytes() + bytes(str(place), "utf-8"))
     (home / "beach.jpg").write_bytes(pictures[4].read_bytes())
+    (home / "note.txt").write_text("The key is under the third flower pot.\n", encoding="utf-8")
     with (
         plain_mosquitto(tmp_path_factory.mktemp("mosquitto")) as broker,
         Daemon(folder=home, mqtt=reach(broker)) as daemon,

@@ -113,6 +113,12 @@ def test_device_that_is_offline_is_a_failure_that_still_tells_its_last_state(
     assert (done.code, done.objects[0]["status"]) == (1, "offline")
 
 
+def test_notes_are_told_beside_pictures(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
+    said(past, notes=2, refined=1)
+    told = status(mosquitto, tmp_path).out.splitlines()
+    assert told[2:4] == ["items     7; left 5 at depth 11; 2 notes", "refined   1 of 5 finished"]
+
+
 def test_state_of_an_empty_device(mosquitto: Mosquitto, past: Onlooker, tmp_path: Path) -> None:
     said(past, items=0, exits={}, backlog=0)
     assert "\nitems     0; left none\nrefined   0 of 0 finished\nbacklog   0, " in status(mosquitto, tmp_path).out

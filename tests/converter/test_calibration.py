@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.calibration import BINS, Gallery, calibrated, fit_calibration, item_numbers, reliability
-from converter.labels import Rows, rank_of_own
+from converter.calibration import BINS, Gallery, calibrated, fit_calibration, item_numbers, note_gallery, reliability
+from converter.labels import Rows, Scored, rank_of_own
 from edge.bundle import Calibration
 from edge.items import Floats
 from edge.relevance import NUMBERS, probability
@@ -180,3 +180,15 @@ def test_bins_have_equal_mass_rise_and_hold_every_pair(queries: int, items: int,
     assert max(counts) - min(counts) <= 1
     said = [mean for mean, _, _ in found.bins]
     assert said == sorted(said)
+
+
+def test_gallery_of_notes_has_one_note_an_item_and_its_other_texts_ask_for_it() -> None:
+    texts = unit(np.random.default_rng(2).standard_normal((2, 4, 3, 8)).astype(np.float32))
+    known = np.array([[True, True, True], [True, False, False], [False, True, True], [False, False, False]])
+    bank = stock(8, width=8)
+    made = note_gallery(Scored(texts[:, :, 0], texts, known, np.arange(4)), bank)
+    notes = np.stack([texts[-1, 0, 0], texts[-1, 2, 1]])  # of the two that have another text, the first known one
+    asked = np.stack([texts[-1, 0, 1], texts[-1, 0, 2], texts[-1, 2, 2]])
+    np.testing.assert_allclose(made.cosines, asked @ notes.T, atol=1e-6)
+    assert made.owners.tolist() == [0, 0, 1]
+    np.testing.assert_allclose(made.numbers, item_numbers(notes, bank), rtol=1e-5)

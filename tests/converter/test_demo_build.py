@@ -199,6 +199,10 @@ def test_captions_give_a_bank_a_predictor_gates_and_probabilities_and_pictures_a
 ) -> None:
     learnt, free = captioned.bundle.manifest, open_pictures.bundle.manifest
     assert (learnt.calibrated, free.calibrated) == (True, False)
+    notes = [one.tower("text").exits[-1].calibration for one in (learnt, free)]
+    assert [one is not None for one in notes] == [True, False]
+    assert learnt.takes_notes
+    assert free.takes_notes  # by the cosine, like its pictures
     more = learnt.files.keys() - free.files.keys()
     assert {name.rpartition("/")[2].partition("-")[0].partition(".")[0] for name in more} == {
         "bank",

@@ -169,7 +169,8 @@ def test_demo_recipe_lays_its_files_where_the_shipped_bundle_has_them(small: Sma
     spec = layout.item_spec(recipe, efficientnet_lite.load(), learnt)
     assert (spec.segments, spec.preprocess) == (shipped.segments, shipped.preprocess)
     assert [place.head for place in spec.exits] == [place.head for place in shipped.exits]
-    asked = layout.query_spec(recipe, minilm.load(recipe.query.tokens), spec.exits[-1].query)
+    notes = text.exits[-1].calibration
+    asked = layout.query_spec(recipe, minilm.load(recipe.query.tokens), spec.exits[-1].query, notes)
     assert (asked.segments, asked.exits) == (text.segments, text.exits)
 
 

@@ -56,7 +56,7 @@ def open_index(memory: Memory, forest_from: int = 10**9) -> MemoryIndex:
     """One that seals after ten rows."""
     limits = Limits(forest_from=forest_from, shortest_tail=10)
     index = MemoryIndex(
-        memory.folder / "index", "image", memory, fingerprint="bundle one", scales=SCALES, limits=limits
+        memory.folder / "index", "image", memory.feed(), fingerprint="bundle one", scales=SCALES, limits=limits
     )
     memory._forgetting.indexes.append(index)
     return index

@@ -236,3 +236,18 @@ def test_message_that_is_not_valid_has_its_id_in_the_event(mosquitto: Mosquitto)
         onlooker.say(RAW, b"x", user=(("id", "8"), ("ts", "now")))
         wait_until(lambda: len(events.told) == 2, "two events")
     assert [event["id"] for event in events.fields] == ["7", "8"]
+
+
+def test_note_is_refused_where_the_bundle_takes_none(mosquitto: Mosquitto) -> None:
+    offers, events = Offers(), Events()
+    with Onlooker(mosquitto.port) as onlooker, ingest_client(mqtt_config(mosquitto), offers.offer, events) as ingest:
+        onlooker.say(TOPICS.raw("text"), b"buy milk")
+        (taken,) = offers.wait_for(1)
+        taken.accept()
+        ingest._modalities = ("image",)
+        onlooker.say(TOPICS.ingest, b'{"text": "buy milk", "id": "7"}')
+        wait_until(lambda: len(events.fields) == 2)
+    assert taken.offer == Offer(content=b"buy milk", modality="text")
+    refused = events.fields[1]
+    assert (refused["type"], refused["id"], refused["error"]["code"]) == ("rejected", "7", "not_supported")
+    assert "takes no notes" in refused["error"]["message"]

@@ -13,7 +13,7 @@ from edge.items import Offer
 from edge.mqtt.messages import Parsed, UnanswerableError, parse_ingest, parse_raw
 
 DIGEST = "0f" * 32
-ONE_OF = "the message must have exactly one of data, path and sha256"
+ONE_OF = "the message must have exactly one of data, text, path and sha256"
 HEX = "sha256 must be 64 hexadecimal digits"
 
 
@@ -78,7 +78,7 @@ def test_fields_that_are_null_are_as_if_they_were_absent() -> None:
         ({"sha256": ""}, HEX),
         ({"data": 3}, "data is 3: must be a text"),
         ({"data": "YQ==", "source": 3}, "source is 3: must be a text"),
-        ({"data": "YQ==", "modality": None}, "modality is None: must be a text"),
+        ({"data": "YQ==", "modality": 5}, "modality is 5: must be a text"),
         ({"data": "YQ==", "ts": "now"}, "ts is 'now': must be a number"),
         ({"data": "YQ==", "ts": True}, "ts is True: must be a number"),
     ],
@@ -97,9 +97,9 @@ def test_data_that_is_not_base64_is_refused(data: str) -> None:
     assert message.startswith("data is not base64: ")
 
 
-@pytest.mark.parametrize("modality", ["text", "audio", "Image", "", "x" * 10_000])
+@pytest.mark.parametrize("modality", ["video", "audio", "Image", "", "x" * 10_000])
 def test_modality_that_is_not_supported_is_named(modality: str) -> None:
-    said = ("not_supported", f"modality {modality[:40]!r} is not supported so far, only image")
+    said = ("not_supported", f"modality {modality[:40]!r} is not supported so far, only image and text")
     assert refusal(modality=modality, data="YQ==") == said
     assert raw_refusal(modality=modality) == (*said, None)
 
@@ -201,3 +201,27 @@ def test_bytes_are_refused_from_one_too_many() -> None:
     assert raw(content).body.content == content
     said = ("too_large", f"the payload has {PAYLOAD_BYTES + 1} bytes, {PAYLOAD_BYTES} at most", "7")
     assert raw_refusal(content + b"x", id="7") == said
+
+
+def test_text_of_an_item_is_a_note_without_more_being_said() -> None:
+    note = Offer(content="caf\u00e9".encode(), modality="text")
+    assert ingest(text="caf\u00e9").body == ingest(text="caf\u00e9", modality="text").body == note
+    assert raw("caf\u00e9".encode(), "text").body == note
+
+
+def test_note_may_come_as_bytes_or_by_its_path() -> None:
+    assert ingest(modality="text", data="YQ==").body == Offer(content=b"a", modality="text")
+    assert ingest(modality="text", path="/a.md").body == Offer(path="/a.md", modality="text", source="/a.md")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"text": "a", "data": "YQ=="}, ONE_OF),
+        ({"text": "a", "modality": "image"}, "text is a note, of the modality text"),
+        ({"text": "\ud800"}, "text must be Unicode text without NUL"),
+        ({"text": "a\0"}, "text must be Unicode text without NUL"),
+    ],
+)
+def test_note_that_makes_no_sense_is_refused(fields: dict[str, object], message: str) -> None:
+    assert refusal(**fields) == ("bad_request", message)

@@ -45,7 +45,7 @@ def test_until_a_day_includes_it_and_since_a_day_does_too() -> None:
         ({"source": "x" * 1_001}, "bad_request", "source must be"),
         ({"source": "\ud800"}, "bad_request", "source must be"),
         ({"source": 5}, "bad_request", "source is 5"),
-        ({"modality": "smell"}, "not_supported", "modality 'smell' is not supported so far, only image"),
+        ({"modality": "smell"}, "not_supported", "modality 'smell' is not supported so far, only image and text"),
         ({"min_relevance": 1.01}, "bad_request", "min_relevance is 1.01: must be 0 to 1"),
         ({"min_relevance": -0.1}, "bad_request", "min_relevance is -0.1: must be 0 to 1"),
         ({"offset": -1}, "bad_request", "offset is -1: must be 0 to 10000"),

@@ -176,7 +176,7 @@ WHY = Explanation(
 
 def test_reply_has_the_fields_of_the_table() -> None:
     item = dataclasses.replace(ITEM, evicted=True, meta=(("a", "b"),))
-    hit = Hit(item, 8, 0.5, relevance=0.9, why=WHY, similar=1, similar_items=(ITEM.digest,))
+    hit = Hit(item, 8, 0.5, relevance=0.9, why=WHY, similar=1, similar_items=(ITEM.digest,), text="a")
     found = Answer(
         question="q", hits=[hit], searched=1, refined=1, cut=False, query_ms=1, filter_ms=1, correct_ms=1,
         earlier_ms=1, left_out=1, sequence=0,

@@ -50,7 +50,7 @@ def make_inbox(memory: Memory, told: Told) -> Callable[[RememberConfig], Inbox]:
         return Inbox(
             memory,
             config,
-            lambda content: check_image(content, SIDE),
+            lambda _, content: check_image(content, SIDE),
             on_accept=told.accept,
             on_gate=told.gates.append,
             on_drained=told.drain,

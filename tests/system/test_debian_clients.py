@@ -275,11 +275,11 @@ def test_item_that_cannot_be_taken_is_told_why(app: Client, tmp_path: Path) -> N
     with dataclasses.replace(app, id="app-2").listen(tmp_path, "event") as news:
         app.offer(tmp_path, id="later", v=2, data="AAAA")
         assert news.event("rejected", id="later")["error"]["code"] == "version"
-        app.offer(tmp_path, id="note", text="buy milk")
-        error = news.event("rejected", id="note")["error"]
-        assert error == {"code": "not_supported", "message": "text is not supported so far"}
+        app.offer(tmp_path, id="tagged", data="AAAA", tags={"a": 1})
+        error = news.event("rejected", id="tagged")["error"]
+        assert error == {"code": "not_supported", "message": "tags is not supported so far"}
         app.publish("ingest/raw/audio", "-m", "beep")
-        said = "modality 'audio' is not supported so far, only image"
+        said = "modality 'audio' is not supported so far, only image and text"
         news.event("rejected", error={"code": "not_supported", "message": said})
         app.publish("ingest/raw/image", "-m", "no picture")
         assert news.first(lambda m: m.payload["error"]["code"] == "unreadable" if "error" in m.payload else False)

@@ -92,3 +92,34 @@ def test_owner_pins_and_forgets_what_comes_again_as_new(client: Client, tmp_path
         client.publish("ingest/raw/image", "-f", gone, *data)
         assert news.event("accepted", item=item(gone))
         news.event("indexed", item=item(gone))
+
+
+def test_note_and_photo_are_sent_and_stand_in_one_answer(client: Client, tmp_path: Path) -> None:
+    said = f"Lunch in town was a plate of sushi rolls.\nSent by MQTT {client.version}."
+    file = tmp_path / "note.txt"
+    file.write_text(said, encoding="utf-8")
+    photo = DEMO_PICTURES / "sushi-rolls.jpg"
+    owner = dataclasses.replace(client, user="owner", id="owner-1")
+    with dataclasses.replace(client, id="app-2").listen(tmp_path, "event") as news:
+        client.publish("ingest/raw/image", "-f", photo)
+        news.event("indexed", item=item(photo))
+        client.publish("ingest/raw/text", "-f", file)
+        news.event("indexed", item=item(file))
+        client.offer(tmp_path, id="j", text="Call the plumber.")
+        news.event("accepted", id="j")
+        client.publish("ingest/raw/text", "-m", " ")
+        blank = news.event("rejected", item=sha(b" "))["error"]
+        assert blank == {"code": "unreadable", "message": "a note that is blank: write something into it"}
+    both = client.request("query", text="sushi", limit=2)["results"]
+    assert {(one["item"], one["modality"], one.get("text")) for one in both} == {
+        (item(photo), "image", None),
+        (item(file), "text", said.splitlines()[0]),
+    }
+    (note, *_) = client.request("query", text="sushi", modality="text")["results"]
+    assert note == next(one for one in both if one["modality"] == "text")
+    gone = owner.request("control", op="forget", items=[item(photo), item(file), sha(b"Call the plumber.")])
+    assert (gone["count"], gone["kept"]) == (3, 0)
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -20,17 +20,22 @@ _LAST = """
 SELECT max((SELECT coalesce(max(sequence), 0) FROM embeddings WHERE model = id),
            (SELECT coalesce(max(sequence), 0) FROM removals WHERE model = id)) FROM models
 """
-# Of an item at several exits the deepest counts, whichever of them was written last.
+# Of an item at several exits the deepest counts, whichever of them was written last. The modality is looked up by row:
+# `IN` would first gather all items of it, also where one has changed.
 _ADDED = """
 SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model
-AND item IN (SELECT item FROM embeddings WHERE model = :model AND sequence > :since) GROUP BY item
+AND item IN (SELECT item FROM embeddings WHERE model = :model AND sequence > :since)
+AND (SELECT modality FROM items WHERE id = item) = :modality GROUP BY item
 """
-_ALL = "SELECT item, max(depth), vector, offset FROM embeddings WHERE model = :model GROUP BY item"
+_ALL = """
+SELECT item, max(depth), vector, offset FROM embeddings
+WHERE model = :model AND (SELECT modality FROM items WHERE id = item) = :modality GROUP BY item
+"""
 # In pieces, each behind the last item of the one before: no reader holds back the log while an index is made. The plus
 # keeps SQLite from the index by sequence, in which it would look at all rows for every piece.
 _OF_EXIT = """
 SELECT item, max(depth) AS deepest, vector, offset FROM embeddings WHERE +model = ? AND item > ?
-GROUP BY item HAVING deepest = ? ORDER BY item LIMIT ?
+AND (SELECT modality FROM items WHERE id = item) = ? GROUP BY item HAVING deepest = ? ORDER BY item LIMIT ?
 """
 _AT_A_TIME = 2_000
 _REMOVED = "SELECT DISTINCT item FROM removals WHERE model = :model AND sequence > :since ORDER BY item"
@@ -50,6 +55,8 @@ class Partition:
 class Changes:
     """What changed after a number of the sequence. `removed` goes first: an item may be removed and added again.
 
+    Of one modality, but for `removed`: of what is gone nobody knows which it was.
+
     sequence: the number to ask with the next time
     added:    by exit, shallow to deep; each replaces whatever there was of its item, at any exit
     removed:  (M,) ids of items that were there at some time; of each nothing is left but what `added` says
@@ -60,18 +67,18 @@ class Changes:
     removed: Rows
 
 
-def read_changes(rows: sqlite3.Connection, model: int, since: int) -> Changes:
+def read_changes(rows: sqlite3.Connection, model: int, since: int, modality: str = "image") -> Changes:
     """Those that are committed. `rows` must be in a transaction: the parts must be of one moment."""
     given = {"model": model, "since": since}
     removed = [item for (item,) in rows.execute(_REMOVED, given)]
-    added = rows.execute(_ADDED if since else _ALL, given)
+    added = rows.execute(_ADDED if since else _ALL, {**given, "modality": modality})
     return Changes(last_sequence(rows), _partitions(added), np.array(removed, dtype=np.int64))
 
 
-def read_exit(rows: sqlite3.Connection, model: int, depth: int) -> Iterator[Partition]:
+def read_exit(rows: sqlite3.Connection, model: int, depth: int, modality: str = "image") -> Iterator[Partition]:
     """All that a search can see at one exit, ids rising, some thousand at a time."""
     last = 0
-    while found := rows.execute(_OF_EXIT, (model, last, depth, _AT_A_TIME)).fetchall():
+    while found := rows.execute(_OF_EXIT, (model, last, modality, depth, _AT_A_TIME)).fetchall():
         last = found[-1][0]
         yield from _partitions(found)
 

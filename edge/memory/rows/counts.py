@@ -12,14 +12,17 @@ _CONTENT = "SELECT count(*), coalesce(sum(bytes * NOT evicted), 0) FROM items WH
 _WAITING = "SELECT item, bytes FROM waiting JOIN items ON items.id = item WHERE asked IS NULL"
 _AGAIN = "SELECT item, bytes FROM waiting JOIN items ON items.id = item WHERE asked IS NOT NULL"
 _EARLIER = "SELECT count(DISTINCT item) FROM embeddings WHERE model != ?"
-_EXITS = (
-    "SELECT depth, count(*) FROM (SELECT max(depth) AS depth FROM embeddings WHERE model = ? GROUP BY item) GROUP BY 1"
-)
+_EXITS = """
+SELECT depth, count(*) FROM (
+    SELECT max(depth) AS depth FROM embeddings JOIN items ON items.id = item
+    WHERE model = ? AND modality = ? GROUP BY item
+) GROUP BY 1
+"""
 
 
-def exits_of(rows: sqlite3.Connection, model: int) -> dict[int, int]:
-    """How many items one bundle has embedded, by depth."""
-    return dict(rows.execute(_EXITS, (model,)).fetchall())
+def exits_of(rows: sqlite3.Connection, model: int, modality: str = "image") -> dict[int, int]:
+    """How many items of a modality one bundle has embedded, by depth."""
+    return dict(rows.execute(_EXITS, (model, modality)).fetchall())
 
 
 class Counts:
@@ -33,6 +36,7 @@ class Counts:
         self._again: dict[int, int] = dict(rows.execute(_AGAIN))
         (self._earlier,) = rows.execute(_EARLIER, (model,)).fetchone()
         self._exits: Counter[int] = Counter(exits_of(rows, model))
+        self._notes = sum(exits_of(rows, model, "text").values())
 
     def accepted(self, batch: Iterable[tuple[int, int]]) -> None:
         """New items wait: their ids and bytes."""
@@ -52,11 +56,14 @@ class Counts:
                 self._waiting_bytes -= self._waiting.pop(one.item)
             else:
                 return False
-            self._exits[one.depth] += 1
+            if one.modality == "text":
+                self._notes += 1
+            else:
+                self._exits[one.depth] += 1
         return True
 
     def refined(self, moves: Iterable[tuple[int, int]]) -> None:
-        """Items went from one depth to another."""
+        """Pictures went from one depth to another."""
         for old, new in moves:
             self._exits[old] -= 1
             self._exits[new] += 1
@@ -96,4 +103,5 @@ class Counts:
             content_bytes=self._content_bytes,
             earlier=self._earlier,
             migrating=len(self._again),
+            notes=self._notes,
         )

@@ -2,7 +2,8 @@
 
 What another bundle has embedded stays with it, and is found through it, until this bundle's embedding takes that one's
 place in one commit. So an item never has embeddings of two bundles, and a migration that was interrupted goes on where
-it was. What this bundle cannot read, or what has no content any more, stays with the other for good.
+it was. What this bundle cannot read, or what has no content any more, stays with the other for good. Notes go before
+all pictures: each takes one pass of the text tower, and they are not found until then.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from edge.memory.rows.transaction import atomic
 
 WAITS = "SELECT 1 FROM waiting WHERE item = ?"
 IS_KEPT_BACK = "SELECT 1 FROM kept_back WHERE item = ? AND model = ?"
+# As if a note had been an answer so often, for the sake of the index by `asked`.
 _WAIT = """
 INSERT OR IGNORE INTO waiting (item, asked)
-SELECT id, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = items.id) THEN 0 END FROM items
+SELECT id, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = items.id)
+    THEN CASE modality WHEN 'text' THEN 1000000000 ELSE 0 END END FROM items
 WHERE rejected IS NULL AND NOT evicted
 AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = :model)
 AND NOT EXISTS (SELECT 1 FROM kept_back WHERE item = items.id AND model = :model)

@@ -1,0 +1,255 @@
+"""Notes beside pictures in one memory: remembered, asked for, asked by, kept back, forgotten and carried away."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.bundle import MANIFEST, Bundle
+from edge.config import Config
+from edge.demo import DEMO_BUNDLE
+from edge.engine import Engine, Hooks
+from edge.errors import RefusedError
+from edge.items import Answer, Arrival, Hit, Outcome, Question, Selection, Verdict
+from edge.memory import InUse, Limits, export, import_memory
+
+SAID = "A golden retriever sits in the grass with its tongue out.\nSeen in the park."
+NOTES = (
+    SAID,
+    "Buy milk, eggs and bread.",
+    "The spare key is under the third flower pot.",
+    "Dentist on Monday at nine.",
+)
+Fill = Callable[[Engine, "list[Path]"], "list[Verdict]"]
+
+
+def note(text: str) -> Arrival:
+    content = text.encode()
+    digest = hashlib.sha256(content).digest()
+    return Arrival(content=content, digest=digest, modality="text", source="note", taken_at=None)
+
+
+def remember(engine: Engine, *texts: str) -> list[Verdict]:
+    verdicts = engine.memory.accept([note(text) for text in texts])
+    while engine.intake.remember_group():
+        pass
+    return verdicts
+
+
+def ask(engine: Engine, text: str = "", **more: Any) -> Answer:
+    return engine.retriever.ask(Question(text=text, **{"limit": 5, **more}))
+
+
+def names(answer: Answer) -> list[str]:
+    return [hit.text or Path(hit.item.source).name for hit in answer.hits]
+
+
+@pytest.fixture
+def outcomes() -> list[Outcome]:
+    return []
+
+
+@pytest.fixture
+def engine(state: Path, outcomes: list[Outcome], pictures: list[Path], fill: Fill) -> Iterator[Engine]:
+    """Without threads; eight pictures, a dog's among them, and NOTES."""
+    dog = next(path for path in pictures if path.name == "golden-retriever.jpg")
+    with Engine(Config(), state, Hooks(on_outcome=outcomes.append)) as engine:
+        fill(engine, [*pictures[:7], dog])
+        remember(engine, *NOTES)
+        yield engine
+
+
+@pytest.fixture
+def unable(tmp_path: Path) -> Path:
+    """The shipped bundle as it was before notes: calibrated, but for them."""
+    folder = tmp_path / "unable"
+    shutil.copytree(DEMO_BUNDLE, folder, copy_function=os.link)
+    manifest = json.loads((DEMO_BUNDLE / MANIFEST).read_text(encoding="utf-8"))
+    (text,) = (tower for tower in manifest["towers"] if tower["modality"] == "text")
+    text["exits"][-1]["calibration"] = None
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def test_photo_and_note_of_one_thing_are_in_one_answer(engine: Engine) -> None:
+    answer = ask(engine, "a dog with its tongue out")
+    assert set(names(answer)[:2]) == {SAID.splitlines()[0], "golden-retriever.jpg"}
+    assert (answer.searched, answer.refined) == (12, 12)
+    likely = [hit.relevance or 0 for hit in answer.hits]
+    assert likely == sorted(likely, reverse=True)
+    assert min(likely[:2]) > 10 * likely[2]
+
+
+def test_note_stands_at_the_end_of_its_tower_from_the_start(engine: Engine, outcomes: list[Outcome]) -> None:
+    depth = engine.bundle.manifest.tower("text").exits[-1].depth
+    assert [one.depth for one in outcomes if one.item.modality == "text"] == [depth] * len(NOTES)
+    assert (engine.memory.tally.notes, sum(engine.memory.tally.exits.values())) == (len(NOTES), 8)
+    (hit, *_) = ask(engine, "where is the key?", explain=True, narrowing=Selection(modality="text")).hits
+    assert hit.why is not None
+    assert (hit.why.exit_depth, hit.why.round, hit.why.ms, hit.why.start) == (depth, "correcting", 0.0, None)
+    assert hit.why.coarse == hit.why.fine == hit.score
+
+
+def test_modality_narrows_to_notes_or_to_pictures(engine: Engine) -> None:
+    notes = ask(engine, "a dog", narrowing=Selection(modality="text"))
+    assert ({hit.item.modality for hit in notes.hits}, notes.searched) == ({"text"}, len(NOTES))
+    pictures = ask(engine, "a dog", narrowing=Selection(modality="image"))
+    assert ({hit.item.modality for hit in pictures.hits}, pictures.searched) == ({"image"}, 8)
+
+
+def test_pages_go_on_through_both(engine: Engine) -> None:
+    whole = names(ask(engine, "a dog", limit=12))
+    assert [name for offset in (0, 5, 10) for name in names(ask(engine, "a dog", offset=offset))] == whole
+    assert len(set(whole)) == 12
+
+
+def test_notes_take_no_place_in_the_pool(engine: Engine) -> None:
+    engine.retriever._pool = 2
+    answer = ask(engine, "a dog", explain=True, limit=12)
+    pictures = [hit.why for hit in answer.hits if hit.item.modality == "image"]
+    assert sum(why.round == "correcting" for why in pictures if why) >= 2
+
+
+def test_notes_that_hardly_differ_are_answers_of_their_own(engine: Engine) -> None:
+    remember(engine, "The meter says 4711 kWh.", "The meter says 4712 kWh.")
+    answer = ask(engine, "the meter", collapse=True)
+    assert {"The meter says 4711 kWh.", "The meter says 4712 kWh."} <= set(names(answer))
+    assert not any(hit.similar for hit in answer.hits)
+
+
+def test_note_as_the_example_asks_by_what_it_says(engine: Engine) -> None:
+    answer = ask(engine, like=note(SAID).digest, least=0.01)
+    assert names(answer)[0] == "golden-retriever.jpg"
+    assert SAID.splitlines()[0] not in names(answer)  # itself is left out
+
+
+def test_picture_as_the_example_finds_no_notes(engine: Engine, pictures: list[Path]) -> None:
+    answer = ask(engine, image=pictures[0].read_bytes(), limit=12)
+    assert {hit.item.modality for hit in answer.hits} == {"image"}
+    with pytest.raises(RefusedError, match="min_relevance is for text alone"):
+        ask(engine, image=pictures[0].read_bytes(), least=0.5)
+
+
+def test_same_note_again_is_a_sighting(engine: Engine) -> None:
+    (verdict,) = remember(engine, SAID)
+    assert (verdict.state, engine.memory.tally.items) == ("duplicate", 12)
+
+
+def test_note_whose_bytes_are_not_kept_is_found_without_its_text(engine: Engine) -> None:
+    assert engine.memory.evict(Limits(max_bytes=0, max_age_s=None)) == 12
+    (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
+    assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, True, None)
+    with pytest.raises(RefusedError, match="its bytes are not kept"):
+        ask(engine, like=note(SAID).digest)
+
+
+def test_pinned_note_stays_where_a_filter_means_it(engine: Engine) -> None:
+    kept = Selection(digests=(note(SAID).digest,))
+    assert engine.memory.pin(kept, is_pinned=True) == 1
+    gone = engine.memory.forget(Selection(source="note"))
+    assert (gone.items, gone.pinned) == (len(NOTES) - 1, 1)
+    assert (engine.memory.tally.notes, ask(engine, "a dog").searched) == (1, 9)
+
+
+def test_forgotten_note_is_gone_from_the_disk(engine: Engine, state: Path) -> None:
+    assert ask(engine, "a key").hits
+    engine.memory.forget(Selection(digests=(note(NOTES[2]).digest,)))
+    assert NOTES[2] not in names(ask(engine, "a key", limit=12))
+    assert ask(engine, "a key").searched == 11
+    for file in state.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert b"flower pot" not in content
+            assert note(NOTES[2]).digest not in content
+
+
+def test_notes_are_found_again_after_a_restart(engine: Engine, state: Path) -> None:
+    before = ask(engine, "a dog", limit=12)
+    engine.__exit__(None, None, None)
+    with Engine(Config(), state) as again:
+        after = ask(again, "a dog", limit=12)
+    assert [figures(hit) for hit in after.hits] == [figures(hit) for hit in before.hits]
+
+
+def test_notes_go_along_to_another_device(engine: Engine, state: Path, tmp_path: Path) -> None:
+    before = ask(engine, "a dog", limit=12)
+    engine.__exit__(None, None, None)
+    export(state, tmp_path / "memory.tar", engine.bundle.manifest.model)
+    manifest = engine.bundle.manifest
+    exits = {str(tower.modality): frozenset(place.depth for place in tower.exits) for tower in manifest.towers}
+    in_use = InUse(fingerprint=engine.bundle.fingerprint, dimension=manifest.dimension, exits=exits)
+    assert import_memory(tmp_path / "memory.tar", tmp_path / "other", in_use).waiting == 0
+    with Engine(Config(), tmp_path / "other") as other:
+        assert [figures(hit) for hit in ask(other, "a dog", limit=12).hits] == [figures(hit) for hit in before.hits]
+
+
+def figures(hit: Hit) -> tuple[object, ...]:
+    return hit.item.digest, hit.depth, pytest.approx(hit.score, abs=1e-3), hit.text
+
+
+def test_bundle_without_a_calibration_for_notes_takes_none_and_loses_none(
+    unable: Path, state: Path, outcomes: list[Outcome]
+) -> None:
+    with Engine(Config(bundle=str(unable)), state, Hooks(on_outcome=outcomes.append)) as engine:
+        assert engine.modalities == ("image",)
+        remember(engine, SAID)
+        assert (outcomes, engine.memory.tally.waiting, engine.memory.tally.rejected) == ([], 1, 0)
+        assert not engine.intake.has_work
+        assert ask(engine, "a dog").hits == ()
+    with Engine(Config(), state, Hooks(on_outcome=outcomes.append)) as engine:  # one that can
+        assert engine.modalities == ("image", "text")
+        while engine.intake.remember_group():
+            pass
+        assert [one.state for one in outcomes] == ["indexed"]
+        assert names(ask(engine, "a dog")) == [SAID.splitlines()[0]]
+
+
+def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, tmp_path: Path, engine: Engine) -> None:
+    engine.__exit__(None, None, None)
+    folder = tmp_path / "later"
+    shutil.copytree(DEMO_BUNDLE, folder, copy_function=os.link)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "model": "later"}), encoding="utf-8")
+    with Engine(Config(bundle=str(folder)), state) as later:
+        assert (later.memory.tally.migrating, later.memory.tally.notes) == (12, 0)
+        assert {item.modality for item in later.memory.waiting(len(NOTES))} == {"text"}  # they go first
+        while later.intake.remember_group():
+            pass
+        assert (later.memory.tally.migrating, later.memory.tally.notes) == (0, len(NOTES))
+        assert SAID.splitlines()[0] in names(ask(later, "a dog with its tongue out"))[:2]
+
+
+def test_bundle_that_is_not_calibrated_takes_notes_and_ranks_by_cosine(tmp_path: Path, state: Path) -> None:
+    folder = tmp_path / "plain"
+    shutil.copytree(DEMO_BUNDLE, folder, copy_function=os.link)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    for tower in manifest["towers"]:
+        tower["policies"] = None
+        for place in tower["exits"]:
+            place["calibration"] = None
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "calibrated": False}), encoding="utf-8")
+    with Engine(Config(bundle=str(folder)), state) as engine:
+        remember(engine, *NOTES)
+        answer = ask(engine, "a dog")
+    assert names(answer)[0] == SAID.splitlines()[0]
+    assert {hit.relevance for hit in answer.hits} == {None}
+    assert [hit.score for hit in answer.hits] == sorted((hit.score for hit in answer.hits), reverse=True)
+
+
+def test_manifest_says_whether_notes_can_be_items(bundle: Bundle, unable: Path) -> None:
+    assert bundle.manifest.takes_notes
+    assert not Bundle.open(unable).manifest.takes_notes
+    notes_alone = dataclasses.replace(bundle.manifest, towers=(bundle.manifest.tower("text"),))
+    with pytest.raises(ValueError, match="calibrated is false, but the text exit at depth 6 has a calibration"):
+        dataclasses.replace(notes_alone, calibrated=False)
