@@ -176,6 +176,23 @@ def test_the_old_query_tower_is_opened_by_the_first_question_and_let_go_when_not
     assert {len(found) for found in models(state).values()} == {1}
 
 
+def test_a_question_short_of_memory_does_not_cost_the_old_bundle_the_next_one(
+    successor: Bundle, state: Path, twelve: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(*_: object) -> None:
+        raise MemoryError
+
+    with Engine(config_of(successor.folder), state) as engine:
+        (earlier,) = engine._earlier.values()
+        with monkeypatch.context() as patched:
+            patched.setattr(earlier, "_words", starved)
+            with pytest.raises(MemoryError):
+                ask(engine)
+        answer = ask(engine, limit=12)
+        assert (answer.searched, answer.left_out) == (12, 0)
+    assert len(twelve) == 12
+
+
 def test_item_without_its_file_stays_with_the_old_bundle_and_is_found(
     successor: Bundle, bundle: Bundle, state: Path, twelve: list[Path]
 ) -> None:

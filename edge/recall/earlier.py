@@ -84,7 +84,10 @@ class Earlier:
     def best(
         self, text: str, count: int, admitted: Rows | None = None, picture: Picture | None = None
     ) -> list[Candidate]:
-        """At most `count` candidates, best first; none when nothing remains, or is left out. Raises StoreError."""
+        """At most `count` candidates, best first; none when nothing remains, or is left out.
+
+        Raises StoreError; MemoryError for a sentence.
+        """
         self.is_left_out = False
         if not self.refresh():
             return []
@@ -95,7 +98,9 @@ class Earlier:
             query = self._query(text, picture)
             for depth in self._filtering.depths:
                 query.at(depth)
-        except Exception as error:  # noqa: BLE001 - its files may go at any time: whoever asks gets all the others
+        except Exception as error:  # its files may go at any time: whoever asks gets all the others
+            if isinstance(error, MemoryError) and picture is None:
+                raise  # nothing was lost: there may be memory for the next question
             self.is_left_out = True
             self._tell(error, picture)
             return []
