@@ -148,7 +148,7 @@ def test_note_whose_bytes_are_not_kept_is_found_without_its_text(engine: Engine)
     assert engine.memory.evict(Limits(max_bytes=0, max_age_s=None)) == 12
     (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
     assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, True, None)
-    with pytest.raises(RefusedError, match="its bytes are not kept"):
+    with pytest.raises(RefusedError, match="its bytes are not kept: ask with its text"):
         ask(engine, like=note(SAID).digest)
 
 

@@ -164,7 +164,8 @@ class Retriever:
         content = self._memory.content(item) if item and question.image is None else question.image
         if content is None:
             there = "its bytes are not kept" if item else "nothing with this id is remembered"
-            raise RefusedError("not_found", f"{there}: send the picture as `image`")
+            instead = "ask with its text" if item and item.modality == "text" else "send the picture as `image`"
+            raise RefusedError("not_found", f"{there}: {instead}")
         if item and item.modality == "text":
             return item.id, None, f"{question.text}\n{read_note(content)}".strip()
         itself = item.id if item else None
