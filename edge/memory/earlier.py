@@ -8,6 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.memory.disk.sync import sync_folder
+from edge.memory.index import MemoryIndex
+
 _MODELS = """
 SELECT id, fingerprint, folder FROM models
 WHERE id != ? AND EXISTS (SELECT 1 FROM embeddings WHERE model = models.id) ORDER BY id DESC
@@ -55,3 +58,16 @@ def sweep(folder: Path, kept: Collection[Path]) -> None:
     for path in folder.glob("earlier-*"):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep_closed(folder: Path, indexes: Collection[MemoryIndex]) -> None:
+    """Delete whatever lies in the index folder and is of none of these, the open ones. Raises OSError.
+
+    Of a bundle that is away, or of a tower whose items the present one does not take, nothing is open that could leave
+    out a row. It is made anew from the rows, too.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not any(index.owns(path) for index in indexes):
+            shutil.rmtree(path)
+    if folder.is_dir():
+        sync_folder(folder)
