@@ -262,14 +262,64 @@ def test_bundle_without_a_calibration_for_notes_takes_none_and_loses_none(
         assert names(ask(engine, "a dog")) == [SAID.splitlines()[0]]
 
 
-def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, tmp_path: Path, engine: Engine) -> None:
-    engine.__exit__(None, None, None)
+@pytest.fixture
+def renamed(tmp_path: Path) -> Path:
+    """The shipped bundle as another one."""
     folder = tmp_path / "later"
     shutil.copytree(DEMO_BUNDLE, folder, copy_function=os.link)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     (folder / MANIFEST).unlink()
     (folder / MANIFEST).write_text(json.dumps({**manifest, "model": "later"}), encoding="utf-8")
-    with Engine(Config(bundle=str(folder)), state) as later:
+    return folder
+
+
+def test_notes_of_an_earlier_bundle_are_counted_until_they_are_found(
+    state: Path, renamed: Path, engine: Engine, pictures: list[Path]
+) -> None:
+    key = Selection(digests=(note(NOTES[2]).digest,))
+    engine.__exit__(None, None, None)
+    with Engine(Config(bundle=str(renamed)), state) as later:
+        answer = ask(later, "a dog", refine=False)
+        assert (answer.searched, answer.left_out, later.out_of_reach) == (8, len(NOTES), len(NOTES))
+        assert ask(later, "a dog", refine=False, narrowing=key).left_out == 1
+        assert ask(later, "a dog", refine=False, narrowing=Selection(modality="image")).left_out == 0
+        assert ask(later, image=pictures[0].read_bytes(), refine=False).left_out == 0, "a picture finds no notes"
+        (earlier,) = later._earlier.values()
+        earlier.is_lost = True
+        assert (ask(later, "a cat").left_out, later.out_of_reach) == (12, 12), "each is counted once"
+        later.memory.forget(key)
+        assert (ask(later, "a cow").left_out, later.out_of_reach) == (11, 11)
+        while later.intake.remember_group():
+            pass
+        answer = ask(later, "a dog")
+        assert (answer.searched, answer.left_out, later.out_of_reach) == (11, 0, 0)
+
+
+def test_notes_that_the_present_bundle_does_not_take_are_counted_for_good(
+    state: Path, unable: Path, engine: Engine
+) -> None:
+    engine.__exit__(None, None, None)
+    with Engine(Config(bundle=str(unable)), state) as later:
+        while later.intake.remember_group():
+            pass
+        answer = ask(later, "a dog")
+        assert (answer.searched, answer.left_out, later.out_of_reach) == (8, len(NOTES), len(NOTES))
+
+
+def test_notes_of_a_bundle_that_went_are_none_that_a_picture_could_find(
+    state: Path, renamed: Path, unable: Path, pictures: list[Path]
+) -> None:
+    with Engine(Config(bundle=str(renamed)), state) as first:
+        remember(first, *NOTES)
+    shutil.rmtree(renamed)
+    with Engine(Config(bundle=str(unable)), state) as later:
+        assert (ask(later, "a dog").left_out, later.out_of_reach) == (len(NOTES), len(NOTES))
+        assert ask(later, image=pictures[0].read_bytes()).left_out == 0
+
+
+def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, renamed: Path, engine: Engine) -> None:
+    engine.__exit__(None, None, None)
+    with Engine(Config(bundle=str(renamed)), state) as later:
         assert (later.memory.tally.migrating, later.memory.tally.notes) == (12, 0)
         assert {item.modality for item in later.memory.waiting(len(NOTES))} == {"text"}  # they go first
         while later.intake.remember_group():
