@@ -168,7 +168,7 @@ def test_pinned_note_stays_where_a_filter_means_it(engine: Engine) -> None:
 
 def seal_notes(engine: Engine) -> None:
     """As from 4,096 on: in files beside the database."""
-    index = engine._filters[1]._index
+    index = engine._filters[-1]._index
     index._limits = Limits(forest_from=10**9, shortest_tail=2)
     settle(index)
 
