@@ -132,7 +132,7 @@ class Engine:
             self._filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
             notes = Filter(self.memory, words.spec, config.index.annoy_from) if manifest.takes_notes else None
             self._filters = (self._filtering, notes) if notes else (self._filtering,)
-            self._earlier, self._missing = open_earlier(
+            self._earlier, away = open_earlier(
                 self.memory,
                 self.bundle,
                 self.runtime,
@@ -140,6 +140,7 @@ class Engine:
                 lambda invoke: hooks.metered(RECALL, self._aside(invoke)),
             )
             earlier = tuple(self._earlier.values())
+            self._missing = Missing(self.memory, away, tuple(self._earlier))
             self.follower = Follower((*self._filters, *earlier), hooks.failed)
             self.retriever = Retriever(
                 text,
@@ -150,7 +151,7 @@ class Engine:
                 config.recall.pool,
                 earlier,
                 self.refining.asked,
-                Missing(self.memory, self._missing).held,
+                self._missing,
                 notes,
             )
             self.housekeeping = Housekeeping(self.memory, hooks.failed)
@@ -236,9 +237,9 @@ class Engine:
 
     @property
     def out_of_reach(self) -> int:
-        """Items of earlier bundles that cannot be asked: they are not found until they are encoded anew."""
+        """Items of earlier bundles that no text is compared with: they are not found until they are encoded anew."""
         lost = (origin for origin, one in self._earlier.items() if one.is_lost)
-        return sum(len(self.memory.left(origin)) for origin in (*self._missing, *lost))
+        return self._missing.held(None) + sum(len(self.memory.left(origin, "image")) for origin in lost)
 
     def start(self) -> None:
         """Run the threads; they end in reverse order on leaving."""

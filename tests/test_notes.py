@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge.bundle import MANIFEST, Bundle
@@ -19,7 +20,12 @@ from edge.demo import DEMO_BUNDLE
 from edge.engine import Engine, Hooks
 from edge.errors import RefusedError
 from edge.items import Answer, Arrival, Hit, Outcome, Question, Selection, Verdict
-from edge.memory import InUse, Limits, export, import_memory
+from edge.memory import InUse, export, import_memory
+from edge.memory import Limits as ContentLimits
+from edge.memory.index import Limits
+from edge.memory.index.blocks import Block
+from indexes import settle
+from remains import left_of
 
 SAID = "A golden retriever sits in the grass with its tongue out.\nSeen in the park."
 NOTES = (
@@ -145,10 +151,10 @@ def test_same_note_again_is_a_sighting(engine: Engine) -> None:
 
 
 def test_note_whose_bytes_are_not_kept_is_found_without_its_text(engine: Engine) -> None:
-    assert engine.memory.evict(Limits(max_bytes=0, max_age_s=None)) == 12
+    assert engine.memory.evict(ContentLimits(max_bytes=0, max_age_s=None)) == 12
     (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
     assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, True, None)
-    with pytest.raises(RefusedError, match="its bytes are not kept"):
+    with pytest.raises(RefusedError, match="its bytes are not kept: ask with its text"):
         ask(engine, like=note(SAID).digest)
 
 
@@ -160,16 +166,59 @@ def test_pinned_note_stays_where_a_filter_means_it(engine: Engine) -> None:
     assert (engine.memory.tally.notes, ask(engine, "a dog").searched) == (1, 9)
 
 
+def seal_notes(engine: Engine) -> None:
+    """As from 4,096 on: in files beside the database."""
+    index = engine._filters[-1]._index
+    index._limits = Limits(forest_from=10**9, shortest_tail=2)
+    settle(index)
+
+
+def traces(engine: Engine, state: Path) -> dict[str, bytes]:
+    """Every form in which the note about the key is on disk."""
+    item = engine.memory.find(note(NOTES[2]).digest)
+    assert item is not None
+    (rows,) = engine.memory.partitions("text")
+    (vector,) = rows.embeddings[rows.ids == item.id]
+    (sealed,) = (state / "index").glob("text-*")
+    row = Block.of(np.array([item.id]), vector[None], np.zeros(1, np.float32), np.fromfile(sealed / "centre", "<f4"))
+    return {
+        "text": b"flower pot",
+        "digest": item.digest,
+        "float32": vector.tobytes(),
+        "float16": vector.astype("<f2").tobytes(),
+        "half a float16": vector.astype("<f2").tobytes()[:384],
+        "int8": row.codes.tobytes(),
+    }
+
+
+def kinds(left: Iterable[str]) -> set[str]:
+    return {what.partition(" in ")[0] for what in left}
+
+
 def test_forgotten_note_is_gone_from_the_disk(engine: Engine, state: Path) -> None:
     assert ask(engine, "a key").hits
+    seal_notes(engine)
+    there = traces(engine, state)
+    assert kinds(left_of(there, state / "index")) == {"float16", "half a float16", "int8"}
     engine.memory.forget(Selection(digests=(note(NOTES[2]).digest,)))
     assert NOTES[2] not in names(ask(engine, "a key", limit=12))
     assert ask(engine, "a key").searched == 11
-    for file in state.rglob("*"):
-        if file.is_file():
-            content = file.read_bytes()
-            assert b"flower pot" not in content
-            assert note(NOTES[2]).digest not in content
+    assert left_of(there, state) == []
+    assert list((state / "index").glob("text-*")), "the other notes stay in files"
+
+
+def test_note_is_gone_from_the_disk_where_the_bundle_that_embedded_it_went(
+    engine: Engine, state: Path, unable: Path
+) -> None:
+    seal_notes(engine)
+    there = traces(engine, state)
+    engine.__exit__(None, None, None)
+    with Engine(Config(bundle=str(unable)), state) as later:
+        assert kinds(left_of(there, state / "index")) == {"float16", "half a float16", "int8"}
+        assert later.memory.forget(Selection(digests=(note(NOTES[2]).digest,))).items == 1
+        assert left_of(there, state) == []
+    with Engine(Config(), state) as again:  # what it had in files comes back from the database
+        assert ask(again, "a key", limit=12).searched == 11
 
 
 def test_notes_are_found_again_after_a_restart(engine: Engine, state: Path) -> None:
@@ -213,14 +262,64 @@ def test_bundle_without_a_calibration_for_notes_takes_none_and_loses_none(
         assert names(ask(engine, "a dog")) == [SAID.splitlines()[0]]
 
 
-def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, tmp_path: Path, engine: Engine) -> None:
-    engine.__exit__(None, None, None)
+@pytest.fixture
+def renamed(tmp_path: Path) -> Path:
+    """The shipped bundle as another one."""
     folder = tmp_path / "later"
     shutil.copytree(DEMO_BUNDLE, folder, copy_function=os.link)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     (folder / MANIFEST).unlink()
     (folder / MANIFEST).write_text(json.dumps({**manifest, "model": "later"}), encoding="utf-8")
-    with Engine(Config(bundle=str(folder)), state) as later:
+    return folder
+
+
+def test_notes_of_an_earlier_bundle_are_counted_until_they_are_found(
+    state: Path, renamed: Path, engine: Engine, pictures: list[Path]
+) -> None:
+    key = Selection(digests=(note(NOTES[2]).digest,))
+    engine.__exit__(None, None, None)
+    with Engine(Config(bundle=str(renamed)), state) as later:
+        answer = ask(later, "a dog", refine=False)
+        assert (answer.searched, answer.left_out, later.out_of_reach) == (8, len(NOTES), len(NOTES))
+        assert ask(later, "a dog", refine=False, narrowing=key).left_out == 1
+        assert ask(later, "a dog", refine=False, narrowing=Selection(modality="image")).left_out == 0
+        assert ask(later, image=pictures[0].read_bytes(), refine=False).left_out == 0, "a picture finds no notes"
+        (earlier,) = later._earlier.values()
+        earlier.is_lost = True
+        assert (ask(later, "a cat").left_out, later.out_of_reach) == (12, 12), "each is counted once"
+        later.memory.forget(key)
+        assert (ask(later, "a cow").left_out, later.out_of_reach) == (11, 11)
+        while later.intake.remember_group():
+            pass
+        answer = ask(later, "a dog")
+        assert (answer.searched, answer.left_out, later.out_of_reach) == (11, 0, 0)
+
+
+def test_notes_that_the_present_bundle_does_not_take_are_counted_for_good(
+    state: Path, unable: Path, engine: Engine
+) -> None:
+    engine.__exit__(None, None, None)
+    with Engine(Config(bundle=str(unable)), state) as later:
+        while later.intake.remember_group():
+            pass
+        answer = ask(later, "a dog")
+        assert (answer.searched, answer.left_out, later.out_of_reach) == (8, len(NOTES), len(NOTES))
+
+
+def test_notes_of_a_bundle_that_went_are_none_that_a_picture_could_find(
+    state: Path, renamed: Path, unable: Path, pictures: list[Path]
+) -> None:
+    with Engine(Config(bundle=str(renamed)), state) as first:
+        remember(first, *NOTES)
+    shutil.rmtree(renamed)
+    with Engine(Config(bundle=str(unable)), state) as later:
+        assert (ask(later, "a dog").left_out, later.out_of_reach) == (len(NOTES), len(NOTES))
+        assert ask(later, image=pictures[0].read_bytes()).left_out == 0
+
+
+def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, renamed: Path, engine: Engine) -> None:
+    engine.__exit__(None, None, None)
+    with Engine(Config(bundle=str(renamed)), state) as later:
         assert (later.memory.tally.migrating, later.memory.tally.notes) == (12, 0)
         assert {item.modality for item in later.memory.waiting(len(NOTES))} == {"text"}  # they go first
         while later.intake.remember_group():

@@ -63,7 +63,7 @@ def _text(reply: Reply, first: int, nothing: str) -> str:
     ]
     spent = f"{reply.took_ms:.0f} ms, {reply.searched} searched, {reply.refined} refined"
     if reply.left_out:
-        spent += f", {reply.left_out} left out, whose earlier model is not there"
+        spent += f", {reply.left_out} left out, which only an earlier model has embedded"
     if not reply.final:
         spent += " so far\n"
     return "\n".join([*(lines or [nothing]), spent])

@@ -70,5 +70,6 @@ def _progress(state: dict[str, int]) -> str:
 def _end(state: dict[str, int]) -> str:
     if not state["earlier"]:
         return "every item is of the present bundle: what is left of earlier ones can be deleted"
-    lost = f", {state['out_of_reach']} of them not found as that bundle is not there" if state["out_of_reach"] else ""
+    why = "that bundle is not there, or they are notes"
+    lost = f", {state['out_of_reach']} of them not found: {why}" if state["out_of_reach"] else ""
     return f"{state['earlier']} items stay with an earlier bundle, as their files are not kept or cannot be read{lost}"

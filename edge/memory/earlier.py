@@ -8,9 +8,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.items import Modality
+from edge.memory.disk.sync import sync_folder
+from edge.memory.index import MemoryIndex
+
 _MODELS = """
 SELECT id, fingerprint, folder FROM models
 WHERE id != ? AND EXISTS (SELECT 1 FROM embeddings WHERE model = models.id) ORDER BY id DESC
+"""
+_ITEMS = "SELECT DISTINCT item FROM embeddings WHERE model = ? ORDER BY 1"
+_OF_MODALITY = """
+SELECT id FROM items WHERE modality = ? AND EXISTS (SELECT 1 FROM embeddings WHERE item = id AND model = ?) ORDER BY 1
 """
 
 
@@ -38,11 +46,10 @@ def origins(rows: sqlite3.Connection, besides: int) -> tuple[Origin, ...]:
     return tuple(Origin(number, mark, Path(folder) if folder else None) for number, mark, folder in found)
 
 
-def items_of(rows: sqlite3.Connection, model: int) -> list[int]:
-    """The ids of what one bundle has embedded, rising."""
-    return [
-        item for (item,) in rows.execute("SELECT DISTINCT item FROM embeddings WHERE model = ? ORDER BY 1", (model,))
-    ]
+def items_of(rows: sqlite3.Connection, model: int, modality: Modality | None = None) -> list[int]:
+    """The ids of what one bundle has embedded, rising; of one modality, if given."""
+    query, values = (_ITEMS, (model,)) if modality is None else (_OF_MODALITY, (modality, model))
+    return [item for (item,) in rows.execute(query, values)]
 
 
 def index_folder(folder: Path, origin: Origin) -> Path:
@@ -55,3 +62,16 @@ def sweep(folder: Path, kept: Collection[Path]) -> None:
     for path in folder.glob("earlier-*"):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep_closed(folder: Path, indexes: Collection[MemoryIndex]) -> None:
+    """Delete whatever lies in the index folder and is of none of these, the open ones. Raises OSError.
+
+    Of a bundle that is away, or of a tower whose items the present one does not take, nothing is open that could leave
+    out a row. It is made anew from the rows, too.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not any(index.owns(path) for index in indexes):
+            shutil.rmtree(path)
+    if folder.is_dir():
+        sync_folder(folder)

@@ -34,7 +34,7 @@ from edge.memory.cache.activations import Activations, erase
 from edge.memory.cache.demand import Demand, source_of
 from edge.memory.cache.worth import Seen
 from edge.memory.disk.content import ContentStore
-from edge.memory.earlier import sweep
+from edge.memory.earlier import sweep_closed
 from edge.memory.index import MemoryIndex
 from edge.memory.rows.changes import last_sequence
 from edge.memory.rows.database import translated
@@ -117,8 +117,7 @@ class Forgetting:
                 erase(self._folder / "activations", ids)
                 for index in self.indexes:
                     index.purge(np.array(ids, dtype=np.int64))
-                # Of a bundle that is away nothing is open that could leave out a row.
-                sweep(self._folder / "index", {index.folder for index in self.indexes})
+                sweep_closed(self._folder / "index", self.indexes)
                 write(self._settle)
         return found
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edge.errors import DiskFullError
-from edge.items import Arrival, Embedded, Forgotten, Item, Meta, Selection, Tally, Verdict
+from edge.items import Arrival, Embedded, Forgotten, Item, Meta, Modality, Selection, Tally, Verdict
 from edge.memory.cache.activations import Activations
 from edge.memory.cache.demand import Demand
 from edge.memory.cache.likeliest import likeliest_unfinished
@@ -276,10 +276,10 @@ class Memory:
         folder, mark = index_folder(self.folder / "index", origin), origin.fingerprint
         return self._open_index(self.feed(tower, origin), folder, mark, tower, scales, forest_from)
 
-    def left(self, origin: Origin) -> Rows:
-        """(N,) ids of the items that are still of another bundle, rising."""
+    def left(self, origin: Origin, modality: Modality | None = None) -> Rows:
+        """(N,) ids of the items that are still of another bundle, rising; of one modality, if given."""
         with translated(self.folder):
-            return np.array(items_of(self._reader(), origin.number), dtype=np.int64)
+            return np.array(items_of(self._reader(), origin.number, modality), dtype=np.int64)
 
     def _open_index(
         self, feed: TowerRows, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int

@@ -23,6 +23,7 @@ from edge.recall.earlier import Earlier, join, join_alike
 from edge.recall.example import Examples, Picture, check_sent
 from edge.recall.filtering import Filter
 from edge.recall.granularity import AsNote, Query
+from edge.recall.missing import Missing
 from edge.recall.paging import Pages, wanted
 from edge.recall.streaming import Stream
 from edge.runtime import TowerRunner, first_line, read_note
@@ -44,14 +45,14 @@ class Retriever:
         pool: int,
         earlier: Sequence[Earlier] = (),
         on_earlier: Callable[[Sequence[int]], None] = lambda _: None,
-        missing: Callable[[Rows | None], int] = lambda _: 0,
+        missing: Missing | None = None,
         notes: Filter | None = None,
     ) -> None:
         """`items` encodes what is stored; of it the `pool` best are finished for each question; 0 finishes none.
 
         earlier:    the bundles that embedded what the present one has not
         on_earlier: called with the items of theirs that are hits of a last answer and were not finished for it
-        missing:    how many of these ids are of bundles that are not there; None: of all
+        missing:    what only an earlier bundle has embedded, and no question is compared with
         notes:      over the items that the text tower embedded; None where the bundle takes none
         """
         self._asked, self._memory = Asked(text, items), memory
@@ -93,7 +94,7 @@ class Retriever:
         found, earlier_ms, filter_ms = search(most + (itself is not None))
         # Behind it: whether an earlier bundle can look at an example shows when it does.
         lost = sum(count for one, count in zip(self._earlier, held, strict=False) if one.is_left_out)
-        left_out = lost + self._missing(admitted)
+        left_out = lost + (self._missing.held(admitted, by_picture=picture is not None) if self._missing else 0)
         pool = _with_pictures(found, size)
         rest = found[len(pool) : most]
         pages = Pages(question, pool, rest, self._filtering.stored, lambda most: search(most)[0][:most])
@@ -164,7 +165,8 @@ class Retriever:
         content = self._memory.content(item) if item and question.image is None else question.image
         if content is None:
             there = "its bytes are not kept" if item else "nothing with this id is remembered"
-            raise RefusedError("not_found", f"{there}: send the picture as `image`")
+            instead = "ask with its text" if item and item.modality == "text" else "send the picture as `image`"
+            raise RefusedError("not_found", f"{there}: {instead}")
         if item and item.modality == "text":
             return item.id, None, f"{question.text}\n{read_note(content)}".strip()
         itself = item.id if item else None

@@ -333,5 +333,5 @@ def test_items_that_were_left_out_are_said_behind_the_figures() -> None:
     )
     assert _text(reply, 1, "nothing found").splitlines() == [
         "nothing found",
-        "4 ms, 3 searched, 2 refined, 12 left out, whose earlier model is not there",
+        "4 ms, 3 searched, 2 refined, 12 left out, which only an earlier model has embedded",
     ]

@@ -64,7 +64,7 @@ def test_what_stays_with_the_old_model_is_said_and_no_failure(mosquitto: Mosquit
     assert done.out.splitlines()[0] == f"[{'#' * 15}{'.' * 15}] 4 of 8, 0 to do"
     assert done.out.splitlines()[1] == (
         "4 items stay with an earlier bundle, as their files are not kept or cannot be read,"
-        " 1 of them not found as that bundle is not there"
+        " 1 of them not found: that bundle is not there, or they are notes"
     )
 
 

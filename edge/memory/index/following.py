@@ -163,6 +163,10 @@ class MemoryIndex:
                     self._read_memory(depth, self._sequence)
             self._shelf.sync()
 
+    def owns(self, path: Path) -> bool:
+        """Whether this is its folder, or one of its own in it, being made or finished."""
+        return path == self.folder or self._shelf.owns(path)
+
     def _open(self) -> int:
         """Returns the number of the last change that was taken in."""
         now = self._feed.version

@@ -69,6 +69,10 @@ class Shelf:
             return None
         return self.read(depth, target)
 
+    def owns(self, path: Path) -> bool:
+        """Whether a folder is of this tower, by its place and name."""
+        return path.parent == self._folder and self._names.fullmatch(path.name) is not None
+
     def sync(self) -> None:
         """No power cut brings back what was deleted. Raises OSError."""
         if self._folder.is_dir():
