@@ -19,10 +19,12 @@ from edge.memory.rows.transaction import atomic
 WAITS = "SELECT 1 FROM waiting WHERE item = ?"
 IS_KEPT_BACK = "SELECT 1 FROM kept_back WHERE item = ? AND model = ?"
 # As if a note had been an answer so often, for the sake of the index by `asked`.
-_WAIT = """
+_LINE_UP = """
 INSERT OR IGNORE INTO waiting (item, asked)
 SELECT id, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = items.id)
     THEN CASE modality WHEN 'text' THEN 1000000000 ELSE 0 END END FROM items
+"""
+_WAIT = f"""{_LINE_UP}
 WHERE rejected IS NULL AND NOT evicted
 AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = :model)
 AND NOT EXISTS (SELECT 1 FROM kept_back WHERE item = items.id AND model = :model)
@@ -42,10 +44,7 @@ INSERT OR IGNORE INTO removals SELECT DISTINCT :sequence, model, item FROM embed
 WHERE item = :item AND model != :model
 """
 _ASK = "UPDATE waiting SET asked = asked + ? WHERE item = ? AND asked IS NOT NULL"
-_ACCEPTED = """
-INSERT OR IGNORE INTO waiting (item, asked)
-SELECT :item, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = :item) THEN 0 END
-"""
+_ACCEPTED = f"{_LINE_UP} WHERE id = ?"
 
 
 def line_up(rows: sqlite3.Connection, model: int, sequence: int) -> None:
@@ -61,7 +60,7 @@ def line_up(rows: sqlite3.Connection, model: int, sequence: int) -> None:
 def join(rows: sqlite3.Connection, item: int) -> None:
     """An item whose content has just come waits, too."""
     rows.execute("DELETE FROM kept_back WHERE item = ?", (item,))
-    rows.execute(_ACCEPTED, {"item": item})
+    rows.execute(_ACCEPTED, (item,))
 
 
 def next_rows(reader: sqlite3.Connection, select: str, count: int) -> list[tuple[Any, ...]]:
