@@ -144,12 +144,20 @@ def test_same_note_again_is_a_sighting(engine: Engine) -> None:
     assert (verdict.state, engine.memory.tally.items) == ("duplicate", 12)
 
 
-def test_note_whose_bytes_are_not_kept_is_found_without_its_text(engine: Engine) -> None:
-    assert engine.memory.evict(Limits(max_bytes=0, max_age_s=None)) == 12
+def test_notes_keep_their_bytes_where_photos_do_not(engine: Engine) -> None:
+    assert engine.memory.evict(Limits(max_bytes=0, max_age_s=None)) == 8
     (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
-    assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, True, None)
+    assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, False, NOTES[2])
+    assert ask(engine, like=note(SAID).digest).hits
+
+
+def test_note_whose_file_is_gone_is_found_without_its_text(engine: Engine, state: Path) -> None:
+    name = note(NOTES[2]).digest.hex()
+    (state / "content" / name[:2] / name).unlink()
+    (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
+    assert (hit.item.digest, hit.text) == (note(NOTES[2]).digest, None)
     with pytest.raises(RefusedError, match="its bytes are not kept"):
-        ask(engine, like=note(SAID).digest)
+        ask(engine, like=note(NOTES[2]).digest)
 
 
 def test_pinned_note_stays_where_a_filter_means_it(engine: Engine) -> None:
@@ -214,6 +222,7 @@ def test_bundle_without_a_calibration_for_notes_takes_none_and_loses_none(
 
 
 def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, tmp_path: Path, engine: Engine) -> None:
+    engine.memory.evict(Limits(max_bytes=0))
     engine.__exit__(None, None, None)
     folder = tmp_path / "later"
     shutil.copytree(DEMO_BUNDLE, folder, copy_function=os.link)
@@ -221,7 +230,7 @@ def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, tmp_path: Pat
     (folder / MANIFEST).unlink()
     (folder / MANIFEST).write_text(json.dumps({**manifest, "model": "later"}), encoding="utf-8")
     with Engine(Config(bundle=str(folder)), state) as later:
-        assert (later.memory.tally.migrating, later.memory.tally.notes) == (12, 0)
+        assert (later.memory.tally.migrating, later.memory.tally.notes) == (len(NOTES), 0)  # photos are not kept
         assert {item.modality for item in later.memory.waiting(len(NOTES))} == {"text"}  # they go first
         while later.intake.remember_group():
             pass

@@ -361,7 +361,7 @@ class Memory:
         if is_rejected:
             self._content.remove([item.digest])  # what stays is swept at the next start
             self._counts.rejected(item.id, item.bytes)
-        self._counts.kept_back(item.id)
+        self._counts.kept_back(item)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
         return is_rejected
@@ -383,7 +383,7 @@ class Memory:
             self._content.remove([item.digest])
             self._counts.rejected(item.id, item.bytes)
         elif item.id not in self.suspects:  # it waits no more: it stays with another bundle
-            self._counts.kept_back(item.id)
+            self._counts.kept_back(item)
         self.tally = self._counts.tally()
         return bool(accused)
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from edge.items import Arrival, Embedded, Verdict
-from edge.memory import Memory
+from clocks import Board
+from edge.items import Arrival, Embedded
+from edge.memory import Limits, Memory
+from edge.memory.disk.clock import SETTLED_S
 
 Named = Callable[[str], Arrival]
-Keep = Callable[..., list[Verdict]]
+Build = Callable[..., Embedded]
 Files = Callable[[Path], list[Path]]
 
 
@@ -22,7 +24,7 @@ def note(named: Named) -> Named:
     return lambda text: dataclasses.replace(named(text), modality="text")
 
 
-def embed(memory: Memory, built: Callable[..., Embedded]) -> None:
+def embed(memory: Memory, built: Build) -> None:
     memory.index([dataclasses.replace(built(one.id), modality=one.modality) for one in memory.waiting(1_000)])
 
 
@@ -31,7 +33,7 @@ def waiting(memory: Memory) -> list[str]:
 
 
 def test_note_that_comes_again_goes_before_all_pictures_that_are_embedded_anew(
-    state: Path, named: Named, note: Named, embedded: Callable[..., Embedded], content_files: Files
+    state: Path, named: Named, note: Named, embedded: Build, content_files: Files
 ) -> None:
     with Memory(state, "one") as memory:
         memory.accept([note("milk"), named("cat"), named("dog")])
@@ -45,3 +47,50 @@ def test_note_that_comes_again_goes_before_all_pictures_that_are_embedded_anew(
         assert waiting(memory) == ["cat", "dog"]
         assert [verdict.state for verdict in memory.accept([note("milk")])] == ["accepted"]
         assert waiting(memory) == ["milk", "cat", "dog"]
+
+
+def test_notes_stay_where_nothing_is_kept(
+    memory: Memory, named: Named, note: Named, embedded: Build, content_files: Files
+) -> None:
+    memory.accept([note("milk"), named("cat"), note("bread"), named("dog")])
+    embed(memory, embedded)
+    assert memory.evict(Limits(max_bytes=0)) == 2
+    assert sorted(path.read_text() for path in content_files(memory.folder)) == ["bread", "milk"]
+    assert [memory.item(number).evicted for number in (1, 2, 3, 4)] == [False, True, False, True]
+    assert (memory.evict(Limits(max_bytes=0)), memory.tally.content_bytes) == (0, len("milkbread"))
+
+
+@pytest.mark.parametrize("settled", ["embedded anew", "kept back", "opened again"])
+def test_pictures_do_not_pay_for_notes(state: Path, named: Named, note: Named, embedded: Build, settled: str) -> None:
+    with Memory(state, "one") as memory:
+        memory.accept([note("milk" * 99), named("cat"), named("dog")])
+        embed(memory, embedded)
+        assert memory.evict(Limits(max_bytes=6)) == 0
+    with Memory(state, "one" if settled == "opened again" else "two") as memory:
+        if settled == "kept back":
+            assert not memory.reject(memory.item(1), "not for this bundle")
+        embed(memory, embedded)
+        assert memory.evict(Limits(max_bytes=6)) == 0
+        assert memory.evict(Limits(max_bytes=5)) == 1
+        assert not memory.item(1).evicted
+
+
+def test_notes_are_never_too_old(state: Path, named: Named, note: Named, embedded: Build, board: Board) -> None:
+    with Memory(state, "one") as memory:
+        board.rest(SETTLED_S)
+        memory.accept([note("milk"), named("cat")])
+        embed(memory, embedded)
+        board.rest(61)
+        assert memory.evict(Limits(max_age_s=60)) == 1
+        assert [memory.item(number).evicted for number in (1, 2)] == [False, True]
+
+
+def test_looking_for_the_oldest_picture_does_not_go_through_the_notes_also_where_an_earlier_version_did(
+    memory: Memory, note: Named, embedded: Build
+) -> None:
+    memory._rows.execute("CREATE INDEX items_with_content ON items (added_at) WHERE NOT evicted AND rejected IS NULL")
+    memory.accept([note("milk")])
+    embed(memory, embedded)
+    memory.evict(Limits(max_bytes=0))
+    indexes = memory._rows.execute("SELECT name FROM sqlite_master WHERE name LIKE '%with_content'").fetchall()
+    assert indexes == [("pictures_with_content",)]
