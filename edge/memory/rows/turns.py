@@ -24,7 +24,7 @@ INSERT OR IGNORE INTO waiting (item, asked)
 SELECT id, CASE WHEN EXISTS (SELECT 1 FROM embeddings WHERE item = items.id)
     THEN CASE modality WHEN 'text' THEN 1000000000 ELSE 0 END END FROM items
 """
-_WAIT = f"""{_LINE_UP}
+_LACKING = """
 WHERE rejected IS NULL AND NOT evicted
 AND NOT EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = :model)
 AND NOT EXISTS (SELECT 1 FROM kept_back WHERE item = items.id AND model = :model)
@@ -44,7 +44,6 @@ INSERT OR IGNORE INTO removals SELECT DISTINCT :sequence, model, item FROM embed
 WHERE item = :item AND model != :model
 """
 _ASK = "UPDATE waiting SET asked = asked + ? WHERE item = ? AND asked IS NOT NULL"
-_ACCEPTED = f"{_LINE_UP} WHERE id = ?"
 
 
 def line_up(rows: sqlite3.Connection, model: int, sequence: int) -> None:
@@ -53,14 +52,14 @@ def line_up(rows: sqlite3.Connection, model: int, sequence: int) -> None:
     if rows.execute(_OTHERS, of_model).fetchone():
         rows.execute(_REMOVE_TWICE, {**of_model, "sequence": sequence})
         rows.execute(f"DELETE {_TWICE}", of_model)
-    rows.execute(_WAIT, of_model)
+    rows.execute(_LINE_UP + _LACKING, of_model)
     rows.execute(_WAIT_NO_MORE, of_model)
 
 
 def join(rows: sqlite3.Connection, item: int) -> None:
     """An item whose content has just come waits, too."""
     rows.execute("DELETE FROM kept_back WHERE item = ?", (item,))
-    rows.execute(_ACCEPTED, (item,))
+    rows.execute(f"{_LINE_UP} WHERE id = ?", (item,))
 
 
 def next_rows(reader: sqlite3.Connection, select: str, count: int) -> list[tuple[Any, ...]]:
