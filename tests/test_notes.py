@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from edge.bundle import MANIFEST, Bundle
-from edge.config import Config
+from edge.config import Config, RememberConfig
 from edge.demo import DEMO_BUNDLE
 from edge.engine import Engine, Hooks
 from edge.errors import RefusedError
-from edge.items import Answer, Arrival, Hit, Outcome, Question, Selection, Verdict
+from edge.items import Answer, Arrival, Hit, Offer, Outcome, Question, Selection, Verdict
 from edge.memory import InUse, Limits, export, import_memory
+from waiting import wait_until
 
 SAID = "A golden retriever sits in the grass with its tongue out.\nSeen in the park."
 NOTES = (
@@ -219,6 +220,29 @@ def test_bundle_without_a_calibration_for_notes_takes_none_and_loses_none(
             pass
         assert [one.state for one in outcomes] == ["indexed"]
         assert names(ask(engine, "a dog")) == [SAID.splitlines()[0]]
+
+
+def test_bundle_that_takes_no_notes_goes_on_with_pictures_at_once(
+    unable: Path, state: Path, engine: Engine, pictures: list[Path]
+) -> None:
+    engine.memory.accept([note("Call the plumber."), note("Water the plants.")])
+    engine.__exit__(None, None, None)
+    verdicts: list[Verdict] = []
+    few = RememberConfig(min_free_mb=0, inbox_items=1)
+    with Engine(Config(bundle=str(unable), remember=few), state) as again:
+        assert (again.memory.tally.waiting, again.memory.tally.migrating) == (0, 8)
+        assert {item.modality for item in again.memory.waiting(99)} == {"image"}
+        again.start()
+        again.inbox.offer(Offer(content=pictures[-1].read_bytes(), source=str(pictures[-1])), verdicts.append)
+        wait_until(lambda: verdicts and not again.intake.has_work)
+        assert (verdicts[0].state, again.inbox.gate) == ("accepted", "open")
+        notes = [item for number in range(1, 15) if (item := again.memory.item(number)).modality == "text"]
+        assert len(notes) == len(NOTES) + 2
+        assert not any(again.memory.is_kept_back(item.id) for item in notes)
+    with Engine(Config(), state) as again:
+        while again.intake.remember_group():
+            pass
+        assert again.memory.tally.notes == len(NOTES) + 2
 
 
 def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, tmp_path: Path, engine: Engine) -> None:

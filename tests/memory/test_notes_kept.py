@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clocks import Board
-from edge.items import Arrival, Embedded
+from edge.items import Arrival, Embedded, Verdict
 from edge.memory import Limits, Memory
 from edge.memory.disk.clock import SETTLED_S
 
@@ -94,3 +94,25 @@ def test_looking_for_the_oldest_picture_does_not_go_through_the_notes_also_where
     memory.evict(Limits(max_bytes=0))
     indexes = memory._rows.execute("SELECT name FROM sqlite_master WHERE name LIKE '%with_content'").fetchall()
     assert indexes == [("pictures_with_content",)]
+
+
+def test_notes_do_not_wait_for_a_bundle_that_takes_none_and_do_for_the_next(
+    state: Path, named: Named, note: Named, embedded: Build
+) -> None:
+    with Memory(state, "one") as memory:
+        memory.accept([note("milk"), named("cat")])
+        embed(memory, embedded)
+        memory.accept([note("bread"), named("dog")])
+    with Memory(state, "two", notes=False) as memory:
+        tally = memory.tally
+        assert waiting(memory) == ["dog", "cat"]
+        assert (tally.waiting, tally.waiting_bytes, tally.migrating, tally.earlier) == (1, 3, 1, 2)
+        assert [memory.known(note(text).digest) for text in ("milk", "bread")] == [
+            Verdict("duplicate", note(text).digest) for text in ("milk", "bread")
+        ]
+        embed(memory, embedded)
+        assert memory.evict(Limits(max_bytes=6)) == 0
+        assert memory.evict(Limits(max_bytes=0)) == 2
+    with Memory(state, "three") as memory:
+        assert waiting(memory) == ["bread", "milk"]
+        assert [memory.content(item) for item in memory.waiting(9)] == [b"bread", b"milk"]
