@@ -60,6 +60,20 @@ def test_notes_stay_where_nothing_is_kept(
     assert (memory.evict(Limits(max_bytes=0)), memory.tally.content_bytes) == (0, len("milkbread"))
 
 
+def test_note_without_its_bytes_is_welcome_again_and_a_photo_is_not(
+    memory: Memory, named: Named, note: Named, embedded: Build, content_files: Files
+) -> None:
+    memory.accept([note("milk"), named("cat")])
+    embed(memory, embedded)
+    memory.evict(Limits(max_bytes=0))
+    memory._rows.execute("UPDATE items SET evicted = 1")  # as an import does where the file had no bytes of it
+    for path in content_files(memory.folder):
+        path.unlink()
+    assert [verdict.state for verdict in memory.accept([note("milk"), named("cat")])] == ["accepted", "duplicate"]
+    assert [memory.item(number).evicted for number in (1, 2)] == [False, True]
+    assert memory.content(memory.item(1)) == b"milk"
+
+
 @pytest.mark.parametrize("settled", ["embedded anew", "kept back", "opened again"])
 def test_pictures_do_not_pay_for_notes(state: Path, named: Named, note: Named, embedded: Build, settled: str) -> None:
     with Memory(state, "one") as memory:
