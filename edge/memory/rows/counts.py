@@ -87,8 +87,8 @@ class Counts:
 
     def settled_bytes(self) -> int:
         """Of the raw content of pictures that nothing waits for."""
-        content_bytes: int = self._content_bytes
-        return content_bytes - self._note_bytes - self._waiting_bytes - sum(self._again.values())
+        pictures_bytes: int = self._content_bytes - self._note_bytes
+        return pictures_bytes - self._waiting_bytes - sum(self._again.values())
 
     def rejected(self, item: int, size: int) -> None:
         """An accepted item of `size` bytes turned out to be unreadable."""
