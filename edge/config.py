@@ -118,6 +118,8 @@ class RecallConfig:
 class ContentConfig:
     """What is kept of the files as they came, once their items are embedded; null keeps all. The oldest go first.
 
+    Notes are always kept.
+
     max_mb:   megabytes of them; 0 keeps none
     max_days: since they came
 

@@ -113,7 +113,8 @@ class Engine:
         manifest, folder = self.bundle.manifest, self.bundle.folder
         pace = Pace(item_bytes(manifest))
         with ExitStack() as stack:
-            self.memory = stack.enter_context(Memory(state, self.bundle.fingerprint, RESERVE_BYTES, folder))
+            memory = Memory(state, self.bundle.fingerprint, RESERVE_BYTES, folder, notes=manifest.takes_notes)
+            self.memory = stack.enter_context(memory)
             weights = stack.enter_context(open_weights(self.bundle, self.runtime, config, hooks.failed))
             self.compute = stack.enter_context(Compute(weights, pace, hooks.progress, hooks.tick_s, hooks.failed))
             on_background = hooks.metered(REMEMBER, self.compute.background)

@@ -15,17 +15,18 @@ import numpy as np
 import pytest
 
 from edge.bundle import MANIFEST, Bundle
-from edge.config import Config
+from edge.config import Config, RememberConfig
 from edge.demo import DEMO_BUNDLE
 from edge.engine import Engine, Hooks
 from edge.errors import RefusedError
-from edge.items import Answer, Arrival, Hit, Outcome, Question, Selection, Verdict
+from edge.items import Answer, Arrival, Hit, Offer, Outcome, Question, Selection, Verdict
 from edge.memory import InUse, export, import_memory
 from edge.memory import Limits as ContentLimits
 from edge.memory.index import Limits
 from edge.memory.index.blocks import Block
 from indexes import settle
 from remains import left_of
+from waiting import wait_until
 
 SAID = "A golden retriever sits in the grass with its tongue out.\nSeen in the park."
 NOTES = (
@@ -150,12 +151,20 @@ def test_same_note_again_is_a_sighting(engine: Engine) -> None:
     assert (verdict.state, engine.memory.tally.items) == ("duplicate", 12)
 
 
-def test_note_whose_bytes_are_not_kept_is_found_without_its_text(engine: Engine) -> None:
-    assert engine.memory.evict(ContentLimits(max_bytes=0, max_age_s=None)) == 12
+def test_notes_keep_their_bytes_where_photos_do_not(engine: Engine) -> None:
+    assert engine.memory.evict(ContentLimits(max_bytes=0, max_age_s=None)) == 8
     (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
-    assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, True, None)
+    assert (hit.item.digest, hit.item.evicted, hit.text) == (note(NOTES[2]).digest, False, NOTES[2])
+    assert ask(engine, like=note(SAID).digest).hits
+
+
+def test_note_whose_file_is_gone_is_found_without_its_text(engine: Engine, state: Path) -> None:
+    name = note(NOTES[2]).digest.hex()
+    (state / "content" / name[:2] / name).unlink()
+    (hit, *_) = ask(engine, "where is the key?", narrowing=Selection(modality="text")).hits
+    assert (hit.item.digest, hit.text) == (note(NOTES[2]).digest, None)
     with pytest.raises(RefusedError, match="its bytes are not kept: ask with its text"):
-        ask(engine, like=note(SAID).digest)
+        ask(engine, like=note(NOTES[2]).digest)
 
 
 def test_pinned_note_stays_where_a_filter_means_it(engine: Engine) -> None:
@@ -262,6 +271,29 @@ def test_bundle_without_a_calibration_for_notes_takes_none_and_loses_none(
         assert names(ask(engine, "a dog")) == [SAID.splitlines()[0]]
 
 
+def test_bundle_that_takes_no_notes_goes_on_with_pictures_at_once(
+    unable: Path, state: Path, engine: Engine, pictures: list[Path]
+) -> None:
+    engine.memory.accept([note("Call the plumber."), note("Water the plants.")])
+    engine.__exit__(None, None, None)
+    verdicts: list[Verdict] = []
+    few = RememberConfig(min_free_mb=0, inbox_items=1)
+    with Engine(Config(bundle=str(unable), remember=few), state) as again:
+        assert (again.memory.tally.waiting, again.memory.tally.migrating) == (0, 8)
+        assert {item.modality for item in again.memory.waiting(99)} == {"image"}
+        again.start()
+        again.inbox.offer(Offer(content=pictures[-1].read_bytes(), source=str(pictures[-1])), verdicts.append)
+        wait_until(lambda: verdicts and not again.intake.has_work)
+        assert (verdicts[0].state, again.inbox.gate) == ("accepted", "open")
+        notes = [item for number in range(1, 15) if (item := again.memory.item(number)).modality == "text"]
+        assert len(notes) == len(NOTES) + 2
+        assert not any(again.memory.is_kept_back(item.id) for item in notes)
+    with Engine(Config(), state) as again:
+        while again.intake.remember_group():
+            pass
+        assert again.memory.tally.notes == len(NOTES) + 2
+
+
 @pytest.fixture
 def renamed(tmp_path: Path) -> Path:
     """The shipped bundle as another one."""
@@ -318,9 +350,10 @@ def test_notes_of_a_bundle_that_went_are_none_that_a_picture_could_find(
 
 
 def test_notes_of_an_earlier_bundle_are_embedded_anew(state: Path, renamed: Path, engine: Engine) -> None:
+    engine.memory.evict(ContentLimits(max_bytes=0))
     engine.__exit__(None, None, None)
     with Engine(Config(bundle=str(renamed)), state) as later:
-        assert (later.memory.tally.migrating, later.memory.tally.notes) == (12, 0)
+        assert (later.memory.tally.migrating, later.memory.tally.notes) == (len(NOTES), 0)  # photos are not kept
         assert {item.modality for item in later.memory.waiting(len(NOTES))} == {"text"}  # they go first
         while later.intake.remember_group():
             pass

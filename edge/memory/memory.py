@@ -68,13 +68,15 @@ class Memory:
     accused: tuple[Item, ...]
     origins: tuple[Origin, ...]
 
-    def __init__(self, folder: Path, fingerprint: str, reserve_bytes: int = 0, bundle: Path | None = None) -> None:
-        """Open or create for the bundle of this fingerprint, which lies in the folder `bundle`.
+    def __init__(
+        self, folder: Path, fingerprint: str, reserve_bytes: int = 0, bundle: Path | None = None, *, notes: bool = True
+    ) -> None:
+        """Open or create for the bundle of this fingerprint, which lies in `bundle` and takes `notes` or not.
 
         `reserve_bytes` of the disk are held for when it is full, see reserve.py.
         Raises StoreError (in use, foreign, newer) or DiskFullError; leaves nothing open then.
         """
-        self.folder, self._fingerprint = folder, fingerprint
+        self.folder, self._fingerprint, self._takes_notes = folder, fingerprint, notes
         with ExitStack() as undo, translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = undo.enter_context((folder / "lock").open("w"))
@@ -96,7 +98,7 @@ class Memory:
             with atomic(self._rows):
                 self._clock.follow(self._rows)
                 note_folder(self._rows, self._model, bundle)
-                line_up(self._rows, self._model, self.version + 1)
+                line_up(self._rows, self._model, self.version + 1, takes_notes=notes)
                 self.accused = blame(self._rows, self._model, self._attempts.left, self.version + 1)
             self._attempts.begin()
             self._count_again()
@@ -340,7 +342,7 @@ class Memory:
         with attached(self._rows, unpacked / "memory.db"), atomic(self._rows):
             merged = merge(self._rows)
             self._content.adopt(unpacked / "content")  # what has no rows in the end is swept at the next start
-            line_up(self._rows, self._model, self.version + 1)
+            line_up(self._rows, self._model, self.version + 1, takes_notes=self._takes_notes)
         self._count_again()
         return merged
 
@@ -361,7 +363,7 @@ class Memory:
         if is_rejected:
             self._content.remove([item.digest])  # what stays is swept at the next start
             self._counts.rejected(item.id, item.bytes)
-        self._counts.kept_back(item.id)
+        self._counts.kept_back(item)
         self.tally = self._counts.tally()
         self.version = last_sequence(self._rows)
         return is_rejected
@@ -383,7 +385,7 @@ class Memory:
             self._content.remove([item.digest])
             self._counts.rejected(item.id, item.bytes)
         elif item.id not in self.suspects:  # it waits no more: it stays with another bundle
-            self._counts.kept_back(item.id)
+            self._counts.kept_back(item)
         self.tally = self._counts.tally()
         return bool(accused)
 

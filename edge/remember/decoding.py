@@ -41,15 +41,15 @@ class Refusal:
 def start(tower: TowerRunner, notes: Notes | None, memory: Memory, item: Item) -> Start | Refusal:
     """Read and decode. Raises StoreError where it may work later; MemoryError.
 
-    notes: takes the items that are notes; None: the bundle has no place for them
+    notes: takes the items that are notes; None: no item is one
     """
     began = time.monotonic()
     try:
         content = memory.content(item)
         if content is None:
             return Refusal(item, "its content is gone from the state folder", is_lost=True)
-        if item.modality == "text":
-            return _start_note(notes, item, content, began)
+        if notes and item.modality == "text":
+            return Start(item, notes.start(content), (time.monotonic() - began) * 1e3)
         activation = tower.start_images([content])
         taken_at = None if item.taken_from == "message" else exif_time(content)
     except UnreadableItemError as error:
@@ -60,13 +60,6 @@ def start(tower: TowerRunner, notes: Notes | None, memory: Memory, item: Item) -
         # A bad sector, which stays bad.
         return Refusal(item, "its content cannot be read from the disk any more", is_lost=True)
     return Start(item, activation, (time.monotonic() - began) * 1e3, taken_at)
-
-
-def _start_note(notes: Notes | None, item: Item, content: bytes, began: float) -> Start | Refusal:
-    if notes is None:
-        return Refusal(item, "the bundle takes no notes: choose one that does")
-    activation = notes.start(content)
-    return Start(item, activation, (time.monotonic() - began) * 1e3)
 
 
 def is_of_the_file(error: StoreError) -> bool:

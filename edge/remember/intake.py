@@ -127,8 +127,8 @@ class Intake:
         return [made for item in items if (made := self._start(item)) is not None]
 
     def _start(self, item: Item) -> Start | None:
-        if item.modality == "text" and self._notes is None and not self._memory.is_again(item.id):
-            self._set_aside(item)  # accepted with another bundle, and not to be lost
+        if item.modality == "text" and self._notes is None:
+            self._set_aside(item)  # not to be lost: another bundle may take it
             return None
         try:
             made = start(self._tower, self._notes, self._memory, item)

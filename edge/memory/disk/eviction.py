@@ -3,7 +3,8 @@
 The row says that the content is gone before the file is deleted: after a kill in between the file is swept. What is
 gone cannot be embedded again, so an item that waits for its embedding keeps its content, whatever the limits are. What
 waits for a new bundle is not counted, so that there may be twice the limit until that is done: evicted, it would need
-the earlier bundle for good; counted, the newest items' content would go for the oldest's.
+the earlier bundle for good; counted, the newest items' content would go for the oldest's. Notes stay, and are not
+counted either: what they say is in nothing else, and no later bundle could read them without it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ AT_ONCE = 256  # items a commit; more, and what arrives waits for the files to b
 _SHARE = 100
 # Made where content is evicted at all: without it every look would go through what is gone.
 _INDEX = """
-CREATE INDEX IF NOT EXISTS items_with_content ON items (added_at) WHERE NOT evicted AND rejected IS NULL
+CREATE INDEX IF NOT EXISTS pictures_with_content ON items (added_at)
+WHERE NOT evicted AND rejected IS NULL AND modality != 'text'
 """
+_INDEX_BEFORE = "DROP INDEX IF EXISTS items_with_content"  # had notes in it, each of which would be looked at for good
 _OLDEST = """
 SELECT id, digest, bytes, added_at FROM items
-WHERE NOT evicted AND NOT pinned AND rejected IS NULL AND id NOT IN (SELECT item FROM waiting)
+WHERE NOT evicted AND NOT pinned AND rejected IS NULL AND modality != 'text'
+AND id NOT IN (SELECT item FROM waiting)
 ORDER BY added_at, id LIMIT ?
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """On the raw content of items that are embedded; None: no limit.
+    """On the raw content of pictures that are embedded; None: no limit.
 
     max_bytes: of all together; 0 keeps none
     max_age_s: since it came
@@ -40,13 +44,14 @@ class Limits:
 def evict(rows: sqlite3.Connection, limits: Limits, kept_bytes: int, now: float | None) -> list[tuple[bytes, int]]:
     """Note of at most AT_ONCE items that their content is gone; returns digests and bytes of what is to be deleted.
 
-    kept_bytes: of the raw content of items that do not wait to be embedded
+    kept_bytes: of the raw content of pictures that do not wait to be embedded
     now:        Unix time that the ages are counted to; None where the clock cannot be believed: nothing is too old then
     In a transaction.
     """
     excess = 0 if limits.max_bytes is None else kept_bytes - limits.max_bytes
     if excess > 0 and limits.max_bytes:
         excess += limits.max_bytes // _SHARE
+    rows.execute(_INDEX_BEFORE)
     rows.execute(_INDEX)
     oldest = None if now is None or limits.max_age_s is None else now - limits.max_age_s
     gone: list[tuple[bytes, int]] = []

@@ -6,11 +6,15 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from edge.items import Embedded, Tally
+from edge.items import Embedded, Item, Tally
 
 _CONTENT = "SELECT count(*), coalesce(sum(bytes * NOT evicted), 0) FROM items WHERE rejected IS NULL"
 _WAITING = "SELECT item, bytes FROM waiting JOIN items ON items.id = item WHERE asked IS NULL"
 _AGAIN = "SELECT item, bytes FROM waiting JOIN items ON items.id = item WHERE asked IS NOT NULL"
+_NOTES = """
+SELECT coalesce(sum(bytes), 0) FROM items
+WHERE modality = 'text' AND NOT evicted AND rejected IS NULL AND id NOT IN (SELECT item FROM waiting)
+"""
 _EARLIER = "SELECT count(DISTINCT item) FROM embeddings WHERE model != ?"
 _EXITS = """
 SELECT depth, count(*) FROM (
@@ -34,6 +38,7 @@ class Counts:
         self._waiting: dict[int, int] = dict(rows.execute(_WAITING))
         self._waiting_bytes = sum(self._waiting.values())
         self._again: dict[int, int] = dict(rows.execute(_AGAIN))
+        (self._note_bytes,) = rows.execute(_NOTES).fetchone()
         (self._earlier,) = rows.execute(_EARLIER, (model,)).fetchone()
         self._exits: Counter[int] = Counter(exits_of(rows, model))
         self._notes = sum(exits_of(rows, model, "text").values())
@@ -50,14 +55,16 @@ class Counts:
         """Items have an embedding now; False when one of them had one before, and all must be counted again."""
         for one in batch:
             if one.item in self._again:
-                del self._again[one.item]
+                size = self._again.pop(one.item)
                 self._earlier -= 1
             elif one.item in self._waiting:
-                self._waiting_bytes -= self._waiting.pop(one.item)
+                size = self._waiting.pop(one.item)
+                self._waiting_bytes -= size
             else:
                 return False
             if one.modality == "text":
                 self._notes += 1
+                self._note_bytes += size
             else:
                 self._exits[one.depth] += 1
         return True
@@ -68,18 +75,20 @@ class Counts:
             self._exits[old] -= 1
             self._exits[new] += 1
 
-    def kept_back(self, item: int) -> None:
+    def kept_back(self, item: Item) -> None:
         """An item stays with the bundle that embedded it."""
-        self._again.pop(item, None)
+        size = self._again.pop(item.id, 0)
+        if item.modality == "text":
+            self._note_bytes += size
 
     def is_again(self, item: int) -> bool:
         """Whether it has an embedding of another bundle, and waits for one of this."""
         return item in self._again
 
     def settled_bytes(self) -> int:
-        """Of the raw content that nothing waits for."""
-        content_bytes: int = self._content_bytes
-        return content_bytes - self._waiting_bytes - sum(self._again.values())
+        """Of the raw content of pictures that nothing waits for."""
+        pictures_bytes: int = self._content_bytes - self._note_bytes
+        return pictures_bytes - self._waiting_bytes - sum(self._again.values())
 
     def rejected(self, item: int, size: int) -> None:
         """An accepted item of `size` bytes turned out to be unreadable."""

@@ -8,7 +8,8 @@ from edge.items import Verdict
 from edge.memory.disk.content import ContentStore
 
 _KNOWN = """
-SELECT id, rejected, lost, evicted, EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
+SELECT id, rejected, lost, evicted AND modality != 'text',
+EXISTS (SELECT 1 FROM embeddings WHERE item = items.id AND model = ?)
 FROM items WHERE digest = ? AND id NOT IN (SELECT item FROM forgetting)
 """
 
@@ -18,8 +19,8 @@ def look_up(
 ) -> tuple[int | None, Verdict | None]:
     """The id of their row, if there is one, and the verdict; without a verdict they are welcome, again if need be.
 
-    So they are when their file is gone against our will, or was evicted and only another bundle has embedded it, or
-    when they are about to be forgotten.
+    So they are when their file is gone against our will, as any note's is, or was evicted and only another bundle has
+    embedded it, or when they are about to be forgotten.
     """
     found = rows.execute(_KNOWN, (model, digest)).fetchone()
     if found is None:
