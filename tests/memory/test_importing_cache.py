@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ Named = Callable[[str], Arrival]
 HASHES = [bytes([number]) * 16 for number in range(4)]
 ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
 ROOM = 1_000_000
+SYNCING = ("edge.memory.importing.synced_disk", "edge.memory.disk.content.synced_disk")
 NAMES = ["ant", "bee", "cat", "dog", "eel"]
 
 
@@ -147,12 +148,16 @@ def test_import_again_changes_no_activation(tar: Path, there: Path, keep: Keep) 
 def test_number_of_waits_for_the_disk_does_not_grow_with_the_items(
     memory: Memory, named: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[int] = []
+    waits: list[object] = []
     whole = os.fsync
 
     def count(handle: int) -> None:
         waits.append(handle)
         whole(handle)
+
+    def of_the_disk(folder: Path) -> AbstractContextManager[None]:
+        waits.append(folder)
+        return synced_disk(folder)
 
     counts = []
     for size in (10, 200):
@@ -160,9 +165,12 @@ def test_number_of_waits_for_the_disk_does_not_grow_with_the_items(
         export(memory.folder, tmp_path / f"{size}.tar", "demo")
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", count)
+            for where in SYNCING:
+                patched.setattr(where, of_the_disk)
             waits.clear()
             import_memory(tmp_path / f"{size}.tar", tmp_path / f"there {size}", ONE)
         counts.append(len(waits))
+        assert [folder.name for folder in waits if isinstance(folder, Path)] == ["importing", "content"]
     assert counts[0] == counts[1]
 
 
@@ -180,7 +188,7 @@ def test_content_is_on_the_disk_under_its_name_before_a_row_can_be_seen(
         with closing(connect_reader(there / "memory.db")) as rows:
             seen.append((folder.name, files, rows.execute("SELECT count(*) FROM items").fetchone()[0]))
 
-    for where in ("edge.memory.importing.synced_disk", "edge.memory.disk.content.synced_disk"):
+    for where in SYNCING:
         monkeypatch.setattr(where, watched)
     import_memory(tar, there, ONE)
     assert seen == [("importing", 11, 1), ("content", 6, 1)]
