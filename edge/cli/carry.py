@@ -44,7 +44,12 @@ def import_into(options: argparse.Namespace) -> int:
     config, bundle, state = _opened(options)
     manifest = bundle.manifest
     exits = {str(name): frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
-    in_use = InUse(fingerprint=bundle.fingerprint, dimension=manifest.dimension, exits=exits)
+    in_use = InUse(
+        fingerprint=bundle.fingerprint,
+        dimension=manifest.dimension,
+        exits=exits,
+        hashes=manifest.segment_hashes(manifest.tower("image")),
+    )
     with _bar("importing") as on_progress:
         done = import_memory(
             options.file, state, in_use, cache_bytes=config.cache.max_mb * 1_000_000, on_progress=on_progress

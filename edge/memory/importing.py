@@ -23,13 +23,19 @@ from edge.memory.disk.folder import clear_importing, give_to_owner, importing
 from edge.memory.disk.sync import synced_disk
 from edge.memory.memory import Memory
 from edge.memory.merging import InUse, Merged, check, check_kinds
-from edge.memory.rows.database import SCHEMA, connect, translated
+from edge.memory.rows.database import SCHEMA, connect, connect_reader, translated
 from edge.signals import signals_held
 
 Progress = Callable[[int, int], None]
 _KEPT = "SELECT digest, bytes FROM items WHERE rejected IS NULL AND NOT evicted"
 # Its content should be in the file and is not: it was gone, or was evicted while the file was written.
 _WITHOUT = "UPDATE items SET evicted = 1 WHERE digest = ? AND EXISTS (SELECT 1 FROM embeddings WHERE item = items.id)"
+# What another bundle has embedded, too: the segments may be the same.
+_UNFINISHED = """
+SELECT id FROM items WHERE modality = 'image' AND rejected IS NULL AND NOT EXISTS (
+    SELECT 1 FROM embeddings JOIN models ON models.id = model
+    WHERE item = items.id AND fingerprint = ? AND depth >= ?)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +151,14 @@ def _check_database(path: Path, members: list[Member], bundle: InUse) -> None:
 
 
 def _adopt(memory: Memory, place: Path, merged: Merged, cache_bytes: int, bundle: InUse) -> None:
-    """Activations of what is not finished by this bundle, as far as the disk lets us: they are a cache."""
-    last = max((depth for depths in bundle.exits.values() for depth in depths), default=0)
-    unfinished = set(memory.unfinished(last).tolist())
-
-    def here(other: int) -> int | None:
-        item = merged.item(other)
-        return item if item in unfinished else None
-
+    """Activations of pictures that this bundle has not finished, as far as the disk lets us: they are a cache."""
     with contextlib.suppress(StoreError):
-        memory.open_activations(cache_bytes).adopt(place, here)
+        with translated(memory.folder), contextlib.closing(connect_reader(memory.folder / DATABASE)) as rows:
+            last = max(bundle.exits["image"])
+            unfinished = {item for (item,) in rows.execute(_UNFINISHED, (bundle.fingerprint, last))}
+
+        def here(other: int) -> int | None:
+            item = merged.item(other)
+            return item if item in unfinished else None
+
+        memory.open_activations(cache_bytes).adopt(place, bundle.hashes, here)

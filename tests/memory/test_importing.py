@@ -29,7 +29,12 @@ Build = Callable[..., Embedded]
 Found = Callable[[Memory], dict[int, list[str]]]
 WORTH = Worth(recompute_ms=5.0, seen_at=1_750_000_000)
 MADE_BY = bytes(range(16))
-ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
+ONE = InUse(
+    fingerprint="bundle one",
+    dimension=8,
+    exits={"image": frozenset({4, 8, 11})},
+    hashes=(*[bytes(16)] * 3, MADE_BY),
+)
 TWO = dataclasses.replace(ONE, fingerprint="bundle two")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from edge.memory.rows.database import connect_reader
 Keep = Callable[..., list[Verdict]]
 Named = Callable[[str], Arrival]
 HASHES = [bytes([number]) * 16 for number in range(4)]
-ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
+ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})}, hashes=tuple(HASHES))
 ROOM = 1_000_000
 SYNCING = ("edge.memory.importing.synced_disk", "edge.memory.disk.content.synced_disk")
 NAMES = ["ant", "bee", "cat", "dog", "eel"]
@@ -104,6 +105,48 @@ def test_item_that_is_finished_here_gets_none(tar: Path, there: Path, keep: Keep
     import_memory(tar, there, ONE, cache_bytes=ROOM)
     with Memory(there, "bundle one") as ours:
         assert set(cached(ours)) == set(NAMES) - {"cat"}
+
+
+def test_what_another_bundle_of_the_same_segments_embedded_goes_on(tar: Path, there: Path, keep: Keep) -> None:
+    with Memory(there, "bundle two") as ours:
+        keep(ours, "fox", "cat", depth=11)
+    import_memory(tar, there, replace(ONE, fingerprint="bundle two"), cache_bytes=ROOM)
+    with Memory(there, "bundle two") as ours:
+        assert cached(ours) == dict.fromkeys(set(NAMES) - {"cat"}, 2)
+
+
+def test_what_other_segments_made_does_not_come_and_costs_nothing_that_is_there(
+    tar: Path, there: Path, keep: Keep
+) -> None:
+    fill(there, keep, "fox", depth=8)
+    with Memory(there, "bundle one") as ours:
+        put(ours.open_activations(ROOM), 1, "fox", segment=1, ms=1.0)
+        most = ours.open_activations(ROOM).size_bytes
+    import_memory(tar, there, replace(ONE, hashes=(*HASHES[:2], bytes(16))), cache_bytes=most)
+    import_memory(tar, there, replace(ONE, hashes=tuple(HASHES[:2])), cache_bytes=most)
+    with Memory(there, "bundle one") as ours:
+        assert cached(ours) == {"fox": 1}
+
+
+def test_image_tower_says_what_is_finished_however_deep_the_other_is(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "cat", depth=11)
+    deeper = replace(ONE, exits={**ONE.exits, "text": frozenset({12})})
+    import_memory(tar, there, deeper, cache_bytes=ROOM)
+    with Memory(there, "bundle one") as ours:
+        assert set(cached(ours)) == set(NAMES) - {"cat"}
+
+
+def test_activation_of_no_item_does_not_come(tar: Path, there: Path) -> None:
+    def forge(done_bytes: int, all_bytes: int) -> None:
+        if done_bytes == all_bytes:
+            (file,) = (there / "importing" / "activations" / "05").iterdir()
+            (there / "importing" / "activations" / "09").mkdir()
+            file.rename(file.parents[1] / "09" / file.name.replace("5-", "9-", 1))
+
+    import_memory(tar, there, ONE, cache_bytes=ROOM, on_progress=forge)
+    assert not list((there / "activations").glob("*/9-*"))
+    with Memory(there, "bundle one") as ours:
+        assert set(cached(ours)) == set(NAMES) - {"eel"}
 
 
 def test_dearest_come_where_there_is_no_room_for_all(tar: Path, there: Path, keep: Keep) -> None:
