@@ -148,7 +148,9 @@ def test_result_of_an_earlier_format_is_made_again_and_the_others_are_kept(run: 
 
 
 @pytest.mark.convert
-def test_calibrations_from_before_there_were_notes_are_made_again(run: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_calibrations_from_before_there_were_notes_are_made_again(
+    run: Callable[..., list[str]], tmp_path: Path
+) -> None:
     pytest.importorskip("torch", reason="needs the host tools: make convert-env")
     from converter.pipeline import STAGES as REAL  # noqa: PLC0415
 
