@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
@@ -13,9 +15,12 @@ import pytest
 
 from edge.items import Arrival, Floats, Verdict
 from edge.memory import Activations, InUse, Memory, export, import_memory
+from edge.memory.cache.catalogue import Kept
 from edge.memory.cache.worth import Worth
 from edge.memory.disk.content import ContentStore
+from edge.memory.disk.folder import clear_importing
 from edge.memory.disk.sync import synced_disk
+from edge.memory.merging import Merged
 from edge.memory.rows.database import connect_reader
 
 Keep = Callable[..., list[Verdict]]
@@ -186,6 +191,81 @@ def test_import_again_changes_no_activation(tar: Path, there: Path, keep: Keep) 
     import_memory(tar, there, ONE, cache_bytes=ROOM)
     assert {path.name: path.read_bytes() for path in (there / "activations").rglob("*") if path.is_file()} == before
     assert len(before) == 5
+
+
+def test_interrupt_among_activations_leaves_all_items_and_a_part_of_these(
+    tar: Path, there: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(there, keep, "fox")
+    whole, came = Activations._adopt, list[int]()
+
+    def adopt(cache: Activations, path: Path, kept: Kept) -> bool:
+        if len(came) == 2:
+            signal.raise_signal(signal.SIGINT)
+        came.append(kept.item)
+        return whole(cache, path, kept)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Activations, "_adopt", adopt)
+        done = import_memory(tar, there, ONE, cache_bytes=ROOM)
+    assert (done.new, done.is_stopped) == (5, True)
+    assert not (there / "importing").exists()
+    with Memory(there, "bundle one") as ours:
+        assert cached(ours) == {"eel": 2, "dog": 2}
+    done = import_memory(tar, there, ONE, cache_bytes=ROOM)
+    assert (done.new, done.known, done.is_stopped) == (0, 5, False)
+    with Memory(there, "bundle one") as ours:
+        assert set(cached(ours)) == set(NAMES)
+
+
+@pytest.mark.parametrize("cache_bytes", [ROOM, 0])
+def test_interrupt_while_rows_are_added_is_told_as_an_import(
+    tar: Path, there: Path, monkeypatch: pytest.MonkeyPatch, cache_bytes: int
+) -> None:
+    whole = Memory.merge
+
+    def merge(memory: Memory, unpacked: Path) -> Merged:
+        signal.raise_signal(signal.SIGINT)
+        return whole(memory, unpacked)
+
+    monkeypatch.setattr(Memory, "merge", merge)
+    done = import_memory(tar, there, ONE, cache_bytes=cache_bytes)
+    assert (done.new, done.is_stopped) == (5, cache_bytes > 0)
+    with Memory(there, "bundle one") as ours:
+        assert (ours.tally.items, cached(ours)) == (5, {})
+
+
+def test_interrupt_before_rows_are_added_changes_nothing(tar: Path, there: Path, keep: Keep) -> None:
+    fill(there, keep, "fox")
+    with pytest.raises(KeyboardInterrupt):
+        import_memory(tar, there, ONE, on_progress=lambda *_: signal.raise_signal(signal.SIGINT))
+    assert not (there / "importing").exists()
+    with Memory(there, "bundle one") as ours:
+        assert ours.tally.items == 1
+
+
+def test_interrupt_while_it_is_cleaned_up_leaves_nothing_behind(
+    tar: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clear(folder: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        clear_importing(folder)
+
+    monkeypatch.setattr("edge.memory.importing.clear_importing", clear)
+    done = import_memory(tar, there, ONE, cache_bytes=ROOM)
+    assert (done.new, done.is_stopped) == (5, False)
+    assert not (there / "importing").exists()
+
+
+def test_database_that_cannot_be_read_behind_the_items_costs_activations_alone(
+    tar: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("edge.memory.importing.connect_reader", fail)
+    assert import_memory(tar, there, ONE, cache_bytes=ROOM).new == 5
+    assert not list(there.glob("activations/*/*"))
 
 
 def test_number_of_waits_for_the_disk_does_not_grow_with_the_items(
