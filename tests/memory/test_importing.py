@@ -38,8 +38,8 @@ ONE = InUse(
 TWO = dataclasses.replace(ONE, fingerprint="bundle two")
 
 
-def new(**counts: int) -> Imported:
-    return Imported(**{"new": 0, "known": 0, "waiting": 0, "unread": 0, **counts})
+def new(*, new: int = 0, known: int = 0, waiting: int = 0, unread: int = 0) -> Imported:
+    return Imported(new=new, known=known, waiting=waiting, unread=unread)
 
 
 def all_of(folder: Path) -> dict[str, bytes]:
