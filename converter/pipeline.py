@@ -56,6 +56,7 @@ STAGES: tuple[Stage, ...] = (
         run=calibrate,
         reads=("calibrate.non_matches",),
         after=("label",),
+        format=2,  # since notes have a calibration
     ),
     Stage(
         name="choose",

@@ -29,6 +29,7 @@ PACKAGES = (
 )
 MOST_REASONS = 3  # a line stays a line
 _LONGEST = 60
+_FIRST_FORMAT = 1  # no input: builds from before there were formats are of it
 
 
 def versions() -> dict[str, str]:
@@ -55,6 +56,8 @@ def inputs_of(stage: Stage, context: Context, digests: Mapping[str, str]) -> Inp
     found |= {f"given.{name}": context.given.get(name, "none") for name in stage.takes}
     found |= {f"version.{name}": value for name, value in context.versions.items()}
     found |= {f"after.{name}": digests[name] for name in stage.after}
+    if stage.format > _FIRST_FORMAT:
+        found["format"] = str(stage.format)
     return found
 
 
@@ -72,6 +75,9 @@ def _differences(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str
         kind, _, inner = name.partition(".")
         if kind == "after":
             yield f"done again because {inner} was"
+        elif kind == "format":
+            before, after = (one.get(name, _FIRST_FORMAT) for one in (was, now))
+            yield f"what it left had format {before}, this version makes format {after}"
         elif section := _switched(name, was, now):
             yield section
         else:

@@ -63,6 +63,7 @@ class Stage:
     resumes: it looks for its own finished parts in its folder; else the folder is always empty
     parts:   names of such parts, as patterns, that say themselves what they were made from: these stay for it to
              judge when its inputs are no longer those of the attempt that left them
+    format:  number of what its artefacts are, raised when later code needs more of them than earlier code wrote
     run:     does the work, into the folder that it is given
     """
 
@@ -75,3 +76,4 @@ class Stage:
     makes: tuple[str, ...] = ()
     resumes: bool = False
     parts: tuple[str, ...] = ()
+    format: int = 1

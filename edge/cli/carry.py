@@ -38,13 +38,18 @@ def export_memory(options: argparse.Namespace) -> int:
 
 
 def import_into(options: argparse.Namespace) -> int:
-    """Print what became of the items of the file."""
+    """Print what became of the items of the file. Raises KeyboardInterrupt then, where it was stopped behind them."""
     from edge.memory import InUse, import_memory  # noqa: PLC0415
 
     config, bundle, state = _opened(options)
     manifest = bundle.manifest
     exits = {str(name): frozenset(place.depth for place in manifest.tower(name).exits) for name in MODALITIES}
-    in_use = InUse(fingerprint=bundle.fingerprint, dimension=manifest.dimension, exits=exits)
+    in_use = InUse(
+        fingerprint=bundle.fingerprint,
+        dimension=manifest.dimension,
+        exits=exits,
+        hashes=manifest.segment_hashes(manifest.tower("image")),
+    )
     with _bar("importing") as on_progress:
         done = import_memory(
             options.file, state, in_use, cache_bytes=config.cache.max_mb * 1_000_000, on_progress=on_progress
@@ -55,8 +60,11 @@ def import_into(options: argparse.Namespace) -> int:
         f"; {done.unread} cannot be found with model {bundle.manifest.model}: another one embedded them, and their"
         " content is not kept"
     )
-    said = f"{done.new} new{known}{waiting}{unread if done.unread else ''}"
-    print(json.dumps(asdict(done)) if options.json else said)
+    part = "; stopped before all half-finished items came along" if done.is_stopped else ""
+    said = f"{done.new} new{known}{waiting}{unread if done.unread else ''}{part}"
+    print(json.dumps(asdict(done)) if options.json else said, flush=True)
+    if done.is_stopped:
+        raise KeyboardInterrupt
     return 0
 
 

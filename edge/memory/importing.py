@@ -4,7 +4,7 @@ It is unpacked into the folder `importing` of the memory, whose lock is held, an
 name, size, checksum. Then the database is checked, content moves to where rows look for it, durably, and one
 transaction adds the rows: that is the moment of the import. What ends the process before leaves the memory as it was,
 and half an `importing` or content without rows, which the next start deletes. Activations follow, under the ids that
-their items got: they are a cache.
+their items got: they are a cache, so that what fails or is stopped there fails no import.
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ from edge.memory.disk.folder import clear_importing, give_to_owner, importing
 from edge.memory.disk.sync import synced_disk
 from edge.memory.memory import Memory
 from edge.memory.merging import InUse, Merged, check, check_kinds
-from edge.memory.rows.database import SCHEMA, connect, translated
+from edge.memory.rows.database import SCHEMA, connect, connect_reader, translated
 from edge.signals import signals_held
 
 Progress = Callable[[int, int], None]
 _KEPT = "SELECT digest, bytes FROM items WHERE rejected IS NULL AND NOT evicted"
 # Its content should be in the file and is not: it was gone, or was evicted while the file was written.
 _WITHOUT = "UPDATE items SET evicted = 1 WHERE digest = ? AND EXISTS (SELECT 1 FROM embeddings WHERE item = items.id)"
+# What another bundle has embedded, too: the segments may be the same.
+_UNFINISHED = """
+SELECT id FROM items WHERE modality = 'image' AND rejected IS NULL AND NOT EXISTS (
+    SELECT 1 FROM embeddings JOIN models ON models.id = model
+    WHERE item = items.id AND fingerprint = ? AND depth >= ?)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +45,14 @@ class Imported:
     new:     items that were not there before; known: those that were
     waiting: items of the memory that the bundle in use embeds next, from their content
     unread:  items of the memory that it cannot find: only another bundle has embedded them, and their content is gone
+    is_stopped: all items came, and then it was interrupted: of the activations only a part came
     """
 
     new: int
     known: int
     waiting: int
     unread: int
+    is_stopped: bool = False
 
 
 def import_memory(
@@ -60,7 +68,8 @@ def import_memory(
     bundle:      that it is used with; what only another one embedded waits to be embedded anew
     cache_bytes: that activations may take there, those of before included; 0: none are kept
     on_progress: called with the bytes unpacked so far and in all
-    Raises UsageError, ArchiveError, StoreError (in use, damaged, newer), DiskFullError.
+    Raises UsageError, ArchiveError, StoreError (in use, damaged, newer), DiskFullError; KeyboardInterrupt only before
+    the items are there.
     """
     try:
         file = source.open("rb")
@@ -74,22 +83,25 @@ def import_memory(
             )
         with Memory(folder, bundle.fingerprint) as memory:
             place = importing(folder)
+            merged: Merged | None = None
+            is_stopped = cache_bytes > 0
             try:
-                with translated(folder):
-                    _make_folders(folder, place, members)
-                    _unpack(file, members, place, on_progress)
-                    _check_database(place / DATABASE, members, bundle)
-                with signals_held():  # or it would be there, after all, when whoever stopped it is told that it is not
-                    merged = memory.merge(place)
+                with _cleared(folder):
+                    with translated(folder):
+                        _make_folders(folder, place, members)
+                        _unpack(file, members, place, on_progress)
+                        _check_database(place / DATABASE, members, bundle)
+                    with signals_held():  # or nobody would know whether they are there
+                        merged = memory.merge(place)
                     if cache_bytes:
                         _adopt(memory, place / "activations", merged, cache_bytes, bundle)
-            finally:
-                clear_importing(folder)
-                with translated(folder):  # of what failed, too: content may be there that the daemon will delete
-                    give_to_owner(folder, folder.rglob("*"))
+                    is_stopped = False
+            except KeyboardInterrupt:
+                if merged is None:
+                    raise
             tally = memory.tally
     waiting, unread = tally.waiting + tally.migrating, tally.earlier - tally.migrating
-    return Imported(new=merged.new, known=len(merged.known), waiting=waiting, unread=unread)
+    return Imported(new=merged.new, known=len(merged.known), waiting=waiting, unread=unread, is_stopped=is_stopped)
 
 
 @contextlib.contextmanager
@@ -98,6 +110,18 @@ def _named(source: Path) -> Iterator[None]:
         yield
     except ArchiveError as error:
         raise ArchiveError(f"{source} cannot be imported, and nothing was changed: {error}") from None
+
+
+@contextlib.contextmanager
+def _cleared(folder: Path) -> Iterator[None]:
+    """Whatever ends it, nothing stays of `importing`, and all else belongs to the folder's owner."""
+    try:
+        yield
+    finally:
+        with signals_held():
+            clear_importing(folder)
+            with translated(folder):  # of what failed, too: content may be there that the daemon will delete
+                give_to_owner(folder, folder.rglob("*"))
 
 
 def _make_folders(folder: Path, place: Path, members: list[Member]) -> None:
@@ -145,13 +169,14 @@ def _check_database(path: Path, members: list[Member], bundle: InUse) -> None:
 
 
 def _adopt(memory: Memory, place: Path, merged: Merged, cache_bytes: int, bundle: InUse) -> None:
-    """Activations of what is not finished by this bundle, as far as the disk lets us: they are a cache."""
-    last = max((depth for depths in bundle.exits.values() for depth in depths), default=0)
-    unfinished = set(memory.unfinished(last).tolist())
-
-    def here(other: int) -> int | None:
-        item = merged.item(other)
-        return item if item in unfinished else None
-
+    """Activations of pictures that this bundle has not finished, as far as the disk lets us: they are a cache."""
     with contextlib.suppress(StoreError):
-        memory.open_activations(cache_bytes).adopt(place, here)
+        with translated(memory.folder), contextlib.closing(connect_reader(memory.folder / DATABASE)) as rows:
+            last = max(bundle.exits["image"])
+            unfinished = {item for (item,) in rows.execute(_UNFINISHED, (bundle.fingerprint, last))}
+
+        def here(other: int) -> int | None:
+            item = merged.item(other)
+            return item if item in unfinished else None
+
+        memory.open_activations(cache_bytes).adopt(place, bundle.hashes, here)

@@ -94,11 +94,14 @@ class InUse:
     """What the bundle in use embeds: its fingerprint, its dimension D, and by modality of items where they can leave.
 
     An index of it has room for nothing else.
+
+    hashes: of the segments of its image tower, see `Manifest.segment_hashes`: activations that it can go on with
     """
 
     fingerprint: str
     dimension: int
     exits: Mapping[str, frozenset[int]]
+    hashes: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

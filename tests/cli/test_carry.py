@@ -73,6 +73,10 @@ def rows_of(state: Path) -> int:
     return int(count)
 
 
+def activations_of(state: Path) -> set[str]:
+    return {path.name for path in state.glob("activations/*/*")}
+
+
 def test_another_device_gives_the_same_answers(origin: Path, tar: Path, tmp_path: Path) -> None:
     done = run("import", "--state", tmp_path / "there", tar)
     assert (done.code, done.out, done.err) == (0, f"{COUNT} new\n", "")
@@ -191,3 +195,25 @@ def test_interrupted_import_changes_nothing(tar: Path, tmp_path: Path) -> None:
     assert code in {0, 130}
     assert not (there / "importing").exists()
     assert rows_of(there) in ({0, COUNT} if code else {COUNT})
+
+
+# As from a slow card: the signal comes while the first activation is taken over.
+STOPPED_BEHIND_THE_ITEMS = """
+import os, signal, sys
+from edge.cli.main import main
+from edge.memory import Activations
+Activations._adopt = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(main())
+"""
+
+
+def test_import_that_is_stopped_behind_its_items_says_what_is_there_and_goes_on(
+    origin: Path, tar: Path, tmp_path: Path
+) -> None:
+    there, program = tmp_path / "there", ("-c", STOPPED_BEHIND_THE_ITEMS)
+    done = finish(start("import", "--state", there, tar, program=program))
+    assert (done.code, done.out) == (130, f"{COUNT} new; stopped before all half-finished items came along\n")
+    assert done.err == "\nreminisce: interrupted; run it again: what is there is not added twice\n"
+    assert (rows_of(there), activations_of(there)) == (COUNT, set())
+    assert run("import", "--state", there, tar).out == f"0 new, {COUNT} there already\n"
+    assert activations_of(there) == activations_of(origin) != set()

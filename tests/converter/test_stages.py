@@ -134,6 +134,32 @@ def test_damaged_done_file_is_named_and_its_stage_done_again(run: Callable[..., 
     assert "remove" not in told
 
 
+def test_result_of_an_earlier_format_is_made_again_and_the_others_are_kept(run: Callable[..., list[str]]) -> None:
+    run()
+    renewed = tuple(replace(stage, format=2) if stage.name == "predict" else stage for stage in STAGES)
+    assert run(renewed) == [
+        "towers: done before, kept",
+        "heal: done before, kept",
+        "predict: what it left had format 1, this version makes format 2",
+        "pack: done again because predict was",
+    ]
+    assert run(renewed) == [f"{name}: done before, kept" for name in NAMES]
+    assert run()[2] == "predict: what it left had format 2, this version makes format 1"
+
+
+@pytest.mark.convert
+def test_calibrations_from_before_there_were_notes_are_made_again(
+    run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="needs the host tools: make convert-env")
+    from converter.pipeline import STAGES as REAL  # noqa: PLC0415
+
+    (stage,) = (replace(one, after=(), run=lambda *_: None) for one in REAL if one.name == "calibrate")
+    run((replace(stage, format=1),))
+    assert "format" not in (tmp_path / "stages" / "calibrate" / "done.json").read_text(encoding="utf-8")
+    assert run((stage,)) == ["calibrate: what it left had format 1, this version makes format 2"]
+
+
 def test_result_outside_the_stages_that_is_gone_is_made_again(run: Callable[..., list[str]], tmp_path: Path) -> None:
     run()
     (tmp_path / "bundle").rename(tmp_path / "elsewhere")

@@ -29,12 +29,17 @@ Build = Callable[..., Embedded]
 Found = Callable[[Memory], dict[int, list[str]]]
 WORTH = Worth(recompute_ms=5.0, seen_at=1_750_000_000)
 MADE_BY = bytes(range(16))
-ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
+ONE = InUse(
+    fingerprint="bundle one",
+    dimension=8,
+    exits={"image": frozenset({4, 8, 11})},
+    hashes=(*[bytes(16)] * 3, MADE_BY),
+)
 TWO = dataclasses.replace(ONE, fingerprint="bundle two")
 
 
-def new(**counts: int) -> Imported:
-    return Imported(**{"new": 0, "known": 0, "waiting": 0, "unread": 0, **counts})
+def new(*, new: int = 0, known: int = 0, waiting: int = 0, unread: int = 0) -> Imported:
+    return Imported(new=new, known=known, waiting=waiting, unread=unread)
 
 
 def all_of(folder: Path) -> dict[str, bytes]:

@@ -115,14 +115,15 @@ class Activations:
         self._drop_earlier(earlier, kept)
         return True
 
-    def adopt(self, other: Path, here: Callable[[int], int | None]) -> int:
+    def adopt(self, other: Path, hashes: Sequence[bytes], here: Callable[[int], int | None]) -> int:
         """Take files over from a cache in another folder on this disk, the dearest first; returns how many.
 
-        here: the item there -> its id here; None where nothing is kept of it
+        hashes: `Manifest.segment_hashes` of the items' tower: what other segments made does not come
+        here:   the item there -> its id here; None where nothing is kept of it
         Of an item that has an activation the deeper one stays. What is damaged, and what there is no room for, does not
         come; nor does the rest once the disk lets us no more.
         """
-        found = [kept for number in range(FOLDERS) for kept in _scan(other / f"{number:02x}")]
+        found = [kept for number in range(FOLDERS) for kept in _scan(other / f"{number:02x}") if kept.is_of(hashes)]
         adopted = 0
         with contextlib.suppress(OSError):
             for theirs in dearest_first(found, self._now()):

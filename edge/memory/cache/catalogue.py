@@ -66,6 +66,10 @@ class Kept(NamedTuple):
         said = self if self.sightings > 1 else self[:_SIGHTINGS]
         return "-".join(map(str, said)) + ".int4"
 
+    def is_of(self, hashes: Sequence[bytes]) -> bool:
+        """Whether one of these segments made it, by what its name says."""
+        return self.segment < len(hashes) and self.made_by == _short(hashes[self.segment])
+
     def seen_again(self, seen: Seen) -> Kept:
         """The same file, of an item that came again."""
         seen_at, sightings = _sighted(seen)
