@@ -235,7 +235,7 @@ def test_topics_of_the_table_are_those_of_the_protocol() -> None:
     topics = Topics("dev1")
     named = SECTION.partition("| below `reminisce/dev1/` |")[2].partition("\n\n")[0]
     shown = {name for row in named.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
-    said = {topics.raw("image"), topics.ingest, topics.event, topics.query, topics.control}
+    said = {topics.raw("image"), topics.raw("text"), topics.ingest, topics.event, topics.query, topics.control}
     said |= {topics.status, topics.info, topics.state, topics.reply("<client id>", "…")}
     assert {f"{topics.base}/{name}" for name in shown} == said
     assert "(edge/mqtt/PROTOCOL.md)" in named
