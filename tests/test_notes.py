@@ -244,7 +244,8 @@ def test_notes_go_along_to_another_device(engine: Engine, state: Path, tmp_path:
     export(state, tmp_path / "memory.tar", engine.bundle.manifest.model)
     manifest = engine.bundle.manifest
     exits = {str(tower.modality): frozenset(place.depth for place in tower.exits) for tower in manifest.towers}
-    in_use = InUse(fingerprint=engine.bundle.fingerprint, dimension=manifest.dimension, exits=exits)
+    hashes = manifest.segment_hashes(manifest.tower("image"))
+    in_use = InUse(fingerprint=engine.bundle.fingerprint, dimension=manifest.dimension, exits=exits, hashes=hashes)
     assert import_memory(tmp_path / "memory.tar", tmp_path / "other", in_use, cache_bytes=10**8).waiting == 0
     with Engine(Config(), tmp_path / "other") as other:
         assert [figures(hit) for hit in ask(other, "a dog", limit=12).hits] == [figures(hit) for hit in before.hits]

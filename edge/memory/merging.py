@@ -101,7 +101,7 @@ class InUse:
     fingerprint: str
     dimension: int
     exits: Mapping[str, frozenset[int]]
-    hashes: tuple[bytes, ...] = ()
+    hashes: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,7 @@ class Forged:
         return file
 
 
-ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})})
+ONE = InUse(fingerprint="bundle one", dimension=8, exits={"image": frozenset({4, 8, 11})}, hashes=())
 
 
 @pytest.fixture
