@@ -38,7 +38,7 @@ from edge.items import Offer, Outcome, Verdict
 from edge.memory import Activations, Memory, MemoryIndex, annoy_is_installed, memory
 from edge.memory.disk.content import ContentStore
 from edge.memory.index import Limits
-from edge.memory.rows import transaction
+from edge.memory.rows import accepting, demand_rows, transaction
 from edge.recall import follower
 from edge.remember import Inbox, Intake, writing
 from edge.remember.writing import Writing
@@ -198,7 +198,8 @@ def show(box: Box) -> None:
             box.turn("commit", on=True)
         box.turn("commit", on=False)
 
-    setattr(memory, "atomic", aloud)  # noqa: B010 - not a name that it exports
+    for module in (memory, accepting, demand_rows):
+        setattr(module, "atomic", aloud)  # noqa: B010 - not a name that they export
     box.around(Inbox, "_arrive", "arriving")
     box.around(Memory, "_accept", "accepting")
     box.around(ContentStore, "put", "content")
