@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from edge.errors import DiskFullError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_BYTES = 1_000_000  # a disk with less is full, whatever a library made of the system's error
 
 
@@ -55,5 +56,10 @@ def full_disk(error: BaseException, folder: Path) -> Path | None:
     places = (folder, Path(tempfile.gettempdir()))
     free = {place: shutil.disk_usage(place).free for place in places}
     fullest = min(places, key=lambda place: free[place])
-    ran_out = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return fullest if ran_out or free[fullest] < FULL_BYTES else None
+    return fullest if _ran_out(error) or free[fullest] < FULL_BYTES else None
+
+
+def _ran_out(error: BaseException) -> bool:
+    if isinstance(error, shutil.Error):  # of a copied tree: the errors of all its files, as text
+        return any(os.strerror(number) in str(error) for number in _FULL)
+    return isinstance(error, OSError) and error.errno in _FULL

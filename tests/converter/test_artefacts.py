@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -108,6 +109,18 @@ def test_full_disk_is_known_by_the_systems_error_alone(tmp_path: Path) -> None:
     assert full_disk(OSError(errno.EDQUOT, "quota"), tmp_path)
     assert full_disk(OSError(errno.EACCES, "denied"), tmp_path) is None
     assert full_disk(RuntimeError("PytorchStreamWriter failed"), tmp_path) is None
+
+
+@pytest.mark.parametrize(("number", "is_full"), [(errno.ENOSPC, True), (errno.EACCES, False)])
+def test_tree_that_the_disk_had_no_room_for_met_a_full_disk(number: int, is_full: bool, tmp_path: Path) -> None:
+    def refuse(source: str, _target: str) -> None:
+        raise OSError(number, os.strerror(number), source)
+
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_bytes(b"a")
+    with pytest.raises(shutil.Error) as met:
+        shutil.copytree(tmp_path / "tree", tmp_path / "copy", copy_function=refuse)
+    assert bool(full_disk(met.value, tmp_path)) == is_full
 
 
 def test_fingerprint_is_of_names_and_contents_and_not_of_times_or_place(tmp_path: Path) -> None:
