@@ -112,7 +112,7 @@ def test_full_disk_is_known_by_the_systems_error_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "is_full"), [(errno.ENOSPC, True), (errno.EACCES, False)])
-def test_tree_that_the_disk_had_no_room_for_met_a_full_disk(number: int, is_full: bool, tmp_path: Path) -> None:
+def test_tree_that_the_disk_had_no_room_for_met_a_full_disk(number: int, *, is_full: bool, tmp_path: Path) -> None:
     def refuse(source: str, _target: str) -> None:
         raise OSError(number, os.strerror(number), source)
 
