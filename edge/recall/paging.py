@@ -9,6 +9,8 @@ from edge.recall.candidate import Candidate
 from edge.recall.collapsing import REACH, Group, Stored, collapse
 from edge.recall.correcting import Ranked
 
+_WIDER = 4
+
 
 def wanted(question: Question, pool: int) -> int:
     """Candidates to look for, so that the page is full if there are that many relevant ones."""
@@ -26,14 +28,21 @@ class Pages:
         rest: Sequence[Candidate],
         stored: Stored,
         search: Callable[[int], Sequence[Candidate]],
+        most: int,
     ) -> None:
         """`rest` is what was found behind the pool, best first.
 
         search: of a count, the best so many of all, the pool among them, for when a page is not full
+        most:   how many were looked for so far, see `wanted`; with fewer in the pool and the rest, there are no others
         """
         self._question, self._pool, self._rest = question, pool, rest
         self._stored, self._search = stored, search
-        self._has_more = question.collapse  # without, a page that is not full is the last
+        self._end = question.offset + question.limit
+        self._looked_for = most
+        # However many of those within reach are collapsed, the others fill the page.
+        self._furthest = self._end + max(REACH, len(pool))
+        # Without collapsing, a page that is not full is the last.
+        self._has_more = question.collapse and len(pool) + len(rest) >= most
 
     @property
     def found(self) -> Sequence[Candidate]:
@@ -43,14 +52,18 @@ class Pages:
     def page(self, ranked: Sequence[Ranked]) -> list[Group]:
         """Of the pool as it is ranked by now, and the rest. Without a relevance nothing is relevant enough."""
         groups = self._groups(ranked)
-        if len(groups) < self._question.limit and self._has_more and self._ends_relevant():
-            self._has_more = False
-            known = {one.item for one in self._pool}
-            # However many of those within reach are collapsed, the others fill the page.
-            most = self._question.offset + self._question.limit + max(REACH, len(self._pool))
-            self._rest = [one for one in self._search(most) if one.item not in known]
+        while len(groups) < self._question.limit and self._has_more and self._ends_relevant():
+            self._look_further()
             groups = self._groups(ranked)
         return groups
+
+    def _look_further(self) -> None:
+        """Step by step: all within reach cost 14 ms of 10,000 items, where two collapsed hits ask for two more."""
+        self._looked_for = min(_WIDER * self._looked_for, self._furthest)
+        found = self._search(self._looked_for)
+        self._has_more = len(found) == self._looked_for < self._furthest
+        known = {one.item for one in self._pool}
+        self._rest = [one for one in found if one.item not in known]
 
     def _ends_relevant(self) -> bool:
         """Whether what comes behind all that was found may be relevant enough."""
@@ -62,7 +75,6 @@ class Pages:
 
     def _groups(self, ranked: Sequence[Ranked]) -> list[Group]:
         found = [one for one in [*ranked, *map(Ranked, self._rest)] if self._is_relevant(one.best)]
-        end = self._question.offset + self._question.limit
         if self._question.collapse:
-            return collapse(found, self._stored, end)[self._question.offset :]
-        return [(one,) for one in found[self._question.offset : end]]
+            return collapse(found, self._stored, self._end)[self._question.offset :]
+        return [(one,) for one in found[self._question.offset : self._end]]

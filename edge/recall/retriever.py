@@ -97,7 +97,7 @@ class Retriever:
         left_out = lost + (self._missing.held(admitted, by_picture=picture is not None) if self._missing else 0)
         pool = _with_pictures(found, size)
         rest = found[len(pool) : most]
-        pages = Pages(question, pool, rest, self._filtering.stored, lambda most: search(most)[0][:most])
+        pages = Pages(question, pool, rest, self._filtering.stored, lambda most: search(most)[0][:most], most)
         began = time.monotonic()
 
         def answer(ranking: Ranking, *, is_last: bool = False) -> Answer:

@@ -118,12 +118,24 @@ def test_page_is_full_already_and_nothing_more_is_searched(
     assert counts == [50, len(burst) + 50]
 
 
-def test_page_that_is_short_costs_one_more_search(ask: Ask, burst: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_that_holds_all_there_is_costs_no_more_search(
+    ask: Ask, burst: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     counts = counted_searches(monkeypatch)
     told: list[Answer] = []
     ask("a dog with its tongue out", stream=True, better=told.append, limit=len(burst))
     assert told
-    assert counts == [50, len(burst) + REACH]
+    assert counts == [50]
+
+
+@pytest.mark.usefixtures("burst")
+def test_page_that_is_short_by_its_copies_is_filled_from_a_little_further(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = counted_searches(monkeypatch)
+    told: list[Answer] = []
+    ask("a dog with its tongue out", pool=0, stream=True, better=told.append, limit=3)
+    assert counts == [3, 12]
 
 
 def counted_searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
