@@ -64,6 +64,7 @@ STAGES: tuple[Stage, ...] = (
         run=choose,
         reads=("predict.stray", "label.survive"),
         after=("heal", "label", "predict", "calibrate"),
+        format=2,  # since a fold's pool is a part of it, and settings say what they keep at least
     ),
     Stage(
         name="export",

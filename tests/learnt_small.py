@@ -200,5 +200,6 @@ def _setting(policy: str) -> PolicySetting:
         cost=0.7,
         recall_at_1=0.2,
         recall_at_10=0.5,
+        kept_at_10=0.96,
         exits=tuple(shares),
     )

@@ -144,7 +144,9 @@ def model(name: str) -> Model:
 @pytest.fixture
 def tower() -> Tower:
     """Two exits, and a setting of two policies."""
-    predict = PolicySetting(policy="predict", centre=3.0, cost=0.5, recall_at_1=0.2, recall_at_10=0.5, exits=(0.5, 0.5))
+    predict = PolicySetting(
+        policy="predict", centre=3.0, cost=0.5, recall_at_1=0.2, recall_at_10=0.5, kept_at_10=0.9, exits=(0.5, 0.5)
+    )
     settings = (replace(predict, policy="fixed", centre=2.0), predict)
     return Tower(
         modality="image",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from converter.calibration import calibrated, item_numbers
-from converter.labels import Rows, first_exits, query_ranks
+from converter.labels import GALLERY, Rows, first_exits, query_ranks
 from converter.policies import (
     Outcome,
     Scene,
@@ -17,6 +17,7 @@ from converter.policies import (
     fixed,
     gain,
     gated,
+    kept_at_least,
     predicted,
     sweep,
 )
@@ -76,7 +77,9 @@ def choose(context: Context, folder: Path) -> None:
         default=winner,
         stray=context.recipe.predict.stray,
         survival=tuple(round(float(value), 5) for value in trial.survival),
-        settings=tuple(_setting(one, len(healed.exits)) for one in kept),
+        settings=tuple(
+            _setting(one, len(healed.exits), kept_at_least(one, base[-1], trial.owners, context.seed)) for one in kept
+        ),
     )
     counts = np.bincount(trial.labels, minlength=len(healed.exits))
     reason = _reason(winner, compared)
@@ -103,7 +106,7 @@ class Trial:
                 calibrated(scored.cosines(e), item_numbers(items, bank[e]), maps[e])
                 for e, items in enumerate(scored.items)
             ]
-            scenes.append(Scene(np.stack(logits), scored.owners, self._costs, self._layers))
+            scenes.append(Scene(np.stack(logits), scored.owners, self._costs, self._layers, GALLERY))
             ranks = query_ranks(scored)
             labels.append(first_exits(ranks, scored.owners, len(scored.numbers), context.recipe.label.survive))
             owners.append(scored.owners + before)
@@ -173,7 +176,7 @@ def _reason(winner: str, compared: Sequence[Compared]) -> str:
     return f"{winner}: {won} at equal milliseconds ({told})"
 
 
-def _setting(one: Outcome, exits: int) -> PolicySetting:
+def _setting(one: Outcome, exits: int, kept_at_10: float) -> PolicySetting:
     at_1, _, at_10 = one.recall
     return PolicySetting(
         policy="fixed" if one.policy == "fixed" else SHIPPED[one.policy],
@@ -181,6 +184,7 @@ def _setting(one: Outcome, exits: int) -> PolicySetting:
         cost=round(min(one.cost, 1.0), 5),
         recall_at_1=round(at_1, 5),
         recall_at_10=round(at_10, 5),
+        kept_at_10=round(kept_at_10, 5),
         exits=tuple(round(share, 5) for share in one.histogram(exits)),
     )
 

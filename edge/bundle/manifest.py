@@ -16,7 +16,7 @@ from edge.bundle.policies import Bank, Calibration, Policies, Predictor
 from edge.bundle.preprocess import ImagePreprocess, TextPreprocess
 from edge.errors import BundleError
 
-SCHEMA = 2
+SCHEMA = 3
 MAX_OUTLIERS = 8
 
 

@@ -39,7 +39,7 @@ def model(*names: str) -> dict[str, Any]:
 
 
 def setting(policy: str, *, centre: float, cost: float, exits: list[float]) -> dict[str, Any]:
-    measured = {"cost": cost, "recall_at_1": 0.2, "recall_at_10": 0.6, "exits": exits}
+    measured = {"cost": cost, "recall_at_1": 0.2, "recall_at_10": 0.6, "kept_at_10": 0.9, "exits": exits}
     return {"policy": policy, "centre": centre, **measured}
 
 

@@ -204,6 +204,16 @@ def test_shares_out_of_range_are_refused_wherever_they_stand(manifest: Data, ima
     assert problems_of(manifest) == (f"towers[0].policies: survival is {share}: must be from 0 to 1",)
 
 
+@pytest.mark.parametrize(("kept", "problem"), [(-0.1, "must be 0 or more"), (NAN, "must be a finite number")])
+def test_what_a_setting_keeps_may_be_more_than_full_depth_finds_but_not_less_than_nothing(
+    manifest: Data, image: Data, kept: float, problem: str
+) -> None:
+    image["policies"]["settings"][0]["kept_at_10"] = 1.02
+    assert decode(Manifest, manifest)
+    image["policies"]["settings"][0]["kept_at_10"] = kept
+    assert problems_of(manifest) == (f"towers[0].policies.settings[0]: kept_at_10 is {kept}: {problem}",)
+
+
 @pytest.mark.parametrize("exits", [[0.5, 0.4], [1.0, 1.0], [], [0.0, 0.0]])
 def test_shares_of_exits_must_add_up_to_1(manifest: Data, image: Data, exits: list[float]) -> None:
     image["policies"]["settings"][3]["exits"] = exits

@@ -30,6 +30,7 @@ def setting(policy: str, cost: float, at_10: float) -> PolicySetting:
         cost=cost,
         recall_at_1=at_10 / 3,
         recall_at_10=at_10,
+        kept_at_10=at_10 / 0.7,
         exits=(1.0, 0.0),
     )
 
@@ -57,9 +58,9 @@ def test_setting_of_a_policy_that_does_not_ship_is_a_mistake_of_the_program() ->
     hits = np.ones((4, 3), dtype=bool)
     found = Outcome("gate+neighbours", 6.0, 0.5, np.zeros(4, dtype=np.int64), hits)
     with pytest.raises(KeyError, match=r"gate\+neighbours"):
-        _setting(found, 2)
-    assert _setting(replace(found, policy="fixed"), 2).policy == "fixed"
-    assert _setting(replace(found, policy="gate"), 2).policy == "gate"
+        _setting(found, 2, 0.9)
+    assert _setting(replace(found, policy="fixed"), 2, 0.9).policy == "fixed"
+    assert _setting(replace(found, policy="gate"), 2, 0.9).policy == "gate"
 
 
 def policies(default: str, *settings: PolicySetting) -> Policies:
@@ -71,6 +72,12 @@ def test_recommended_setting_is_the_cheapest_that_keeps_95_percent() -> None:
     gate = setting("gate", 0.4, 0.67)
     assert recommended(policies("fixed", far, near, full)) == near
     assert recommended(policies("gate", far, near, full, gate)) == gate
+
+
+def test_setting_that_keeps_95_percent_on_average_but_not_at_least_is_not_recommended() -> None:
+    full, sure = setting("fixed", 1.0, 0.70), setting("gate", 0.5, 0.68)
+    lucky = replace(setting("gate", 0.4, 0.67), kept_at_10=0.949)
+    assert recommended(policies("gate", full, sure, lucky)) == sure
 
 
 def test_recommended_setting_is_full_depth_where_the_default_keeps_too_little() -> None:

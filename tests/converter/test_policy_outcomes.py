@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.labels import Rows, rank_of_own
-from converter.policies import CUTS, Gain, Hits, Outcome, Scene, at_cost, fixed, gain, outcome, search, shuffled, sweep
+from converter.policies import (
+    CUTS,
+    Gain,
+    Hits,
+    Outcome,
+    Scene,
+    at_cost,
+    fixed,
+    gain,
+    kept_at_least,
+    outcome,
+    search,
+    shuffled,
+    sweep,
+)
 from converter.policies import predicted as by_prediction
 from edge.items import Floats
 from galleries import gallery
@@ -21,14 +37,14 @@ def scene_of(seed: int, items: int = 120) -> Scene:
     return Scene(np.stack([scored.cosines(exit_) for exit_ in range(3)]), scored.owners, COSTS, 8)
 
 
-def slow_search(scene: Scene, exits: Rows, pool: int) -> list[list[bool]]:
+def slow_search(scene: Scene, exits: Rows, pool: int, cuts: tuple[int, ...] = CUTS) -> list[list[bool]]:
     """Query by query: sort by what is stored, take the pool, sort that by the last exit."""
     hits = []
     for query, owner in enumerate(scene.owners):
         stored = {item: float(scene.logits[exit_, query, item]) for item, exit_ in enumerate(exits)}
         chosen = sorted(stored, key=lambda item, stored=stored: -stored[item])[:pool]  # type: ignore[misc]
         final = sorted(chosen, key=lambda item, query=query: -float(scene.logits[-1, query, item]))  # type: ignore[misc]
-        hits.append([int(owner) in final[:cut] for cut in CUTS])
+        hits.append([int(owner) in final[:cut] for cut in cuts])
     return hits
 
 
@@ -106,6 +122,68 @@ def test_knob_buys_recall_with_cost() -> None:
     assert costs == sorted(costs)
     assert recalls == sorted(recalls)
     assert {one.policy for one in found} == {"predict"}
+
+
+def test_fold_flatters_an_early_exit_unless_pool_and_cuts_are_the_same_part_of_it() -> None:
+    whole = gallery(seed=9, items=1000)
+    scene = Scene(np.stack([whole.cosines(e) for e in range(3)]), whole.owners, COSTS, 8)
+    asking = [scene.owners // 250 == number for number in range(4)]
+    folds = [
+        Scene(scene.logits[:, who, 250 * n : 250 * n + 250], scene.owners[who] % 250, COSTS, 8)
+        for n, who in enumerate(asking)
+    ]
+    kept = _kept_at_10([scene])
+    assert _kept_at_10(folds) > kept + 0.1
+    assert _kept_at_10([replace(fold, gallery=1000) for fold in folds]) == pytest.approx(kept, abs=0.03)
+
+
+def _kept_at_10(scenes: list[Scene]) -> float:
+    """Of full depth's, by the first exit."""
+    found = [fixed(scene) for scene in scenes]
+    return float(sum(first.hits[:, 2].sum() for first, *_ in found) / sum(full.hits[:, 2].sum() for *_, full in found))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 10_000), st.integers(1, 40))
+def test_gallery_of_twice_the_items_halves_pool_and_cuts(seed: int, pool: int) -> None:
+    scene = scene_of(seed, items=30)
+    exits = np.random.default_rng(seed).integers(0, 3, 30)
+    found = search(replace(scene, gallery=60), exits, 2 * pool)
+    for column, cut in enumerate((1, 3, 5)):  # of 1, 5 and 10 of 60: ranks below 0.5, 2.5 and 5
+        assert found[:, column].tolist() == [hit[0] for hit in slow_search(scene, exits, pool, (cut,))]
+
+
+def test_queries_that_judge_alone_are_meant_among_the_same_gallery() -> None:
+    scene = replace(scene_of(2), gallery=1000)
+    assert scene.restricted(np.arange(len(scene.owners)) % 2 == 0).gallery == 1000
+    assert (scene_of(2).scale, scene.scale) == (1.0, 0.12)
+
+
+def test_what_is_kept_at_least_is_what_19_of_20_samples_keep() -> None:
+    held = []
+    for seed in range(200):
+        full = drawn(seed, 0.2, 400)
+        found = full & drawn(seed + 1000, 0.1, 400)
+        least = kept_at_least(made(0.5, found), made(1.0, full), np.arange(400), seed)
+        assert least < found[:, 2].sum() / full[:, 2].sum()
+        held.append(least <= 0.9)
+    assert 0.9 <= np.mean(held) <= 0.99
+
+
+def test_full_depth_keeps_all_of_itself_for_certain_and_where_it_finds_nothing_nothing_is_kept() -> None:
+    full, nothing = made(1.0, drawn(1, 0.3, 100)), made(1.0, np.zeros((100, 3), dtype=bool))
+    assert kept_at_least(full, full, np.arange(100), 0) == 1.0
+    assert kept_at_least(full, nothing, np.arange(100), 0) == 0.0
+    assert kept_at_least(nothing, nothing, np.arange(100), 0) == 0.0
+
+
+def test_queries_of_one_item_are_drawn_together() -> None:
+    # Ten queries an item that agree say no more than one does.
+    full = np.ones((40, 3), dtype=bool)
+    found = full & drawn(3, 0.1, 40)
+    owners = np.repeat(np.arange(40), 10)
+    many = kept_at_least(made(0.5, np.repeat(found, 10, 0)), made(1.0, np.repeat(full, 10, 0)), owners, 0)
+    assert many == kept_at_least(made(0.5, found), made(1.0, full), np.arange(40), 0)
 
 
 def test_between_two_exits_the_fixed_exit_finds_the_mean_by_distance() -> None:

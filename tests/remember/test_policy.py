@@ -133,6 +133,7 @@ def a_setting(policy: str, cost: float, at_10: float) -> PolicySetting:
         cost=cost,
         recall_at_1=0.1,
         recall_at_10=at_10,
+        kept_at_10=at_10 / 0.7,
         exits=(0.4, 0.3, 0.2, 0.1),
     )
 
