@@ -133,9 +133,12 @@ def test_page_that_is_short_by_its_copies_is_filled_from_a_little_further(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = counted_searches(monkeypatch)
+    ask("a dog with its tongue out", pool=0, limit=3)
+    assert counts == [19]
+    monkeypatch.setattr("edge.recall.paging._SPARE", 0)
     told: list[Answer] = []
     ask("a dog with its tongue out", pool=0, stream=True, better=told.append, limit=3)
-    assert counts == [3, 12]
+    assert counts == [19, 3, 12]
 
 
 def counted_searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -48,11 +48,11 @@ def page(shelf: Shelf, question: Question, pool: int = 0) -> list[list[int]]:
     ("copies", "searched"),
     [
         (1, []),
-        (2, [40]),
-        (31, [40]),
-        (32, [40, 160]),
-        (200, [40, 160, 640]),
-        (700, [40, 160, 640, 10 + REACH]),
+        (17, []),  # of 26 that were looked for at first
+        (18, [104]),
+        (95, [104]),
+        (96, [104, 416]),
+        (500, [104, 416, 10 + REACH]),
     ],
 )
 def test_each_step_looks_four_times_as_far_until_the_page_is_full(copies: int, searched: list[int]) -> None:
@@ -86,9 +86,9 @@ def test_memory_that_was_found_whole_is_not_searched_again() -> None:
 
 
 def test_memory_that_ends_within_a_step_is_not_searched_again() -> None:
-    shelf = Shelf(15, items=20)
+    shelf = Shelf(30, items=35)
     assert len(page(shelf, Question(text="a dog", collapse=True, limit=10))) == 6
-    assert shelf.searched == [40]
+    assert shelf.searched == [104]
 
 
 def test_nothing_is_looked_for_behind_what_is_not_relevant_enough() -> None:
