@@ -28,6 +28,7 @@ from edge.memory.archive import BLOCK, DATABASE, FORMAT, MANIFEST, Manifest, Mem
 from edge.memory.cache.catalogue import FOLDERS, Kept
 from edge.memory.disk.sync import sync_folder
 from edge.memory.rows.database import SCHEMA, connect, connect_reader, translated
+from edge.signals import signals_held
 
 Progress = Callable[[int, int], None]
 _ATTEMPTS = 3
@@ -114,21 +115,30 @@ def export(
 def _workshop(target: Path) -> Iterator[Path]:
     """An empty folder beside the target, which is gone afterwards."""
     place = target.with_name(f".{target.name}.unfinished")
-    place.mkdir(mode=0o700, exist_ok=True)
+    handle = None
+    try:
+        with signals_held():  # a folder that was just made has no owner yet
+            place.mkdir(mode=0o700, exist_ok=True)
+            handle = _locked(place, target)
+        for left in place.iterdir():
+            left.unlink()
+        yield place
+    finally:
+        if handle is not None:
+            with signals_held():
+                shutil.rmtree(place)
+                os.close(handle)
+
+
+def _locked(place: Path, target: Path) -> int:
+    """The folder, opened; no other process can lock it until it is closed. Raises StoreError where one has."""
     handle = os.open(place, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{target} is being exported by another process: wait for it") from None
-        try:
-            for left in place.iterdir():
-                left.unlink()
-            yield place
-        finally:
-            shutil.rmtree(place)
-    finally:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(handle)
+        raise StoreError(f"{target} is being exported by another process: wait for it") from None
+    return handle
 
 
 def _write(folder: Path, place: Path, model: str, on_progress: Progress, *, with_activations: bool) -> Exported | None:

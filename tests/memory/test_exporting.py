@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import itertools
 import json
 import os
+import signal
 import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,6 +269,26 @@ def test_what_a_killed_export_left_is_gone_with_the_next(memory: Memory, keep: K
     export(memory.folder, tmp_path / "out.tar", "demo")
     assert not left.exists()
     assert members(tmp_path / "out.tar").keys() >= content_of("cat").keys()
+
+
+@pytest.mark.parametrize("moment", ["fcntl.flock", "shutil.rmtree"])
+def test_interrupt_as_its_folder_comes_or_goes_leaves_no_folder(
+    moment: str, memory: Memory, keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(memory, "cat")
+    out = tmp_path / "out"
+    out.mkdir()
+    module, name = moment.split(".")
+    work = getattr(importlib.import_module(module), name)
+
+    def interrupted(*args: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        work(*args)
+
+    monkeypatch.setattr(f"edge.memory.exporting.{moment}", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(memory.folder, out / "memory.tar", "a model")
+    assert [path.name for path in out.iterdir()] == (["memory.tar"] if name == "rmtree" else [])
 
 
 def test_two_exports_to_one_file_do_not_mix(memory: Memory, keep: Keep, tmp_path: Path) -> None:
