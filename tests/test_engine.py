@@ -297,15 +297,16 @@ def test_deadline_is_kept_within_a_call_while_remembering(
     state: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, answers = Told(), list[Answer | RefusedError]()
-    late: list[set[Model]] = []  # by question, the files of the image tower that it began to run behind its deadline
+    begun: list[list[Model]] = []  # by question, the files of the image tower that it began to run
+    deadline = float("inf")
     with Engine(Config(remember=RememberConfig(batch=16)), state, hooks_of(told)) as engine:
-        deadline = float("inf")
         image = engine.bundle.manifest.tower("image")
         of_image = {one.model for one in image.segments} | {one.head for one in image.exits}
 
         def noted(priority: int, model: Model, inputs: Mapping[str, Floats], *rest: Any) -> Floats:
-            if priority == _URGENT and model in of_image and time.monotonic() >= deadline:
-                late[-1].add(model)
+            if priority == _URGENT and model in of_image:
+                begun[-1].append(model)
+                time.sleep(max(0.0, deadline - time.monotonic()) + 0.001)  # the first one runs into the deadline
             return in_parts(priority, model, inputs, *rest)
 
         in_parts = engine.compute._in_parts
@@ -313,12 +314,12 @@ def test_deadline_is_kept_within_a_call_while_remembering(
         engine.start()
         offer_all(engine, told, pictures)
         wait_until(lambda: told.outcomes, "remembering is under way")
-        for number in range(6):
-            late.append(set())
-            deadline = time.monotonic() + 0.2
+        for number in range(4):
+            begun.append([])
+            deadline = time.monotonic() + 0.5
             engine.questions.ask(Question(text=str(number), limit=5, deadline=deadline), answers.append)
             wait_until(lambda number=number: len(answers) > number)  # type: ignore[misc]
     # On a machine that stood still for so long, a question's turn may come behind its deadline.
     assert {one.code for one in answers if isinstance(one, RefusedError)} <= {"expired"}
     assert any(isinstance(one, Answer) for one in answers)
-    assert max(map(len, late)) <= 2  # the segment that was asked for in time, and where it is the last, its head
+    assert 1 <= max(map(len, begun)) <= 2  # the segment that began in time, and where it is the last, its head

@@ -102,13 +102,14 @@ def test_hundred_thousand_items_are_opened_in_little_more_than_reading_their_nam
     taken_s, reading_s = [], []
     for _ in range(3):
         began = time.process_time()
-        assert sum(Kept.named(path.name, name) is not None for path in tmp_path.iterdir() for name in os.listdir(path))
+        for place in tmp_path.iterdir():
+            assert all(Kept.named(place.name, name) for name in os.listdir(place))  # noqa: PTH208 - as the cache does
         reading_s.append(time.process_time() - began)
         began = time.process_time()
         cache = Activations(tmp_path, 10**10)
         taken_s.append(time.process_time() - began)
     assert (cache.count, cache.size_bytes) == (100_000, 2_250_000_000)
-    assert min(taken_s) < 3 * min(reading_s)  # to look at each file takes as much again, a Path for each even more
+    assert min(taken_s) < 2 * min(reading_s)  # to ask for the size of each file, too, takes three times as long
     assert cache.put(100_000, 1, HASHES[1], of(1), 4, Worth(recompute_ms=40, seen_at=1.8e9))
     assert cache.get(100_000, HASHES)
     assert cache.get(50_000, HASHES) is None  # an empty file

@@ -91,9 +91,7 @@ def test_end_of_the_process_in_the_middle_costs_no_item(left: Path, gone: str) -
         assert found(index) == WHOLE
 
 
-def test_disk_that_lets_nothing_be_deleted_does_not_stop_the_start(
-    left: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_that_lets_nothing_be_deleted_does_not_stop_the_start(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
