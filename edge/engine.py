@@ -140,6 +140,7 @@ class Engine:
                 config,
                 lambda invoke: hooks.metered(RECALL, self._aside(invoke)),
             )
+            self.memory.sweep_indexes()
             earlier = tuple(self._earlier.values())
             self._missing = Missing(self.memory, away, tuple(self._earlier))
             self.follower = Follower((*self._filters, *earlier), hooks.failed)

@@ -6,13 +6,15 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clocks import Board
+from edge.bundle import Model
 from edge.config import CacheConfig, Config, ContentConfig, RecallConfig, RememberConfig
 from edge.engine import Engine, Hooks, content_limits
 from edge.errors import BundleError, RefusedError, StoreError, UsageError
@@ -291,16 +293,33 @@ def test_question_waits_for_the_call_at_hand_and_for_no_other_of_remembering(
     assert sum(passed) <= len(passed) // 4
 
 
-def test_deadline_is_kept_within_a_call_while_remembering(state: Path, pictures: list[Path]) -> None:
-    told, answers, took_s = Told(), list[Answer | RefusedError](), list[float]()
+def test_deadline_is_kept_within_a_call_while_remembering(
+    state: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, answers = Told(), list[Answer | RefusedError]()
+    begun: list[list[Model]] = []  # by question, the files of the image tower that it began to run
+    deadline = float("inf")
     with Engine(Config(remember=RememberConfig(batch=16)), state, hooks_of(told)) as engine:
+        image = engine.bundle.manifest.tower("image")
+        of_image = {one.model for one in image.segments} | {one.head for one in image.exits}
+
+        def noted(priority: int, model: Model, inputs: Mapping[str, Floats], *rest: Any) -> Floats:
+            if priority == _URGENT and model in of_image:
+                begun[-1].append(model)
+                time.sleep(max(0.0, deadline - time.monotonic()) + 0.001)  # the first one runs into the deadline
+            return in_parts(priority, model, inputs, *rest)
+
+        in_parts = engine.compute._in_parts
+        monkeypatch.setattr(engine.compute, "_in_parts", noted)
         engine.start()
         offer_all(engine, told, pictures)
         wait_until(lambda: told.outcomes, "remembering is under way")
-        for number in range(6):
-            began = time.monotonic()
-            engine.questions.ask(Question(text=str(number), limit=5, deadline=began + 0.2), answers.append)
+        for number in range(4):
+            begun.append([])
+            deadline = time.monotonic() + 0.5
+            engine.questions.ask(Question(text=str(number), limit=5, deadline=deadline), answers.append)
             wait_until(lambda number=number: len(answers) > number)  # type: ignore[misc]
-            took_s.append(time.monotonic() - began)
-    assert {type(answer) for answer in answers} == {Answer}
-    assert sorted(took_s)[-2] < 0.2 + 0.2, took_s  # a call of .1 s, as much for a busy machine, one may be unlucky
+    # On a machine that stood still for so long, a question's turn may come behind its deadline.
+    assert {one.code for one in answers if isinstance(one, RefusedError)} <= {"expired"}
+    assert any(isinstance(one, Answer) for one in answers)
+    assert 1 <= max(map(len, begun)) <= 2  # the segment that began in time, and where it is the last, its head

@@ -245,9 +245,11 @@ def test_bundle_that_was_replaced_in_place_is_said_and_its_items_are_found_once_
         fill(engine, pictures[:3])
     shutil.rmtree(place)
     shutil.copytree(successor.folder, place)
+    (state / "index" / "earlier-1" / "image-08.1").mkdir(parents=True)  # from when it was there
     with caplog.at_level(logging.WARNING), Engine(config_of(place), state) as engine:
         assert "3 items of an earlier bundle are not found until they are encoded anew" in caplog.text
         assert f"{place} holds another bundle now. To have them found meanwhile put it back there" in caplog.text
+        assert list((state / "index").glob("earlier-*")) == []
         assert engine.out_of_reach == 3
         assert (ask(engine).hits, ask(engine).searched) == ((), 0)
         while engine.intake.remember_group():

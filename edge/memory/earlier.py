@@ -57,13 +57,6 @@ def index_folder(folder: Path, origin: Origin) -> Path:
     return folder / f"earlier-{origin.number}"
 
 
-def sweep(folder: Path, kept: Collection[Path]) -> None:
-    """Delete the index folders of earlier bundles that are not `kept`; they are made anew from the rows."""
-    for path in folder.glob("earlier-*"):
-        if path not in kept:
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def sweep_closed(folder: Path, indexes: Collection[MemoryIndex]) -> None:
     """Delete whatever lies in the index folder and is of none of these, the open ones. Raises OSError.
 

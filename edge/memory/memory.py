@@ -23,7 +23,7 @@ from edge.memory.disk.content import ContentStore
 from edge.memory.disk.eviction import Limits, evict
 from edge.memory.disk.folder import check_database_is_there, clear_importing, lock_for_us
 from edge.memory.disk.reserve import Reserve
-from edge.memory.earlier import Origin, index_folder, items_of, note_folder, origins, sweep
+from edge.memory.earlier import Origin, index_folder, items_of, note_folder, origins, sweep_closed
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
@@ -106,7 +106,6 @@ class Memory:
             with contextlib.suppress(OSError):  # no room for it: nothing is accepted before there is
                 self._reserve.restore()
             self.origins = origins(self._rows, besides=self._model)
-            sweep(folder / "index", {index_folder(folder / "index", origin) for origin in self.origins})
             self._reader = undo.enter_context(Readers(folder / "memory.db"))
             self._writer = undo.enter_context(ThreadPoolExecutor(1, "memory-writer"))
             self._closing = undo.pop_all()
@@ -277,6 +276,11 @@ class Memory:
         """The same over what another bundle embedded."""
         folder, mark = index_folder(self.folder / "index", origin), origin.fingerprint
         return self._open_index(self.feed(tower, origin), folder, mark, tower, scales, forest_from)
+
+    def sweep_indexes(self) -> None:
+        """Delete the index files that nothing open reads, as far as the disk lets us: once all indexes are open."""
+        with contextlib.suppress(OSError):
+            sweep_closed(self.folder / "index", self._forgetting.indexes)
 
     def left(self, origin: Origin, modality: Modality | None = None) -> Rows:
         """(N,) ids of the items that are still of another bundle, rising; of one modality, if given."""

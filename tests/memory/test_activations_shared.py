@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -92,19 +93,23 @@ def test_killed_while_it_writes_the_cache_opens_with_whole_files_alone(tmp_path:
 
 
 @pytest.mark.slow
-def test_hundred_thousand_items_are_opened_in_a_second_of_the_processor_and_found(tmp_path: Path) -> None:
+def test_hundred_thousand_items_are_opened_in_little_more_than_reading_their_names_and_found(tmp_path: Path) -> None:
     for number in range(FOLDERS):
         (tmp_path / f"{number:02x}").mkdir()
     for item in range(100_000):
         kept = Kept.of(item, 1, HASHES[1], 22_500, Worth(recompute_ms=40 + item % 9, seen_at=1.7e9 + 60 * item))
         (tmp_path / kept.folder / kept.name).touch()
-    taken_s = []
+    taken_s, reading_s = [], []
     for _ in range(3):
+        began = time.process_time()
+        for place in tmp_path.iterdir():
+            assert all(Kept.named(place.name, name) for name in os.listdir(place))  # noqa: PTH208 - as the cache does
+        reading_s.append(time.process_time() - began)
         began = time.process_time()
         cache = Activations(tmp_path, 10**10)
         taken_s.append(time.process_time() - began)
     assert (cache.count, cache.size_bytes) == (100_000, 2_250_000_000)
-    assert min(taken_s) < 1.0
+    assert min(taken_s) < 2 * min(reading_s)  # to ask for the size of each file, too, takes three times as long
     assert cache.put(100_000, 1, HASHES[1], of(1), 4, Worth(recompute_ms=40, seen_at=1.8e9))
     assert cache.get(100_000, HASHES)
     assert cache.get(50_000, HASHES) is None  # an empty file
