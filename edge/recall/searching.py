@@ -1,7 +1,4 @@
-"""The coarse search for one question: over each modality of the present bundle, and over what earlier ones embedded.
-
-Pictures and notes are searched side by side, and stand in one ranking by calibrated probability.
-"""
+"""The coarse search for one question: over each modality of the present bundle, and over what earlier ones embedded."""
 
 from __future__ import annotations
 
