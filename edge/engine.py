@@ -32,16 +32,17 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.bank import Banks
-from edge.bundle import Bundle, Model, Tower
+from edge.bundle import Bundle, Model
 from edge.config import DEMO_BUNDLE, Config
 from edge.errors import UsageError
 from edge.items import Floats, Modality, Outcome
-from edge.memory import RESERVE_BYTES, Activations, Halfway, Housekeeping, Limits, Memory, Retention
+from edge.memory import RESERVE_BYTES, Activations, Halfway, Housekeeping, Limits, Memory, Origin, Retention
 from edge.power import AHEAD, RECALL, REMEMBER
 from edge.recall import (
     Ahead,
     Allowance,
     Corrector,
+    Earlier,
     Filter,
     Follower,
     Haste,
@@ -97,6 +98,29 @@ class Hooks:
         return inside
 
 
+@dataclass(frozen=True, slots=True)
+class _Towers:
+    """The towers of the bundle, for pictures and for text: run for a question, or for what is remembered."""
+
+    urgent: TowerRunner
+    urgent_text: TowerRunner
+    background: TowerRunner
+    background_text: TowerRunner
+
+    @classmethod
+    def of(cls, bundle: Bundle, compute: Compute, hooks: Hooks) -> _Towers:
+        """Raises BundleError."""
+        image, text = (bundle.manifest.tower(name) for name in ("image", "text"))
+        on_urgent = hooks.metered(RECALL, compute.urgent)
+        on_background = hooks.metered(REMEMBER, compute.background)
+        return cls(
+            TowerRunner(bundle.folder, image, on_urgent),
+            TowerRunner(bundle.folder, text, on_urgent),
+            TowerRunner(bundle.folder, image, on_background),
+            TowerRunner(bundle.folder, text, on_background),
+        )
+
+
 class Engine:
     """A context manager: on leaving, its threads have ended and the memory is closed.
 
@@ -104,12 +128,10 @@ class Engine:
     threads of index, refining, inbox, intake, questions, retention and ahead, without it they can be driven by hand.
     """
 
-    activations: Activations | None
-    ahead: Ahead | None
-
     def __init__(self, config: Config, state: Path, hooks: Hooks = Hooks()) -> None:
         """Raises BundleError, RuntimeMissingError, UsageError, StoreError; leaves nothing open then."""
         self.bundle, self.runtime = open_bundle(config), choose_runtime(config.runtime.backend)
+        self._config, self._hooks, self._after_s = config, hooks, config.refine_ahead.after_s
         manifest, folder = self.bundle.manifest, self.bundle.folder
         pace = Pace(item_bytes(manifest))
         with ExitStack() as stack:
@@ -117,84 +139,22 @@ class Engine:
             self.memory = stack.enter_context(memory)
             weights = stack.enter_context(open_weights(self.bundle, self.runtime, config, hooks.failed))
             self.compute = stack.enter_context(Compute(weights, pace, hooks.progress, hooks.tick_s, hooks.failed))
-            on_background = hooks.metered(REMEMBER, self.compute.background)
-            on_urgent = hooks.metered(RECALL, self.compute.urgent)
-            background = TowerRunner(folder, manifest.tower("image"), on_background)
-            urgent = TowerRunner(folder, manifest.tower("image"), on_urgent)
-            text = TowerRunner(folder, manifest.tower("text"), on_urgent)
-            words = TowerRunner(folder, manifest.tower("text"), on_background)
-            batch, side = config.remember.batch, background.picture_side
-            policy = open_policy(background.spec, config.remember, folder, on_background)
-            banks = Banks(folder, manifest.bank, words)
-            halfway = self._halfway(config, urgent.spec)
+            towers = _Towers.of(self.bundle, self.compute, hooks)
+            banks = Banks(folder, manifest.bank, towers.background_text)
+            self.activations = self._open_activations()
+            halfway = self._halfway()
             self.refining = Refining(self.memory, halfway, hooks.failed)
-            haste = Haste(urgent.spec, pace)
-            corrector = Corrector(urgent, self.memory, banks, batch, halfway, haste, self.refining.put)
-            self._filtering = Filter(self.memory, urgent.spec, config.index.annoy_from)
-            notes = Filter(self.memory, words.spec, config.index.annoy_from) if manifest.takes_notes else None
-            self._filters = (self._filtering, notes) if notes else (self._filtering,)
-            self._earlier, away = open_earlier(
-                self.memory,
-                self.bundle,
-                self.runtime,
-                config,
-                lambda invoke: hooks.metered(RECALL, self._aside(invoke)),
-            )
+            self._filters = self._open_filters()
+            self._earlier, self._missing = self._open_earlier()
             self.memory.sweep_indexes()
-            earlier = tuple(self._earlier.values())
-            self._missing = Missing(self.memory, away, tuple(self._earlier))
-            self.follower = Follower((*self._filters, *earlier), hooks.failed)
-            self.retriever = Retriever(
-                text,
-                urgent.spec,
-                self._filtering,
-                corrector,
-                self.memory,
-                config.recall.pool,
-                earlier,
-                self.refining.asked,
-                self._missing,
-                notes,
-            )
-            self.housekeeping = Housekeeping(self.memory, hooks.failed)
+            self.follower = Follower((*self._filters, *self._earlier.values()), hooks.failed)
+            self.retriever = self._retriever(towers, banks, halfway, pace)
             self.questions = Questions(self.retriever, config.recall.waiting, hooks.failed)
+            self.intake = self._intake(towers, banks, halfway)
+            self.inbox = self._inbox(towers.background.picture_side)
+            self.housekeeping = Housekeeping(self.memory, hooks.failed)
             self.retention = Retention(self.memory, content_limits(config), hooks.failed)
-            elevator = Elevator(background, policy, banks)
-            self.intake = Intake(
-                background,
-                elevator,
-                self.memory,
-                batch,
-                halfway=halfway,
-                notes=Notes(words, banks) if notes else None,
-                on_outcome=hooks.on_outcome,
-                failed=hooks.failed,
-            )
-            self.inbox = Inbox(
-                self.memory,
-                config.remember,
-                partial(_check, side),
-                on_accept=self.intake.wake,
-                on_gate=hooks.on_gate,
-                on_drained=hooks.on_drained,
-                failed=hooks.failed,
-            )
-            idly = hooks.metered(AHEAD, partial(self.compute.idle, self._is_idle))
-            self._after_s = config.refine_ahead.after_s
-            self.ahead = None
-            if halfway and config.refine_ahead.items_per_hour:
-                self.ahead = Ahead(
-                    TowerRunner(folder, urgent.spec, idly),
-                    self.memory,
-                    banks,
-                    batch,
-                    halfway=halfway,
-                    refining=self.refining,
-                    allowance=Allowance(config.refine_ahead.items_per_hour),
-                    is_idle=self._is_idle,
-                    on_refined=hooks.on_ahead,
-                    failed=hooks.failed,
-                )
+            self.ahead = self._ahead(banks, halfway)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Engine:
@@ -205,16 +165,96 @@ class Engine:
     ) -> None:
         self._stack.close()
 
-    def _halfway(self, config: Config, tower: Tower) -> Halfway | None:
-        """Where activations are kept. Raises StoreError."""
-        max_bytes, folder = config.cache.max_mb * 1_000_000, self.memory.folder
-        # Twice of what closes the inbox: what only spares time must not fill the disk up to there.
-        spare_bytes = 2 * config.remember.min_free_mb * 1_000_000
-        self.activations = self.memory.open_activations(max_bytes) if max_bytes else None
+    def _open_activations(self) -> Activations | None:
+        """Raises StoreError."""
+        max_bytes = self._config.cache.max_mb * 1_000_000
+        return self.memory.open_activations(max_bytes) if max_bytes else None
+
+    def _halfway(self) -> Halfway | None:
+        """Where activations are kept."""
         if self.activations is None:
             return None
+        tower, folder = self.bundle.manifest.tower("image"), self.memory.folder
         hashes = self.bundle.manifest.segment_hashes(tower)
+        # Twice of what closes the inbox: what only spares time must not fill the disk up to there.
+        spare_bytes = 2 * self._config.remember.min_free_mb * 1_000_000
         return Halfway(self.activations, hashes, tower.outliers, lambda: shutil.disk_usage(folder).free >= spare_bytes)
+
+    def _open_filters(self) -> tuple[Filter, ...]:
+        """Over pictures, and over notes where the bundle takes any. Raises StoreError."""
+        towers = [self.bundle.manifest.tower(modality) for modality in self.modalities]
+        return tuple(Filter(self.memory, tower, self._config.index.annoy_from) for tower in towers)
+
+    def _open_earlier(self) -> tuple[Mapping[Origin, Earlier], Missing]:
+        """The bundles before that can be asked, and what no question is compared with. Raises StoreError."""
+        found, away = open_earlier(
+            self.memory,
+            self.bundle,
+            self.runtime,
+            self._config,
+            lambda invoke: self._hooks.metered(RECALL, self._aside(invoke)),
+        )
+        return found, Missing(self.memory, away, tuple(found))
+
+    def _retriever(self, towers: _Towers, banks: Banks, halfway: Halfway | None, pace: Pace) -> Retriever:
+        haste, batch = Haste(towers.urgent.spec, pace), self._config.remember.batch
+        pictures, *notes = self._filters
+        return Retriever(
+            towers.urgent_text,
+            towers.urgent.spec,
+            pictures,
+            Corrector(towers.urgent, self.memory, banks, batch, halfway, haste, self.refining.put),
+            self.memory,
+            self._config.recall.pool,
+            tuple(self._earlier.values()),
+            self.refining.asked,
+            self._missing,
+            notes[0] if notes else None,
+        )
+
+    def _intake(self, towers: _Towers, banks: Banks, halfway: Halfway | None) -> Intake:
+        """Raises BundleError, UsageError."""
+        config, tower = self._config.remember, towers.background
+        invoke = self._hooks.metered(REMEMBER, self.compute.background)
+        return Intake(
+            tower,
+            Elevator(tower, open_policy(tower.spec, config, self.bundle.folder, invoke), banks),
+            self.memory,
+            config.batch,
+            halfway=halfway,
+            notes=Notes(towers.background_text, banks) if self.bundle.manifest.takes_notes else None,
+            on_outcome=self._hooks.on_outcome,
+            failed=self._hooks.failed,
+        )
+
+    def _inbox(self, picture_side: int) -> Inbox:
+        return Inbox(
+            self.memory,
+            self._config.remember,
+            partial(_check, picture_side),
+            on_accept=self.intake.wake,
+            on_gate=self._hooks.on_gate,
+            on_drained=self._hooks.on_drained,
+            failed=self._hooks.failed,
+        )
+
+    def _ahead(self, banks: Banks, halfway: Halfway | None) -> Ahead | None:
+        items_per_hour = self._config.refine_ahead.items_per_hour
+        if halfway is None or not items_per_hour:
+            return None
+        idly = self._hooks.metered(AHEAD, partial(self.compute.idle, self._is_idle))
+        return Ahead(
+            TowerRunner(self.bundle.folder, self.bundle.manifest.tower("image"), idly),
+            self.memory,
+            banks,
+            self._config.remember.batch,
+            halfway=halfway,
+            refining=self.refining,
+            allowance=Allowance(items_per_hour),
+            is_idle=self._is_idle,
+            on_refined=self._hooks.on_ahead,
+            failed=self._hooks.failed,
+        )
 
     def _aside(self, invoke: Invoke) -> Invoke:
         """`invoke`, of another bundle's files, in the thread where everything is invoked."""

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from edge.items import Floats
 from edge.recall import Retriever
-from edge.recall.example import Picture
+from edge.recall.meaning import Meaning
 
 Way: TypeAlias = Literal["single", "naive", "calibrated"]
 
@@ -25,15 +25,15 @@ class Recast:
 class Naive(Retriever):
     """Merges the cosines of all exits as they are, each with the question's embedding for it."""
 
-    def _query(self, text: str, picture: Picture | None) -> Recast:
-        return Recast(super()._query(text, picture).at)
+    def _query(self, meaning: Meaning) -> Recast:
+        return Recast(super()._query(meaning).at)
 
 
 class Single(Retriever):
     """Has only the full-depth embedding of the question, for the items of every exit."""
 
-    def _query(self, text: str, picture: Picture | None) -> Recast:
-        query, last = super()._query(text, picture), self._correcting.tower.spec.exits[-1].depth
+    def _query(self, meaning: Meaning) -> Recast:
+        query, last = super()._query(meaning), self._correcting.tower.spec.exits[-1].depth
         return Recast(lambda _depth: query.at(last))
 
 
