@@ -31,6 +31,10 @@ class CountingFeed:
     def version(self) -> int:
         return self.memory.version
 
+    @property
+    def pruned(self) -> int:
+        return self.memory.feed().pruned
+
     def changes(self, since: int) -> Changes:
         found = self.memory.changes(since)
         self.read += sum(len(part.ids) for part in found.added)

@@ -51,6 +51,10 @@ class Given:
         return 1
 
     @property
+    def pruned(self) -> int:
+        return 0
+
+    @property
     def sequence(self) -> int:
         return self.version
 

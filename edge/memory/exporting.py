@@ -28,6 +28,8 @@ from edge.memory.archive import BLOCK, DATABASE, FORMAT, MANIFEST, Manifest, Mem
 from edge.memory.cache.catalogue import FOLDERS, Kept
 from edge.memory.disk.sync import sync_folder
 from edge.memory.rows.database import SCHEMA, connect, connect_reader, translated
+from edge.memory.rows.removals import prune
+from edge.memory.rows.transaction import atomic
 from edge.signals import signals_held
 
 Progress = Callable[[int, int], None]
@@ -39,12 +41,11 @@ SELECT id, digest, bytes, id IN (SELECT item FROM waiting) AS waits, rejected IS
 ORDER BY waits DESC, id
 """
 _BUNDLES = "SELECT fingerprint, count(DISTINCT item) FROM models LEFT JOIN embeddings ON model = id GROUP BY id"
-# What is noted to be forgotten, the numbers of what was removed, which only an index here asks for, and what is of this
-# device alone: what it was asked for, where its bundles lie, and when it booted.
+# What is noted to be forgotten, and what is of this device alone: what it was asked for, where its bundles lie, and when
+# it booted.
 _STRIP = (
     "DELETE FROM items WHERE id IN (SELECT item FROM forgetting)",
     "DELETE FROM forgetting",
-    "DELETE FROM removals",
     "DELETE FROM demand",
     "UPDATE models SET folder = NULL",
     "DELETE FROM clock",
@@ -191,6 +192,8 @@ def _copy(folder: Path, path: Path) -> _Snapshot:
     with _reading(folder), contextlib.closing(connect_reader(folder / DATABASE)) as rows:
         rows.execute("VACUUM INTO ?", (str(path),))
     with contextlib.closing(connect(path)) as rows:
+        with atomic(rows):
+            prune(rows, ())  # only an index here asks what was removed
         for statement in _STRIP:
             rows.execute(statement)
         found = rows.execute(_ITEMS).fetchall()

@@ -39,6 +39,7 @@ from edge.memory.index import MemoryIndex
 from edge.memory.rows.changes import last_sequence
 from edge.memory.rows.database import translated
 from edge.memory.rows.demand_rows import drop_empty
+from edge.memory.rows.removals import prune
 from edge.memory.rows.selecting import ids_of, pin, pinned_ids
 from edge.memory.rows.traces import Traces
 from edge.memory.rows.transaction import atomic
@@ -65,6 +66,7 @@ class Forgetting:
     """Of one memory. Any thread may call `forget`; the rest is for the thread that writes.
 
     indexes: those that are open; pinned: ids of items that nothing but their name makes go
+    running: held while it forgets, prunes, or an index opens, which would miss what goes meanwhile
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Forgetting:
         self._traces = Traces()
         self._are_noted = False
         self.pinned = pinned_ids(rows)
-        self._running = threading.Lock()
+        self.running = threading.Lock()
 
     def forget(
         self,
@@ -101,7 +103,7 @@ class Forgetting:
         force:       pinned items, too
         Raises RefusedError ("stopping"), StoreError, DiskFullError: what is noted goes later then.
         """
-        with self._running:
+        with self.running:
             found = write(lambda: self._note(selection, force=force))
             try:
                 while not is_stopping() and write(self._remove_some):
@@ -149,6 +151,14 @@ class Forgetting:
         for digest in digests if self._are_noted else ():
             while self._remove_some(f"{_SOME} WHERE forgetting.digest = ?", digest):
                 pass
+
+    def sweep(self, write: Write) -> None:
+        """Delete index files and removals that no open index reads. What fails is done the next time."""
+        with self.running:
+            with contextlib.suppress(OSError):
+                sweep_closed(self._folder / "index", self.indexes)
+            with contextlib.suppress(StoreError), translated(self._folder):
+                write(self._prune)
 
     def finish(self) -> None:
         """What an earlier process left, with cache and index closed. Raises OSError, sqlite3.Error."""
@@ -217,8 +227,13 @@ class Forgetting:
             self._empty_log()
         with atomic(self._rows):
             self._rows.execute("DELETE FROM forgetting")
+            prune(self._rows, self.indexes)
         self._empty_log()
         self._traces, self._are_noted = Traces(), False
+
+    def _prune(self) -> None:
+        with atomic(self._rows):
+            prune(self._rows, self.indexes)
 
     def _empty_log(self) -> None:
         for _ in range(_ATTEMPTS):

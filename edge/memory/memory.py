@@ -23,7 +23,7 @@ from edge.memory.disk.content import ContentStore
 from edge.memory.disk.eviction import Limits, evict
 from edge.memory.disk.folder import check_database_is_there, clear_importing, lock_for_us
 from edge.memory.disk.reserve import Reserve
-from edge.memory.earlier import Origin, index_folder, items_of, note_folder, origins, sweep_closed
+from edge.memory.earlier import Origin, index_folder, items_of, note_folder, origins
 from edge.memory.forgetting import Forgetting
 from edge.memory.index import Limits as IndexLimits
 from edge.memory.index import MemoryIndex, Rows
@@ -278,9 +278,8 @@ class Memory:
         return self._open_index(self.feed(tower, origin), folder, mark, tower, scales, forest_from)
 
     def sweep_indexes(self) -> None:
-        """Delete the index files that nothing open reads, as far as the disk lets us: once all indexes are open."""
-        with contextlib.suppress(OSError):
-            sweep_closed(self.folder / "index", self._forgetting.indexes)
+        """Delete what no open index reads, as far as the disk lets us: once all indexes are open."""
+        self._forgetting.sweep(lambda change: self._writer.submit(change).result())
 
     def left(self, origin: Origin, modality: Modality | None = None) -> Rows:
         """(N,) ids of the items that are still of another bundle, rising; of one modality, if given."""
@@ -291,9 +290,9 @@ class Memory:
         self, feed: TowerRows, folder: Path, mark: str, tower: str, scales: Mapping[int, float], forest_from: int
     ) -> MemoryIndex:
         limits = IndexLimits(forest_from=forest_from)
-        with translated(self.folder):
+        with self._forgetting.running, translated(self.folder):
             index = MemoryIndex(folder, tower, feed, fingerprint=mark, scales=scales, limits=limits)
-        self._forgetting.indexes.append(index)
+            self._forgetting.indexes.append(index)
         return self._closing.enter_context(index)
 
     def _write(self, change: Callable[[], T]) -> T:

@@ -77,7 +77,7 @@ def test_file_holds_a_manifest_first_then_database_content_and_activations(
     lines = [f"{hashlib.sha256(data).hexdigest()}  {len(data)}  {name}" for name, data in found.items()]
     assert manifest == {
         "format": 1,
-        "schema": 7,
+        "schema": 8,
         "model": "demo",
         "bundles": {"bundle one": 2},
         "items": 2,

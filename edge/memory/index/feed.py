@@ -48,8 +48,15 @@ class Feed(Protocol):
     def version(self) -> int:
         """The number of the last change that is committed; it grows, also across restarts."""
 
+    @property
+    def pruned(self) -> int:
+        """What was removed up to this number is not told any more: files that are older are of no use."""
+
     def changes(self, since: int) -> Changes:
-        """All that changed after number `since`. Applied twice, or to rows that were read later, it does no harm."""
+        """All that changed after number `since`, which is 0 or not before `pruned`.
+
+        Applied twice, or to rows that were read later, it does no harm.
+        """
 
     def counts(self) -> Mapping[int, int]:
         """How many rows there are, by depth."""

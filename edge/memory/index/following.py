@@ -45,7 +45,7 @@ class MemoryIndex:
         fingerprint: of the bundle that made the embeddings
         scales:      by depth, what a cosine is worth beside the offsets there: score = scale * cosine + offset
         """
-        self.folder, self._feed, self._scales = folder, feed, scales
+        self.folder, self.fingerprint, self._feed, self._scales = folder, fingerprint, feed, scales
         self._limits = limits if annoy_is_installed() else replace(limits, forest_from=sys.maxsize)
         self._misses_annoy_from = limits.forest_from
         self._shelf = Shelf(folder, tower, fingerprint)
@@ -79,6 +79,13 @@ class MemoryIndex:
         """The exits at which there are items, shallow to deep."""
         with self._using:
             return tuple(depth for depth, partition in sorted(self._partitions.items()) if len(partition))
+
+    @property
+    def settled(self) -> int:
+        """The number of the last change that it needs from its feed no more, now or with its files after a restart."""
+        with self._using:
+            sealed = [one.sequence for one in self._partitions.values() if one.sequence is not None]
+        return min([self._sequence, *sealed])
 
     @property
     def damaged(self) -> int:
@@ -170,7 +177,7 @@ class MemoryIndex:
     def _open(self) -> int:
         """Returns the number of the last change that was taken in."""
         now = self._feed.version
-        found = self._shelf.open(now)
+        found = self._shelf.open(self._feed.pruned, now)
         for depth, sealed in found.items():
             self._partitions[depth] = self._partition(depth, sealed.seal.dimension, sealed)
         for depth in self._feed.counts().keys() - found.keys():

@@ -76,6 +76,11 @@ class Partition:
         """Where the sealed rows are."""
         return self._sealed.folder if self._sealed else None
 
+    @property
+    def sequence(self) -> int | None:
+        """The number of the last change that its files hold; None where they hold no row, or there are none."""
+        return self._sealed.seal.sequence if self._sealed and len(self._block) else None
+
     def holds(self, ids: Rows) -> bool:
         """Whether its files hold a row of one of these, alive or not."""
         return bool(np.isin(self._block.ids, ids).any())

@@ -29,13 +29,16 @@ class Shelf:
         self._names = re.compile(rf"{re.escape(tower)}-(\d+)\.(\d+)(.*)")
         self._generation = self.damaged = 0
 
-    def open(self, sequence: int) -> dict[int, Sealed]:
-        """What holds at this number of the memory's changes, by depth. The rest is deleted, damage told about."""
+    def open(self, first: int, last: int) -> dict[int, Sealed]:
+        """What was sealed between these numbers of the memory's changes, by depth.
+
+        The rest is deleted, damage told about.
+        """
         found: dict[int, Sealed] = {}
         for depth, folder in self._newest_first():
             sealed = self.read(depth, folder) if depth not in found else None
-            # Of another bundle, or of a database that was put back from a backup: not damaged, but of no use.
-            if sealed and sealed.seal.fingerprint == self._fingerprint and sealed.seal.sequence <= sequence:
+            # Of another bundle, or of a backup, or beside a database out of one: not damaged, but of no use.
+            if sealed and sealed.seal.fingerprint == self._fingerprint and first <= sealed.seal.sequence <= last:
                 found[depth] = sealed
             else:
                 remove(folder)

@@ -18,7 +18,7 @@ from edge.memory.index import Rows
 # By model, which is one step down the index each: a maximum over all rows would read all of them.
 _LAST = """
 SELECT max((SELECT coalesce(max(sequence), 0) FROM embeddings WHERE model = id),
-           (SELECT coalesce(max(sequence), 0) FROM removals WHERE model = id)) FROM models
+           (SELECT coalesce(max(sequence), 0) FROM removals WHERE model = id), pruned) FROM models
 """
 # Of an item at several exits the deepest counts, whichever of them was written last. The modality is looked up by row:
 # `IN` would first gather all items of it, also where one has changed.
@@ -68,7 +68,10 @@ class Changes:
 
 
 def read_changes(rows: sqlite3.Connection, model: int, since: int, modality: str = "image") -> Changes:
-    """Those that are committed. `rows` must be in a transaction: the parts must be of one moment."""
+    """Those that are committed; of what was removed what is still listed, see removals.py.
+
+    `rows` must be in a transaction: the parts must be of one moment.
+    """
     given = {"model": model, "since": since}
     removed = [item for (item,) in rows.execute(_REMOVED, given)]
     added = rows.execute(_ADDED if since else _ALL, {**given, "modality": modality})

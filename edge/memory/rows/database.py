@@ -13,7 +13,7 @@ from edge.errors import DiskFullError, StoreError
 from edge.memory.rows.migrations import MIGRATIONS, migrate
 from edge.memory.rows.transaction import atomic
 
-SCHEMA = 7
+SCHEMA = 8
 _APPLICATION = 0x524D4E53  # "RMNS"
 _SHARED_MEMORY_BYTES = 32 << 10  # what SQLite writes beside the file when it opens it
 _TABLES = """
@@ -50,7 +50,8 @@ CREATE TABLE waiting (
 CREATE TABLE models (
     id          INTEGER PRIMARY KEY,
     fingerprint TEXT NOT NULL UNIQUE, -- of the bundle: embeddings of two bundles are never compared
-    folder TEXT                      -- where it was when the memory was last opened with it
+    folder TEXT,                     -- where it was when the memory was last opened with it
+    pruned INTEGER NOT NULL DEFAULT 0 -- its removals up to this number are not listed any more, see removals.py
 ) STRICT;
 CREATE TABLE embeddings (
     item   INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
@@ -62,7 +63,7 @@ CREATE TABLE embeddings (
     PRIMARY KEY (item, model, depth)
 ) STRICT;
 CREATE INDEX embeddings_by_sequence ON embeddings (model, sequence);
-CREATE TABLE removals (              -- 15 bytes an item, kept: index files of any age must learn of it
+CREATE TABLE removals (              -- 15 bytes an item: index files that are older must learn of it
     sequence INTEGER NOT NULL,       -- of the commit that took it away
     model    INTEGER NOT NULL,
     item     INTEGER NOT NULL,       -- it had embeddings of that model before and had none then

@@ -86,7 +86,12 @@ CREATE TABLE demand (
 ) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 7
 """
-MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5, 6: _FROM_6}  # by the schema that they start from
+_FROM_7 = """
+ALTER TABLE models ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 8
+"""
+# By the schema that they start from.
+MIGRATIONS = {2: _FROM_2, 3: _FROM_3, 4: _FROM_4, 5: _FROM_5, 6: _FROM_6, 7: _FROM_7}
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.memory.rows.changes import Changes, Partition, read_changes, read_exit
 from edge.memory.rows.counts import exits_of
 from edge.memory.rows.database import translated
+from edge.memory.rows.removals import pruned
 from edge.memory.rows.transaction import snapshot
 
 
@@ -31,6 +32,12 @@ class TowerRows:
     def version(self) -> int:
         """See Feed."""
         return self._version()
+
+    @property
+    def pruned(self) -> int:
+        """See Feed. Raises StoreError."""
+        with translated(self._where):
+            return pruned(self._reader(), self._model)
 
     def changes(self, since: int) -> Changes:
         """See Feed. Raises StoreError."""
