@@ -41,8 +41,8 @@ SELECT id, digest, bytes, id IN (SELECT item FROM waiting) AS waits, rejected IS
 ORDER BY waits DESC, id
 """
 _BUNDLES = "SELECT fingerprint, count(DISTINCT item) FROM models LEFT JOIN embeddings ON model = id GROUP BY id"
-# What is noted to be forgotten, and what is of this device alone: what it was asked for, where its bundles lie, and when
-# it booted.
+# What is noted to be forgotten, and what is of this device alone: what it was asked for, where its bundles lie, and
+# when it booted.
 _STRIP = (
     "DELETE FROM items WHERE id IN (SELECT item FROM forgetting)",
     "DELETE FROM forgetting",

@@ -128,6 +128,18 @@ def test_files_without_a_row_hold_up_nothing(filled: Path) -> None:
         assert (found(index), index.damaged) == (WHOLE[1:], 0)
 
 
+def test_files_of_an_earlier_bundle_that_nothing_changes_hold_up_no_list_but_their_own(filled: Path) -> None:
+    with Memory(filled, "b") as memory:
+        ids = remember(memory, unit_rows(20, seed=2))
+        earlier, index = open_index(memory, memory.origins[0]), open_index(memory)
+        assert len(inodes(filled / "index")) == 2
+        for item in ids[:3]:
+            remember(memory, unit_rows(1))
+            erase(memory, item)
+            assert listed(memory, model=2) == 0
+        assert (found(earlier), len(found(index))) == (WHOLE, 20)
+
+
 def test_numbers_go_on_where_nothing_is_left(filled: Path) -> None:
     with Memory(filled, "a") as memory:
         erase(memory, *WHOLE)
@@ -156,9 +168,7 @@ def full(*_: object) -> None:
     raise sqlite3.OperationalError("database or disk is full")
 
 
-def test_schema_before_had_a_whole_list_and_its_files_serve_on(
-    filled: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_schema_before_had_a_whole_list_and_its_files_serve_on(filled: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Memory(filled, "a") as memory:
         forget(memory, [1])
     with contextlib.closing(sqlite3.connect(filled / "memory.db")) as rows, rows:

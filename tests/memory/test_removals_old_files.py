@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
 
 from edge.memory import InUse, Memory, export, import_memory
-from feeds import remember
+from feeds import forget, remember
 from indexes import DIMENSION, unit_rows
 from removals import erase, found, inodes, listed, open_index, put_back
 
@@ -102,19 +103,21 @@ def test_bundle_that_is_in_use_again_does_not_find_what_another_took_over(old: P
 
 def test_export_has_no_list_and_older_files_beside_it_are_made_anew(old: Path, state: Path, tmp_path: Path) -> None:
     with Memory(state, "a") as memory:
-        index = open_index(memory)
-        erase(memory, 1)
-        memory._rows.execute("INSERT INTO forgetting SELECT id, digest FROM items WHERE id = 2")  # begun
+        open_index(memory)
+        forget(memory, [1])
         export(state, tmp_path / "out.tar", "demo")
-        assert found(index) == WHOLE[1:]
+        assert listed(memory) == 1  # its own files lack it
     by_hand = tmp_path / "by hand"
-    with tarfile.open(tmp_path / "out.tar") as tar:
-        tar.extract("memory.db", by_hand)
     shutil.copytree(old, by_hand / "index")
-    assert is_sound(by_hand, WHOLE[2:])
+    with tarfile.open(tmp_path / "out.tar") as tar, (by_hand / "memory.db").open("wb") as file:
+        shutil.copyfileobj(cast("IO[bytes]", tar.extractfile("memory.db")), file)
+    with Memory(by_hand, "a") as memory:
+        assert listed(memory) == 0
+    assert is_sound(by_hand, WHOLE[1:])
 
 
-def test_import_takes_no_list_over_and_the_files_of_before_serve_on(old: Path, state: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("old")
+def test_import_takes_no_list_over_and_the_files_of_before_serve_on(state: Path, tmp_path: Path) -> None:
     with Memory(tmp_path / "other", "a") as other:
         for number in range(30):  # a longer past than the memory has that it goes to
             remember(other, unit_rows(1, seed=number))
@@ -182,7 +185,7 @@ def test_kill_at_any_moment_brings_nothing_back(what: str, moment: str, old: Pat
     here = str(Path(__file__).parents[1])
     program = f"import sys; sys.path.append({here!r})\n{KILLED}"
     bundle = "a" if what == "forget" else "b"
-    given = [sys.executable, "-c", program, state, what, moment, bundle]
+    given = [sys.executable, "-c", program, str(state), what, moment, bundle]
     done = subprocess.run(given, check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     if what == "forget":
