@@ -55,7 +55,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """A policy at one setting. exits: (N,) where each item left; hits: (Q, 3) own item among the first 1, 5, 10."""
+    """A policy at one setting. exits: (N,) where each item left; hits: (Q, 3), see `search`."""
 
     policy: str
     centre: float
@@ -75,7 +75,10 @@ class Outcome:
 
 
 def search(scene: Scene, exits: Rows, pool: int) -> Hits:
-    """(Q, 3) whether a query's own item is among the first 1, 5, 10: filter, pool, finish at the last exit, rank."""
+    """(Q, 3) whether a query's own item is among the first 1, 5, 10: filter, pool, finish at the last exit, rank.
+
+    `pool` and the three are of the scene's gallery.
+    """
     coarse = np.empty_like(scene.logits[0])
     for exit_ in np.unique(exits):
         here = exits == exit_

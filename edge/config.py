@@ -68,7 +68,7 @@ class RememberConfig:
     """policy: what decides where items leave the tower: auto takes the bundle's choice, fixed one exit for all.
 
     cost:        share of full depth's milliseconds that items should take on average; more finds more. null: the least
-                 that keeps 95 % of what full depth finds, as the bundle measured it
+                 that keeps 95 % of what full depth finds at least, as the bundle measured it
     exit_depth:  layers after which every item leaves, whatever the policy; null: the policy decides
     batch:       items that ride up the tower together; each takes 45 MB with the demo model, which is no faster for it
     inbox_items: accepted items that may wait for their embedding; past it nothing new is accepted

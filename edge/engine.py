@@ -8,11 +8,14 @@ The way of a photo from bytes to answer:
     remember/policy.py     decides which exit that is                           policy.py, relevance.py
     remember/writing.py    writes embeddings, a group a commit; keeps           memory/rows/database.py
                            activations of what left early, in INT4              memory/cache/halfway.py, activations.py
-    recall/retriever.py    question -> one text pass                            runtime/preprocess/text.py
-    recall/granularity.py  its embedding for each exit
+    recall/retriever.py    question -> answer, by the following
+    recall/meaning.py      its words, and the example if it has one             recall/example.py
+    recall/granularity.py  one text pass, its embedding for each exit           runtime/preprocess/text.py
+    recall/searching.py    all indexes that it is compared with
     recall/filtering.py    round 1, the coarse search over each exit            memory/index/
     recall/verifying.py    round 2, one pool of what the exits found
     recall/correcting.py   round 3, it goes on to the last exit and is ranked   memory/cache/halfway.py
+    recall/paging.py       the part that it wants, near-duplicates as one hit   recall/collapsing.py
     recall/refining.py     what was finished is written down behind the answer  memory/rows/refining.py
     recall/earlier.py      what an earlier bundle embedded, through its own     memory/earlier.py, turns.py
                            text tower, until it is embedded anew

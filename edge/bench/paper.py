@@ -65,7 +65,7 @@ NOTES = (
     "the paper's memory, energy and answers: on Orin alone, read off its figures (about 5 %); its pool is 10, ours 50",
     "layer-streamed one by one is a weak baseline: of Orin's 22x, batching alone is some 9x",
     "here: accuracy and speed by the same files on one machine, decoding apart, of a far smaller tower: compare ratios",
-    "here: speed, memory and joules at the cost that bench remember was given; answers by the default policy",
+    "here: all that bench remember measured at the cost that it was given, of bench recall the default policy",
 )
 
 

@@ -58,13 +58,19 @@ def index_folder(folder: Path, origin: Origin) -> Path:
 
 
 def sweep_closed(folder: Path, indexes: Collection[MemoryIndex]) -> None:
-    """Delete whatever lies in the index folder and is of none of these, the open ones. Raises OSError.
+    """Delete whatever lies in the index folder and is of none of these, the open ones.
 
     Of a bundle that is away, or of a tower whose items the present one does not take, nothing is open that could leave
-    out a row. It is made anew from the rows, too.
+    out a row. It is made anew from the rows, too. Raises OSError, the first there was: what can be deleted is gone then.
     """
+    errors: list[OSError] = []
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not any(index.owns(path) for index in indexes):
-            shutil.rmtree(path)
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                errors.append(error)
     if folder.is_dir():
         sync_folder(folder)
+    if errors:
+        raise errors[0]

@@ -90,7 +90,7 @@ def export(
     with_activations: bool = True,
     on_progress: Progress = lambda _done, _all: None,
 ) -> Exported:
-    """Write the memory in `folder` to the new file `target`, which appears whole or not at all.
+    """Write the memory in `folder` to the new file `target`, which appears whole or not at all. In the main thread.
 
     model:       the name of what it is used with, for people
     on_progress: called with the bytes written so far and in all
@@ -127,8 +127,10 @@ def _workshop(target: Path) -> Iterator[Path]:
     finally:
         if handle is not None:
             with signals_held():
-                shutil.rmtree(place)
-                os.close(handle)
+                try:
+                    shutil.rmtree(place)
+                finally:
+                    os.close(handle)
 
 
 def _locked(place: Path, target: Path) -> int:

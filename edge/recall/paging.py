@@ -10,7 +10,7 @@ from edge.recall.collapsing import REACH, Group, Stored, collapse
 from edge.recall.correcting import Ranked
 
 _SPARE = 16  # copies that may be collapsed before the memory is searched again: 6 ms among 100,000 items
-_WIDER = 4
+_WIDER = 4  # from step to step: all steps look at a third more than one to the end, the first at a quarter of the next
 
 
 def wanted(question: Question, pool: int) -> int:
@@ -42,9 +42,9 @@ class Pages:
         self._end = question.offset + question.limit
         self._looked_for = most
         # However many of those within reach are collapsed, the others fill the page.
-        self._furthest = self._end + max(REACH, len(pool))
+        self._furthest = max(most, self._end + max(REACH, len(pool)))
         # Without collapsing, a page that is not full is the last.
-        self._has_more = question.collapse and len(pool) + len(rest) >= most
+        self._has_more = question.collapse and len(pool) + len(rest) >= most and most < self._furthest
 
     @property
     def found(self) -> Sequence[Candidate]:

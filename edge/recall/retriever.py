@@ -26,7 +26,7 @@ from edge.recall.meaning import Meaning, meaning_of
 from edge.recall.missing import Missing
 from edge.recall.paging import Pages, wanted
 from edge.recall.presenting import hits_of
-from edge.recall.searching import Found, Search, timed
+from edge.recall.searching import Search, Shortlist, timed
 from edge.recall.streaming import Stream
 from edge.runtime import TowerRunner
 
@@ -70,13 +70,16 @@ class Retriever:
         size = self._pool if question.refine else 0
         search = self._search(meaning, question.narrowing)
         most = wanted(question, size)
-        found = search.best(most + (meaning.itself is not None), size)
+
+        def best(count: int) -> Shortlist:
+            return search.best(count + (meaning.itself is not None), size)  # which is found, and is no answer
+
+        found = best(most)
         draft = self._draft(question, search, found)
         pool = _with_pictures(found.candidates, size)
         rest = found.candidates[len(pool) : most]
-        pages = Pages(
-            question, pool, rest, self._filtering.stored, lambda most: search.best(most, size).candidates[:most], most
-        )
+        stored = self._filtering.stored
+        pages = Pages(question, pool, rest, stored, lambda count: best(count).candidates[:count], most)
         return self._finished(question, search.query, pool, pages, draft, better)
 
     def _check(self, question: Question, meaning: Meaning) -> None:
@@ -117,7 +120,7 @@ class Retriever:
     def _as_note(self, meaning: Meaning) -> Query:
         return AsNote(self._asked.embed(meaning.words))
 
-    def _draft(self, question: Question, search: Search, found: Found) -> Answer:
+    def _draft(self, question: Question, search: Search, found: Shortlist) -> Answer:
         """The answer but for what its pool decides."""
         left_out = search.left_out
         missing = self._missing.held(search.admitted, by_picture=search.meaning.by_picture) if self._missing else 0
@@ -162,7 +165,7 @@ class Retriever:
         return stream.final(last) if question.stream else last
 
     def _note(self, page: Sequence[Group], answer: Answer) -> None:
-        """What was found is asked for: what is known of that follows."""
+        """Remember what was asked for: an earlier bundle's items are migrated, and sources are evicted, by that."""
         if items := [group[0].best.item for group in page if group[0].best.is_earlier]:
             self._on_earlier(items)
         self._memory.demand.answered([hit.item.source for hit in answer.hits])

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Shortlist:
     """Candidates, best first, and how long the earlier bundles and the present one took for them."""
 
     candidates: list[Candidate]
@@ -50,7 +50,7 @@ class Search:
         """The question as the exits of pictures see it."""
         return self.present[-1][1]
 
-    def best(self, count: int, pool: int) -> Found:
+    def best(self, count: int, pool: int) -> Shortlist:
         """At least the `count` best, and behind them some that are not the next best. Raises StoreError.
 
         `pool`: so many of them will be finished.
@@ -60,9 +60,9 @@ class Search:
         present, present_ms = timed(lambda: self._present(count))
         if self.meaning.by_picture:
             shares = [held / max(1, sum(self.held)) for held in self.held[: len(older)]]
-            return Found(join_alike(present, older, shares, pool, count), earlier_ms, present_ms)
+            return Shortlist(join_alike(present, older, shares, pool, count), earlier_ms, present_ms)
         # All of them, for the pool counts pictures alone.
-        return Found(join(present, older, len(present) + sum(map(len, older))), earlier_ms, present_ms)
+        return Shortlist(join(present, older, len(present) + sum(map(len, older))), earlier_ms, present_ms)
 
     @property
     def left_out(self) -> int:

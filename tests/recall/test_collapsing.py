@@ -101,7 +101,10 @@ def test_pages_count_collapsed_hits_and_hold_each_once(*, refine: bool, ask: Ask
 
 
 @pytest.mark.parametrize("pool", [0, 2])
-def test_page_is_filled_from_behind_what_was_looked_for(pool: int, ask: Ask, burst: list[Path]) -> None:
+def test_page_is_filled_from_behind_what_was_looked_for(
+    pool: int, ask: Ask, burst: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.recall.paging._SPARE", 0)
     answer = ask("a dog with its tongue out", pool=pool, limit=3)  # the four copies are the best
     assert len(answer.hits) == 3
     assert sum(similar(answer)) >= 1
@@ -136,9 +139,21 @@ def test_page_that_is_short_by_its_copies_is_filled_from_a_little_further(
     ask("a dog with its tongue out", pool=0, limit=3)
     assert counts == [19]
     monkeypatch.setattr("edge.recall.paging._SPARE", 0)
-    told: list[Answer] = []
-    ask("a dog with its tongue out", pool=0, stream=True, better=told.append, limit=3)
+    answer = ask("a dog with its tongue out", pool=0, limit=3)
     assert counts == [19, 3, 12]
+    assert similar(answer) == [3, 0, 0]
+
+
+def test_page_by_example_that_is_short_is_filled_though_the_example_itself_is_found(
+    ask: Ask, memory: Memory, burst: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.recall.paging._SPARE", 0)
+    monkeypatch.setattr("edge.recall.paging._WIDER", 2)
+    counts = counted_searches(monkeypatch)
+    (dog,) = (item for number in range(1, 12) if (item := memory.item(number)).source == str(burst[0]))
+    answer = ask("", like=dog.digest, pool=0, limit=2)
+    assert counts == [3, 5]  # one more each, for the example
+    assert similar(answer) == [2, 0]
 
 
 def counted_searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -100,6 +100,14 @@ def test_nothing_is_looked_for_behind_what_is_not_relevant_enough() -> None:
     assert shelf.searched == []
 
 
+def test_pool_beyond_all_that_can_be_collapsed_is_not_searched_again() -> None:
+    shelf = Shelf(2_000)
+    least = shelf.found[-1].relevance
+    found = page(shelf, Question(text="a dog", collapse=True, limit=10, least=least), pool=1_500)
+    assert [len(group) for group in found] == [REACH, *[1] * 9]
+    assert shelf.searched == []
+
+
 def test_page_without_collapsing_is_what_was_found() -> None:
     shelf = Shelf(8)
     found = page(shelf, Question(text="a dog", collapse=False, limit=10))

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import cast
 
 import numpy as np
@@ -171,7 +170,8 @@ def test_question_waits_for_one_call_at_most_while_a_batch_of_32_rides(
         sys.stdout.write(f"\n{len(waits)} questions waited {max(waits):.0f} ms at most, a call took {longest:.0f} ms\n")
     assert len(waits) > 5
     assert max(size for size, _ in files.calls) < 32
-    assert median(waits) < longest + LONGEST_WAIT_MS  # the median and the slack: for a machine that others use
+    # Three in four and the slack: for a machine that others use.
+    assert sorted(waits)[3 * len(waits) // 4] < longest + LONGEST_WAIT_MS
 
 
 def test_time_says_how_much_of_its_work_was_computing(bundle: Bundle, image: TowerRunner) -> None:

@@ -28,6 +28,7 @@ from hostile import png
 from waiting import wait_until
 
 MODEL = "demo-efficientnet-lite0-minilm-l6"
+LONGEST_SILENCE_S = 2.0  # of a daemon that is at work; what made systemd kill one was longer by far
 READY = re.compile(r"READY=1\nSTATUS=(.*)")
 
 
@@ -218,20 +219,22 @@ def test_life_that_fails_later_does_not_go_back_to_the_config_before(
 def test_watchdog_is_fed_at_its_pace_at_rest_and_at_work(service: Daemon, manager: ServiceManager) -> None:
     service.environ = {"WATCHDOG_USEC": "400000"}
     with service:
-        assert usual_silence(manager) < 0.4
+        silences = silences_of(manager)
+        assert (median(silences) < 0.4, max(silences) < LONGEST_SILENCE_S) == (True, True)
         with ThreadPoolExecutor(1) as other:
             working = other.submit(remember, service, 16)
-            assert usual_silence(manager) < 0.4
+            silences = silences_of(manager)
+            assert (median(silences) < 0.4, max(silences) < LONGEST_SILENCE_S) == (True, True)
             working.result()
 
 
-def usual_silence(manager: ServiceManager) -> float:
-    """Seconds between two words, the median of some twenty: what else the machine does makes a few of them longer."""
+def silences_of(manager: ServiceManager) -> list[float]:
+    """Seconds between two words, some twenty; what else the machine does makes a few of them longer."""
     moments = []
     for _ in range(21):
         manager.await_word("WATCHDOG=1")
         moments.append(time.monotonic())
-    return median(after - before for before, after in pairwise(moments))
+    return [after - before for before, after in pairwise(moments)]
 
 
 def longest_silence(manager: ServiceManager, seconds: float) -> float:
