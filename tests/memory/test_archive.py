@@ -230,7 +230,7 @@ def test_what_the_manifest_does_not_name_is_refused(forged: Forged, tmp_path: Pa
     ("said", "why"),
     [
         ({"format": 2}, "it has format 2, this version reads 1: import it with the one that did"),
-        ({"schema": 8}, "it has schema 8, this version reads 7: use the version that wrote it"),
+        ({"schema": 9}, "it has schema 9, this version reads 8: use the version that wrote it"),
         ({"members": []}, "its manifest.json names a file twice, or no memory.db"),
         ({"members": ["x"]}, "its manifest.json cannot be read: 'x' is no checksum, size and name"),
         ({"items": "many"}, "its manifest.json cannot be read: items is 'many'"),
