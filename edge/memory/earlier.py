@@ -61,7 +61,7 @@ def sweep_closed(folder: Path, indexes: Collection[MemoryIndex]) -> None:
     """Delete whatever lies in the index folder and is of none of these, the open ones.
 
     Of a bundle that is away, or of a tower whose items the present one does not take, nothing is open that could leave
-    out a row. It is made anew from the rows, too. Raises OSError, the first there was: what can be deleted is gone then.
+    out a row. It is made anew from the rows, too. Raises OSError, the first there was; what can be deleted is gone.
     """
     errors: list[OSError] = []
     for path in folder.iterdir() if folder.is_dir() else ():
