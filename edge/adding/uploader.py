@@ -158,7 +158,7 @@ class Uploader:
 
     def _send(self, client: Requester, name: str, one: _Pending) -> None:
         one.asked_at, one.is_sent, one.is_asked = time.monotonic(), True, False
-        source = printable(one.file)
+        source = printable(one.file.absolute())  # who asks may do so from another folder, or forget by this one's name
         if client.carries_properties:
             meta = (("meta", json.dumps(self._meta)),) if self._meta else ()
             user = (("id", name), ("source", source), ("file_ts", str(one.file_ts)), *meta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from edge.demo.sheet import Answered, write_sheet
@@ -12,18 +13,22 @@ _LARGEST = 64 << 20  # bytes of a file that is shown
 
 
 def write_html(path: Path, question: str, reply: Reply) -> None:
-    """With the pictures whose sources are files here. Raises ReminisceError."""
+    """With the pictures whose sources are files here, and still the same. Raises ReminisceError."""
     sources = {hit.item: Path(hit.source) for hit in reply.results if hit.source}
-    files = {item: file for item, file in sources.items() if _can_be_shown(file)}
+    files = {item: file for item, file in sources.items() if _is(file, item)}
     try:
         write_sheet(path, [Answered(question, reply, files)])
     except OSError as error:
         raise ReminisceError(f"{path} cannot be written ({error.strerror}): name another with --html") from None
 
 
-def _can_be_shown(file: Path) -> bool:
-    """Whoever sent the item chose its source: it may be a pipe that never ends."""
+def _is(file: Path, item: str) -> bool:
+    """Whoever sent the item chose its source: it may be a pipe that never ends, or another IMG_0001.jpg."""
     try:
-        return file.is_file() and file.stat().st_size <= _LARGEST
-    except OSError:  # a name that is too long
+        return file.is_file() and file.stat().st_size <= _LARGEST and _item_of(file) == item
+    except OSError:  # a name that is too long, a file that may not be read
         return False
+
+
+def _item_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

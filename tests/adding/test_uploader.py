@@ -54,6 +54,16 @@ def test_new_files_are_asked_about_sent_and_accepted(
     assert uploader.embedding == set()
 
 
+def test_file_that_is_named_from_here_says_its_whole_path(
+    pretender: Any, connect: Connect, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files[0].parent)
+    uploader = Uploader()
+    with connect(uploader) as client:
+        (sent,) = uploader.add(client, [Path(files[0].name)])
+    assert (sent.file, pretender.sources) == (Path(files[0].name), [str(files[0])])
+
+
 @pytest.mark.parametrize("changed", [-5.0, 253_402_300_900.0])
 def test_file_whose_time_cannot_be_is_sent_all_the_same(
     changed: float, pretender: Any, connect: Connect, files: list[Path]

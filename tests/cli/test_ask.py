@@ -249,6 +249,19 @@ def test_source_that_cannot_be_shown_leaves_its_place_empty(
     assert "<script" not in page
 
 
+def test_file_that_only_has_the_name_of_an_answer_is_not_shown_for_it(pictures: list[Path], tmp_path: Path) -> None:
+    item, page = hashlib.sha256(pictures[0].read_bytes()).hexdigest(), tmp_path / "a.html"
+    shown = []
+    for file in pictures[:2]:
+        hit = Result(item=item, score=0.5, exit_depth=3, ts=1.0, source=str(file), modality="image")
+        reply = Reply(
+            results=(hit,), searched=1, refined=1, cut=False, took_ms=1, query_ms=1, filter_ms=0, correct_ms=0
+        )
+        write_html(page, "anything", reply)
+        shown.append('src="data:image/jpeg;base64,' in page.read_text(encoding="utf-8"))
+    assert shown == [True, False]
+
+
 def test_note_shows_its_first_line_in_print_and_on_the_sheet(device: Daemon, tmp_path: Path) -> None:
     note = tmp_path / "parking.txt"
     note.write_text("The car is on level <3>.\nBehind the lift.", encoding="utf-8")
