@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from pathlib import Path
 
+from edge.adding import smaller
 from edge.demo.sheet import Answered, write_sheet
-from edge.errors import ReminisceError
+from edge.errors import ReminisceError, UnreadableItemError
 from edge.mqtt import Reply
 
 _LARGEST = 64 << 20  # bytes of a file that is shown
@@ -23,12 +25,14 @@ def write_html(path: Path, question: str, reply: Reply) -> None:
 
 
 def _is(file: Path, item: str) -> bool:
-    """Whoever sent the item chose its source: it may be a pipe that never ends, or another IMG_0001.jpg."""
+    """Whoever sent the item chose its source: it may be a pipe that never ends, or another IMG_0001.jpg.
+
+    What was too large for one message is remembered as a smaller picture.
+    """
     try:
-        return file.is_file() and file.stat().st_size <= _LARGEST and _item_of(file) == item
-    except OSError:  # a name that is too long, a file that may not be read
+        if not file.is_file() or file.stat().st_size > _LARGEST:
+            return False
+        content = file.read_bytes()
+        return any(hashlib.sha256(form).hexdigest() == item for form in chain([content], smaller(content)))
+    except (OSError, UnreadableItemError):  # a name that is too long, a file that may not be read, no picture
         return False
-
-
-def _item_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

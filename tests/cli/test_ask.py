@@ -15,6 +15,7 @@ from PIL import Image
 from brokers import Mosquitto
 from commands import Finished, finish, run, start, write_config
 from daemons import Daemon, reach
+from edge.adding import shrink, smaller
 from edge.cli.ask import _text
 from edge.cli.sheet import write_html
 from edge.mqtt import Reply, Result
@@ -260,6 +261,15 @@ def test_file_that_only_has_the_name_of_an_answer_is_not_shown_for_it(pictures: 
         write_html(page, "anything", reply)
         shown.append('src="data:image/jpeg;base64,' in page.read_text(encoding="utf-8"))
     assert shown == [True, False]
+
+
+def test_file_that_was_made_smaller_on_its_way_is_shown(pictures: list[Path], tmp_path: Path) -> None:
+    *_, smallest = smaller(pictures[0].read_bytes())
+    item = hashlib.sha256(shrink(pictures[0].read_bytes(), len(smallest))).hexdigest()
+    hit = Result(item=item, score=0.5, exit_depth=3, ts=1.0, source=str(pictures[0]), modality="image")
+    reply = Reply(results=(hit,), searched=1, refined=1, cut=False, took_ms=1, query_ms=1, filter_ms=0, correct_ms=0)
+    write_html(tmp_path / "a.html", "anything", reply)
+    assert 'src="data:image/jpeg;base64,' in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
 def test_note_shows_its_first_line_in_print_and_on_the_sheet(device: Daemon, tmp_path: Path) -> None:
